@@ -1,0 +1,376 @@
+"""The composition root: Settings -> Services -> the application. The only file that knows everybody."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import random
+import secrets
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import msgspec
+from litestar import Litestar
+from litestar.handlers import HTTPRouteHandler
+from litestar.openapi import OpenAPIConfig
+from litestar.types import ASGIApp
+
+from gateway.control import openapi, problems
+from gateway.control.routes import control_router, with_encoded_slashes
+from gateway.control.services import ControlServices
+from gateway.control.status import probes
+from gateway.core.documents import SCHEMA_VERSION
+from gateway.core.errors import GatewayError
+from gateway.core.events import Usage
+from gateway.core.ids import RANDOM_BITS, uuid7
+from gateway.core.ledger import Intent
+from gateway.core.upstream import Target, Timeouts, Transport
+from gateway.edge.ops import Readiness, ops_handlers
+from gateway.edge.schema import data_plane_paths
+from gateway.limits.tokens import count
+from gateway.pipeline.news import Follower
+from gateway.pipeline.permits import Permits
+from gateway.pipeline.receive import Receiver
+from gateway.pipeline.releases import Releases, Snapshot, decode_snapshot, encode_snapshot
+from gateway.pipeline.services import Observer, Provider, Services
+from gateway.pricing.table import PriceTable, load_prices, price
+from gateway.providers.echo import echo
+from gateway.providers.registry import translators
+from gateway.routing.table import Route, RouteTable
+from gateway.settings import Provider as ProviderSettings
+from gateway.settings import Settings, effective_routes, is_configured
+from gateway.storage import snapshot
+from gateway.storage.ledger.spool import SpoolLimits
+from gateway.storage.ledger.worker import WorkerLedger
+from gateway.storage.postgres.calls import CallReader, PostgresCallWriter
+from gateway.storage.postgres.catalog import PostgresCatalog
+from gateway.storage.postgres.migrate import pending
+from gateway.storage.postgres.pool import Pool, connected, open_pool
+from gateway.storage.postgres.registry import Registry
+from gateway.storage.redis.cache import RedisCache
+from gateway.storage.redis.leases import RedisLeases
+from gateway.storage.redis.link import Link
+from gateway.storage.redis.news import News
+from gateway.telemetry.metrics import Table, exposition
+from gateway.transport.client import Http1Transport
+from gateway.transport.httpx_twin import HttpxTransport
+from gateway.transport.local import LocalTransport
+
+LEDGER_DRAIN_SECONDS = 10.0
+"""How long a stopping worker goes on shipping rows; what is left stays on disk for the next worker."""
+LEDGER_LAG_ALARM_SECONDS = 30.0
+"""Healthy lag is below 2 s (promise N10); half a minute means Postgres is away."""
+PROBE_TIMEOUT_SECONDS = 0.5
+"""A person waits for the answer, so it may take longer than a call's few milliseconds."""
+
+_log = logging.getLogger("gateway.app")
+
+
+class ThreadedTokenCounter:
+    """``TokenCounter``: tiktoken in one thread, which it leaves free for Python while it counts."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="tokens")
+
+    async def count(self, model: str, texts: list[str]) -> list[int]:
+        """Tokens of each text."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, lambda: [count(model, text) for text in texts])
+
+
+class Running:
+    """A worker's parts while it serves."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 - the composition root knows everybody
+        self,
+        settings: Settings,
+        services: Services,
+        receiver: Receiver,
+        litestar: ASGIApp,
+        ledger: WorkerLedger,
+        transports: list[Transport],
+        cache: RedisCache,
+        stop: Callable[[], Awaitable[None]],
+    ) -> None:
+        self.settings = settings
+        self.services = services
+        self.receiver = receiver
+        self.litestar = litestar
+        self.ledger = ledger
+        self._transports = transports
+        self._cache = cache
+        self._stop = stop
+
+    def refresh(self, gauge: Callable[[str, float], None]) -> None:
+        """Report what the parts know about themselves. Called about once a second."""
+        releases, ledger = self.services.releases, self.ledger.counters()
+        gauge("generation", releases.generation)
+        gauge("degraded", releases.degraded)
+        gauge("stale_served", releases.stale_served)
+        gauge("config_rejected", releases.rejected)
+        gauge("ledger_rows_shipped", ledger.rows_shipped + ledger.rows_recovered)
+        gauge("ledger_failures", ledger.failures)
+        gauge("ledger_dead_letters", ledger.dead_letters)
+        gauge("ledger_lag_seconds", ledger.lag_s)
+        gauge("ledger_spool_bytes", ledger.spool_bytes)
+        gauge("ledger_alarm", ledger.spool_alarm)
+        gauge("ledger_refused", ledger.refused)
+        gauge("ledger_dropped_refusals", ledger.dropped_refusals)
+        gauge("ledger_mended", ledger.mended)
+        gauge("limits_degraded", self.services.permits.degraded)
+        gauge("cache_rejected", self._cache.rejected)
+        own = [t for t in self._transports if isinstance(t, Http1Transport)]
+        gauge("upstream_connections_opened", sum(t.opened for t in own))
+        gauge("upstream_connections_reused", sum(t.reused for t in own))
+        gauge("upstream_stale_retries", sum(t.retried_stale for t in own))
+
+    async def close(self) -> None:
+        """Give everything back in reverse order, the ledger's last rows first: they are what must not be lost."""
+        await self.ledger.drain(LEDGER_DRAIN_SECONDS)
+        await self._stop()
+
+
+async def build(settings: Settings, slot: int, table: Table, observer: Observer, is_stopping: Callable[[], bool]) -> Running:
+    """Make a worker's parts. Neither Redis nor Postgres need be there; a snapshot on disk then serves."""
+    secret = settings.security.secret.encode()
+    pool = await open_pool(settings.database.url, min_size=0, max_size=settings.database.pool_size)
+    link = Link(settings.redis.url, time.monotonic, settings.redis.timeout_ms / 1000)
+    cache, catalog = RedisCache(link, secret), PostgresCatalog(pool)
+    releases = Releases(catalog, cache, time.monotonic)
+    shelf = Path(settings.storage.directory) / "snapshot"
+    _restore(releases, shelf, secret)
+    prices = load_prices((Path(settings.config_folder) / "prices.toml").read_bytes())
+    writer = PostgresCallWriter(settings.database.url)
+    ledger = await WorkerLedger.open(
+        Path(settings.ledger.directory),
+        slot,
+        writer,
+        limits=SpoolLimits(
+            segment_bytes=settings.ledger.segment_bytes, max_bytes=settings.ledger.max_bytes, fsync=settings.ledger.fsync
+        ),
+        price=lambda intent: _price_of_input(prices, intent),
+    )
+    providers, transports = _providers(settings)
+    services = Services(
+        releases=releases,
+        permits=Permits(RedisLeases(link, time.monotonic), time.monotonic, settings.limits.requests_per_minute),
+        routes=RouteTable(_routes(settings)),
+        providers=providers,
+        prices=prices,
+        ledger=ledger.ledger,
+        observer=observer,
+        tokens=ThreadedTokenCounter(),
+        clock=time.monotonic,
+        default_model=settings.default_model,
+        synced=ledger.synced if ledger.waits_for_disk else None,
+        max_answer_bytes=settings.upstream.max_answer_bytes,
+        server_timing=settings.telemetry.server_timing,
+    )
+    registry = Registry(pool, ids=_new_id, clock=lambda: datetime.now(UTC))
+    worker_id = _new_id()
+
+    async def report(generation: int) -> None:
+        await registry.report_worker(worker_id, host=socket.gethostname(), pid=os.getpid(), slot=slot, generation=generation)
+
+    async def repair(generation: int) -> None:
+        await cache.repair(catalog, generation)
+
+    follower = Follower(releases, report, repair, settings.registry.poll_ms / 1000)
+    tasks = [
+        asyncio.ensure_future(follower.run()),
+        asyncio.ensure_future(News(settings.redis.url, secret).subscribe(follower.hear)),
+        asyncio.ensure_future(_keep_snapshot(releases, shelf, secret, settings.registry.snapshot_seconds)),
+    ]
+    await _first_look(releases)
+
+    async def stop() -> None:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        with contextlib.suppress(GatewayError):
+            await registry.forget_worker(worker_id)
+        for transport in transports:
+            await transport.close()
+        await link.close()
+        await pool.close()
+
+    async def readiness() -> tuple[bool, Readiness]:
+        return await _readiness(services, ledger, link, is_stopping)
+
+    control = _control(settings, pool, registry, cache, link, ledger)
+    litestar = _litestar(settings, control, ops_handlers(readiness, lambda: exposition(table)))
+    receiver = Receiver(
+        time.monotonic,
+        lambda: time.time_ns() // 1_000_000,
+        random.Random(secrets.token_bytes(32)).getrandbits,  # noqa: S311 - ids must be unique, not secret
+        settings.server.request_timeout_ms / 1000,
+    )
+    return Running(settings, services, receiver, litestar, ledger, transports, cache, stop)
+
+
+def _price_of_input(prices: PriceTable, intent: Intent) -> tuple[int, str] | None:
+    """What an interrupted call has cost at least: its estimated input. (nano-dollars, price version)."""
+    cost, _ = price(prices, intent.provider, intent.model, Usage(intent.estimated_input_tokens, 0), estimated=True)
+    return None if cost is None else (cost, prices.version)
+
+
+def _new_id() -> str:
+    return uuid7(time.time_ns() // 1_000_000, secrets.randbits(RANDOM_BITS))
+
+
+def _restore(releases: Releases, shelf: Path, secret: bytes) -> None:
+    kept = _kept(shelf, secret)
+    if kept is not None:
+        releases.restore(kept)
+
+
+def _kept(shelf: Path, secret: bytes) -> Snapshot | None:
+    payload = snapshot.read(shelf, secret)
+    if payload is None:
+        return None
+    try:
+        kept = decode_snapshot(payload)
+    except msgspec.DecodeError:
+        return None
+    return kept if kept.schema_version == SCHEMA_VERSION else None
+
+
+async def _keep_snapshot(releases: Releases, shelf: Path, secret: bytes, seconds: float) -> None:
+    """Write the last-known-good snapshot of all workers whenever what it holds has changed, and when this one ends."""
+    ending = False
+    while not ending:
+        try:
+            await asyncio.sleep(seconds)
+        except asyncio.CancelledError:
+            ending = True
+        kept = await asyncio.to_thread(_kept, shelf, secret)
+        if releases.degraded or (kept is not None and kept.generation > releases.generation):
+            continue
+        new = releases.snapshot(kept)
+        payload = await asyncio.to_thread(encode_snapshot, new)
+        if kept is not None and payload == encode_snapshot(kept):
+            continue
+        try:
+            await asyncio.to_thread(snapshot.write, shelf, secret, payload)
+        except OSError as error:
+            _log.warning("the snapshot cannot be written", extra={"error": error, "path": shelf})
+
+
+async def _first_look(releases: Releases) -> None:
+    """Learn the generation before serving, if the registry can be asked."""
+    try:
+        await releases.catch_up()
+    except GatewayError as error:
+        _log.warning("starting without the registry", extra={"cause": error.cause or error.detail})
+
+
+def _providers(settings: Settings) -> tuple[dict[str, Provider], list[Transport]]:
+    made: dict[tuple[str, str], Transport] = {}
+    families = translators(settings.upstream.max_event_bytes)
+    providers: dict[str, Provider] = {}
+    for name, provider in settings.providers.items():
+        kind = "echo" if provider.kind == "echo" else provider.transport
+        shared = (kind, provider.ca_file)
+        if shared not in made:
+            made[shared] = _transport(kind, provider, settings)
+        providers[name] = Provider(families[provider.kind], made[shared])
+    return providers, list(made.values())
+
+
+def _transport(kind: str, provider: ProviderSettings, settings: Settings) -> Transport:
+    ca_file = provider.ca_file or None
+    if kind == "echo":
+        return LocalTransport(echo)
+    if kind == "httpx":
+        return HttpxTransport(max_connections=settings.upstream.max_connections, ca_file=ca_file)
+    return Http1Transport(
+        max_connections=settings.upstream.max_connections, idle_seconds=settings.upstream.idle_seconds, ca_file=ca_file
+    )
+
+
+def _routes(settings: Settings) -> list[Route]:
+    def target(provider: str, model: str) -> Target:
+        upstream = settings.providers[provider]
+        timeouts = Timeouts(
+            upstream.connect_ms / 1000, upstream.first_byte_ms / 1000, upstream.idle_ms / 1000, upstream.total_ms / 1000
+        )
+        return Target(provider, model, upstream.base_url, upstream.api_key, timeouts)
+
+    return [
+        Route(route.models, tuple([target(t.provider, t.model) for t in route.targets])) for route in effective_routes(settings)
+    ]
+
+
+async def _readiness(
+    services: Services, ledger: WorkerLedger, link: Link, is_stopping: Callable[[], bool]
+) -> tuple[bool, Readiness]:
+    """Serving needs the registry or something last-known-good; everything else is a degraded mode."""
+    releases = services.releases
+    counters = ledger.counters()
+    checks = {
+        "postgres": "unreachable: serving last-known-good" if releases.degraded else "ok",
+        "redis": "ok" if await link.version(PROBE_TIMEOUT_SECONDS) else "unreachable: limits are kept per worker",
+        "ledger": "spool over 80 % full" if counters.spool_alarm else "ok",
+    }
+    degraded = [name for name, found in checks.items() if found != "ok"]
+    able = not releases.degraded or releases.has_something
+    status = "stopping" if is_stopping() else "not_ready" if not able else "degraded" if degraded else "ready"
+    details = Readiness(status, releases.generation, ledger.durability, checks, degraded)
+    return able and not is_stopping(), details
+
+
+def _control(
+    settings: Settings, pool: Pool, registry: Registry, cache: RedisCache, link: Link, ledger: WorkerLedger
+) -> ControlServices:
+    async def postgres_version() -> str:
+        async with connected(pool) as connection:
+            return await connection.fetchval("SHOW server_version")
+
+    async def redis_version() -> str:
+        found = await link.version(PROBE_TIMEOUT_SECONDS)
+        if found is None:
+            raise probes.UnwellError("no answer")
+        return found
+
+    async def waiting() -> tuple[int, float]:
+        counters = ledger.counters()
+        return counters.spool_bytes, counters.lag_s
+
+    return ControlServices(
+        registry=registry,
+        calls=CallReader(pool),
+        cache=cache,
+        probes=(
+            probes.postgres(postgres_version),
+            probes.migrations(lambda: pending(settings.database.url)),
+            probes.redis(redis_version),
+            probes.ledger(waiting, LEDGER_LAG_ALARM_SECONDS),
+            probes.providers([name for name, provider in settings.providers.items() if is_configured(provider)]),
+            probes.disk(Path(settings.storage.directory)),
+        ),
+        random_bytes=secrets.token_bytes,
+        clock=lambda: datetime.now(UTC),
+        monotonic=time.monotonic,
+    )
+
+
+def _litestar(settings: Settings, control: ControlServices, ops: list[HTTPRouteHandler]) -> ASGIApp:
+    app = Litestar(
+        route_handlers=[control_router(control, settings.security.admin_token), *ops],
+        openapi_config=OpenAPIConfig(
+            title="Promptgate", version=version("promptgate"), path="/api/v1/docs", components=openapi.COMPONENTS
+        ),
+        plugins=[openapi.ContentSchema()],
+        exception_handlers=problems.HANDLERS,
+        logging_config=None,
+        debug=False,
+    )
+    paths = app.openapi_schema.paths
+    assert paths is not None
+    paths.update(data_plane_paths())
+    return with_encoded_slashes(app)

@@ -1,0 +1,1 @@
+"""Aliases: the movable names that callers use."""

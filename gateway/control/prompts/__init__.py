@@ -1,0 +1,1 @@
+"""Prompts: named things with versions."""

@@ -1,0 +1,33 @@
+"""What the control plane works with."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from msgspec import Struct
+
+from gateway.control.status.probes import Probe
+from gateway.core.ports import Cache
+from gateway.storage.postgres.calls import CallReader
+from gateway.storage.postgres.registry import Registry
+from gateway.storage.postgres.rows import Written
+
+
+class ControlServices(Struct, frozen=True):
+    """Stores and sources of what is not computed: made once by the composition root."""
+
+    registry: Registry
+    calls: CallReader
+    cache: Cache
+    probes: tuple[Probe, ...]
+    random_bytes: Callable[[int], bytes]
+    """``secrets.token_bytes``."""
+    clock: Callable[[], datetime]
+    """Aware, UTC."""
+    monotonic: Callable[[], float]
+    """Seconds."""
+
+    async def announce(self, written: Written[Any]) -> None:
+        """Tell every worker what a committed write moved. Never raises: workers also poll, a second later."""
+        if written.changes:
+            await self.cache.announce(written.changes)

@@ -1,0 +1,100 @@
+"""The checks behind ``GET /status``: each asks one thing, and knows how to mend it.
+
+A probe is made from the smallest callable that can answer it, so that the control plane knows no driver.
+"""
+
+import shutil
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+Ask = Callable[[], Awaitable[str]]
+"""Returns what was found; raises :class:`UnwellError`, or anything else, when it is not well."""
+
+MIN_FREE_BYTES = 1 << 30
+"""A gigabyte: some hours of ledger spool at full load, which is the time left to react."""
+
+
+class UnwellError(Exception):
+    """A check that failed; the text says what was found."""
+
+
+class Probe(Struct, frozen=True):
+    """One check."""
+
+    name: str
+    ask: Ask
+    mend: str
+    """What to do when it fails."""
+
+
+def postgres(version: Callable[[], Awaitable[str]]) -> Probe:
+    """``version`` asks the server for its version."""
+    return Probe(
+        "postgres", version, "start Postgres, or correct PROMPTGATE_DATABASE_URL; meanwhile releases are served from memory"
+    )
+
+
+def migrations(pending: Callable[[], Awaitable[Sequence[str]]]) -> Probe:
+    """``pending`` lists the revisions that the database lacks."""
+
+    async def ask() -> str:
+        if missing := await pending():
+            raise UnwellError(f"{len(missing)} pending: {', '.join(missing)}")
+        return "none pending"
+
+    return Probe("migrations", ask, "run `python -m gateway migrate` (or `make db-migrate`)")
+
+
+def partitions(days_ahead: Callable[[], Awaitable[int]], wanted: int) -> Probe:
+    """``days_ahead`` counts the ledger's day partitions after today."""
+
+    async def ask() -> str:
+        days = await days_ahead()
+        if days < wanted:
+            raise UnwellError(f"{days} day partitions ahead, {wanted} wanted")
+        return f"{days} day partitions ahead"
+
+    return Probe("partitions", ask, "partitions are made by the running gateway: see its log for what stops it")
+
+
+def redis(version: Callable[[], Awaitable[str]]) -> Probe:
+    """``version`` asks the server for its version."""
+    return Probe("redis", version, "start Redis, or correct PROMPTGATE_REDIS_URL; meanwhile rate limits are kept per worker")
+
+
+def ledger(waiting: Callable[[], Awaitable[tuple[int, float]]], max_age_s: float) -> Probe:
+    """``waiting`` tells how many bytes the spool still holds for Postgres, and the age in seconds of the oldest."""
+
+    async def ask() -> str:
+        held, age_s = await waiting()
+        found = f"{held / 1e6:.1f} MB waiting, the oldest for {age_s:.0f} s"
+        if age_s > max_age_s:
+            raise UnwellError(found)
+        return found
+
+    return Probe("ledger", ask, "rows wait on disk and are not lost; make Postgres reachable and they will be shipped")
+
+
+def providers(names: Sequence[str]) -> Probe:
+    """``names`` of the configured providers."""
+
+    async def ask() -> str:
+        real = [name for name in names if name != "echo"]
+        return f"{', '.join(real)}" if real else "only the built-in echo answers"
+
+    return Probe("providers", ask, "set PROMPTGATE_PROVIDERS_OPENAI_API_KEY, or add a provider to config/providers.toml")
+
+
+def disk(folder: Path) -> Probe:
+    """The disk under ``folder``, where the spool and the snapshot are."""
+
+    async def ask() -> str:
+        free = shutil.disk_usage(folder).free
+        found = f"{free / 1e9:.1f} GB free"
+        if free < MIN_FREE_BYTES:
+            raise UnwellError(found)
+        return found
+
+    return Probe("disk", ask, "free some space, or point PROMPTGATE_STORAGE_DIRECTORY at a larger disk")

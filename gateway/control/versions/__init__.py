@@ -1,0 +1,1 @@
+"""Versions: the immutable content of a prompt; publishing and comparing them."""

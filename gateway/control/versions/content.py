@@ -1,0 +1,28 @@
+"""Whether a content can be served, judged before it is stored and again before it is published."""
+
+import msgspec
+
+from gateway.core.documents import Guardrails, VersionContent
+from gateway.guards.plan import compile_guards
+from gateway.prompts.compiler import compile_prompt
+
+_NO_GUARDRAILS = VersionContent(messages=[]).guardrails
+"""The very default: what encoding leaves out is told by identity, so that an equal one would be spelled out, and hash apart."""
+
+
+def checked(content: VersionContent) -> VersionContent:
+    """The content as it is to be stored, after compiling everything that serving will compile.
+
+    Raises ``malformed`` naming the field (``messages[1].content``).
+    """
+    compile_prompt(content)
+    compile_guards(content.guardrails)
+    return msgspec.structs.replace(content, guardrails=_quietest(content.guardrails))
+
+
+def _quietest(asked: Guardrails) -> Guardrails:
+    """Stages that say nothing as the default ones: contents that mean the same have the same hash."""
+    default = _NO_GUARDRAILS
+    pre = default.pre_validation if asked.pre_validation == default.pre_validation else asked.pre_validation
+    post = default.post_validation if asked.post_validation == default.post_validation else asked.post_validation
+    return default if asked == default else Guardrails(pre, post)

@@ -1,0 +1,74 @@
+"""What telemetry wants to know of one call. Phases write it, only ``record`` reads it, nothing decides by it."""
+
+from msgspec import Struct
+
+from gateway.core.events import Usage
+from gateway.core.requests import Caller, ChatRequest, Inbound
+from gateway.core.upstream import Target
+
+PHASES = ("queue", "authenticate", "resolve", "render", "admit", "guard_in", "route", "call", "guard_out", "respond")
+"""What is timed, in order: the wait for a turn of the event loop, then the verbs. ``receive`` ends where the clock starts."""
+
+
+class Bill(Struct, frozen=True, gc=False):
+    """What a call cost, in nano-dollars, with the status of that number and the price table it comes from."""
+
+    cost_nano: int | None = None
+    status: str | None = None
+    """``exact``, ``estimated``, ``unpriced``; None when nothing was generated."""
+    price_version: str | None = None
+
+
+UNBILLED = Bill()
+
+
+class Journal(Struct, gc=False):
+    """One call's facts, written as they become known."""
+
+    inbound: Inbound
+    caller: Caller | None = None
+    request: ChatRequest | None = None
+    prompt: "PromptFacts | None" = None
+    variant: str | None = None
+    target: Target | None = None
+    attempts: int = 0
+    intended: bool = False
+    """Whether an intent is in the spool, so a final record must follow."""
+    laps: list[float] = []
+    """Monotonic seconds at the end of each phase of :data:`PHASES` reached."""
+    first_byte: float | None = None
+    """Monotonic seconds of the first upstream event."""
+    upstream: float = 0.0
+    """Seconds spent waiting for the provider."""
+    input_chars: int = 0
+    generated: int = 0
+    """Characters of generated text seen."""
+    usage: Usage | None = None
+    usage_source: str | None = None
+    bill: Bill = UNBILLED
+    finish: str | None = None
+    outcome: str = "ok"
+    status: int = 200
+    guard: str | None = None
+    error: str | None = None
+    recorded: bool = False
+
+
+class PromptFacts:
+    """Which prompt was served, as the ledger and the response headers name it."""
+
+    __slots__ = ("alias", "content_hash", "generation", "head", "label", "prompt_id", "slug", "version")
+
+    def __init__(
+        self, *, prompt_id: str, slug: str, version: int, alias: str | None, content_hash: str, generation: int
+    ) -> None:
+        self.prompt_id = prompt_id
+        self.slug = slug
+        self.version = version
+        self.alias = alias
+        self.content_hash = content_hash
+        self.generation = generation
+        self.label = f"{slug}@{alias}:{version}" if alias else f"{slug}:{version}"
+        """``name@alias:version``, the value of the ``x-prompt`` response header."""
+        self.head = f"x-prompt: {self.label}\r\nx-prompt-digest: {content_hash}\r\nx-prompt-generation: {generation}\r\n"
+        """The response header lines that name it; every part is plain ASCII by its grammar."""

@@ -1,0 +1,83 @@
+"""What the data plane needs from the world, as protocols. Every port has a memory twin; one contract suite holds all twins."""
+
+from typing import Protocol
+
+from msgspec import Struct
+
+from gateway.core.documents import Change, KeyDocument, ReleaseDocument
+from gateway.core.ledger import Intent, LedgerRow
+from gateway.core.references import Reference
+
+
+class Catalog(Protocol):
+    """The readable side of the registry: Postgres, or its memory twin. Raises ``store_unavailable`` when it cannot be asked."""
+
+    async def release(self, application_id: str, reference: Reference) -> ReleaseDocument | None:
+        """What a reference resolves to now; published versions only. None: no such prompt, alias or published version."""
+        ...
+
+    async def key(self, digest: str) -> KeyDocument | None:
+        """A live key by the SHA-256 of its text, 64 hex digits. None: unknown, revoked or expired."""
+        ...
+
+    async def names(self, application_id: str) -> list[str]:
+        """Every reference that ``GET /v1/models`` lists: ``slug`` and ``slug@alias`` of active prompts, sorted."""
+        ...
+
+    async def generation(self) -> int:
+        """The number that rises with every change of what is served."""
+        ...
+
+    async def changes(self, after: int) -> list[Change]:
+        """What changed since ``after``, oldest first."""
+        ...
+
+
+class Cache(Protocol):
+    """The shared serving cache (Redis or its memory twin). Every call is bounded by a few milliseconds and a breaker.
+
+    A failure is a miss: nothing here raises. Entries carry tenant, schema version and a MAC; a mismatch is a miss too.
+    """
+
+    async def get_release(self, application_id: str, reference: Reference) -> ReleaseDocument | None: ...
+
+    async def put_release(self, document: ReleaseDocument) -> None: ...
+
+    async def get_key(self, digest: str) -> KeyDocument | None: ...
+
+    async def put_key(self, digest: str, document: KeyDocument) -> None: ...
+
+    async def announce(self, changes: list[Change]) -> None:
+        """Drop what changed and push the news to every worker."""
+        ...
+
+
+class Lease(Struct, frozen=True):
+    """A bundle of permits taken from a shared window."""
+
+    granted: int
+    """0 when the window is used up."""
+    remaining: int
+    """What is left in the window for everybody, after this grant."""
+    window_ends: float
+    """Monotonic seconds at which the window resets."""
+
+
+class LeaseStore(Protocol):
+    """Shared request counters (Redis or its memory twin)."""
+
+    async def lease(self, key_id: str, limit: int, want: int) -> Lease | None:
+        """Take up to ``want`` permits of this minute's ``limit``. None: the store cannot be asked."""
+        ...
+
+
+class Ledger(Protocol):
+    """Where calls are written down. Neither method blocks; both copy before returning."""
+
+    def intend(self, intent: Intent) -> None:
+        """Before the first byte goes upstream. Raises ``ledger_full`` when the spool has no room left."""
+        ...
+
+    def append(self, row: LedgerRow) -> None:
+        """Before the last byte goes to the caller. Never raises: room for it was kept by the intent."""
+        ...

@@ -1,0 +1,62 @@
+"""What comes in: an HTTP request as the front door hands it over, who sent it, and what it asks for."""
+
+from typing import Any
+
+from msgspec import Raw, Struct
+
+from gateway.core.conversation import Message
+from gateway.core.references import Reference
+
+
+class Inbound(Struct, gc=False):
+    """A received request: size and headers checked, body still raw."""
+
+    door: str
+    """Which edge took it (``chat``, ``render``, ``models``): the metric label and the ledger column."""
+    headers: dict[bytes, bytes]
+    """Lower-case names; only those the gateway knows, the rest was dropped at the door."""
+    body: bytes
+    call_id: str
+    """UUIDv7; the ledger key."""
+    request_id: str
+    """What ``x-request-id`` answers: the caller's own id if it sent a well-formed one, else the call id."""
+    started_ms: int
+    """Wall clock, milliseconds since the epoch."""
+    started: float
+    """Monotonic seconds; every duration is measured from here."""
+    deadline: float
+    """Monotonic seconds after which the call fails with ``deadline``."""
+
+
+class Caller(Struct, frozen=True):
+    """Who is asking: an application by one of its keys."""
+
+    application_id: str
+    application: str
+    key_id: str
+    public_id: str
+    requests_per_minute: int | None
+    default_model: str | None
+
+
+class ChatRequest(Struct, gc=False):
+    """What a chat call asks for, dialect already gone."""
+
+    model: str
+    """As the caller wrote it; empty when only a prompt was named."""
+    reference: Reference | None
+    """The prompt it named, all its namings combined; None is a plain pass-through call."""
+    variables: dict[str, Any]
+    messages: tuple[Message, ...]
+    stream: bool
+    include_usage: bool
+    """Whether the caller wants the usage chunk at the end of a stream."""
+    choices: int
+    """``n``."""
+    unit: str | None
+    """What keeps an A/B assignment stable: header, else body ``user``, else session."""
+    user: str | None
+    session: str | None
+    tags: tuple[str, ...]
+    fields: dict[str, Raw]
+    """Every body field the gateway does not act on, untouched."""

@@ -1,0 +1,127 @@
+"""What the pipeline asks of a provider and of the wire to it: values and ports, no sockets."""
+
+from collections.abc import Coroutine, Mapping
+from typing import Any, Protocol
+
+from msgspec import Raw, Struct
+
+from gateway.core.conversation import Conversation
+from gateway.core.errors import GatewayError
+from gateway.core.events import Event
+
+
+class Timeouts(Struct, frozen=True):
+    """Seconds. ``total`` bounds the whole exchange; the pipeline shortens it to what is left of the call's deadline."""
+
+    connect: float = 2.0
+    """TCP and TLS handshakes together."""
+    first_byte: float = 60.0
+    """From the request's last byte to the first byte of the answer's head."""
+    idle: float = 30.0
+    """Between two reads of the answer."""
+    total: float = 600.0
+    """The openai SDK's own read timeout; longer helps nobody."""
+
+
+class Target(Struct, frozen=True):
+    """One (provider, upstream model): what a route lists and an attempt is made against."""
+
+    provider: str
+    model: str
+    base_url: str
+    """Scheme, host, port and path prefix, no trailing slash (``https://api.openai.com/v1``); ``echo:`` for the built-in one."""
+    api_key: str
+    timeouts: Timeouts = Timeouts()
+
+
+class HttpRequest(Struct, frozen=True):
+    """What a translator asks to have sent. Always a POST: providers take nothing else on the paths we use."""
+
+    path: str
+    """Appended to the target's ``base_url`` (``/chat/completions``)."""
+    headers: tuple[tuple[bytes, bytes], ...]
+    """Without ``host``, ``content-length``, ``connection``, ``accept-encoding``: those are the transport's."""
+    body: bytes
+
+
+class UpstreamCall(Struct, frozen=True, gc=False):
+    """One chat call as a provider is to make it, in the field's common (OpenAI) terms."""
+
+    model: str
+    conversation: Conversation
+    stream: bool
+    fields: Mapping[str, Raw]
+    """Every other body field, already merged: stored defaults under the caller's overrides."""
+
+
+class StreamDecoder(Protocol):
+    """The incremental reading of one streamed answer."""
+
+    done: bool
+    """Whether the stream's true end was read."""
+    failure: GatewayError | None
+    """What ended the stream, once ``feed`` has given the events before it: how a stream was cut into reads changes nothing."""
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Events that ``data`` completes, up to a broken one or an error: then ``failure`` is set."""
+        ...
+
+    def end(self) -> None:
+        """The connection ended. Raises ``upstream_incomplete`` unless the stream had its true end."""
+        ...
+
+
+class Translator(Protocol):
+    """A provider family: our call to its bytes, its bytes to our events. Pure; ``request`` may run again on a retry."""
+
+    def request(self, target: Target, call: UpstreamCall) -> HttpRequest: ...
+
+    def answer(self, body: bytes) -> Event:
+        """The whole, non-streamed answer. Raises ``upstream_invalid``."""
+        ...
+
+    def decoder(self, *, want_text: bool) -> StreamDecoder:
+        """``want_text=False`` when no guard reads the answer: texts may then be left out of the events."""
+        ...
+
+    def failure(self, target: Target, status: int, headers: Mapping[bytes, bytes], body: bytes) -> GatewayError:
+        """What a non-2xx answer means, judged by status and structured fields, never by prose."""
+        ...
+
+
+class Exchange(Protocol):
+    """One answer being received: the head is in, the body is to come. Close it exactly once, whatever happened."""
+
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def headers(self) -> Mapping[bytes, bytes]:
+        """Lower-case names; of repeated headers the last."""
+        ...
+
+    def read(self, limit: int) -> Coroutine[Any, Any, bytes]:
+        """The whole body. Raises ``upstream_invalid`` above ``limit`` bytes, ``upstream_incomplete``, ``upstream_timeout``."""
+        ...
+
+    def chunk(self) -> Coroutine[Any, Any, bytes]:
+        """The body bytes that have arrived since the last call, at least one; ``b""`` at the true end. Raises as ``read``."""
+        ...
+
+    def close(self) -> None:
+        """Give the connection back if the answer was read to its end, else close it (which cancels the upstream's work)."""
+        ...
+
+
+class Transport(Protocol):
+    """The way to upstreams. Twins: own HTTP/1.1 client, httpx client, in-process."""
+
+    async def send(self, target: Target, request: HttpRequest, deadline: float) -> Exchange:
+        """Send and wait for the answer's head; ``deadline`` is monotonic seconds.
+
+        Raises ``upstream_unreachable``, ``upstream_timeout``, ``upstream_incomplete``, ``upstream_invalid``, ``deadline``.
+        Cancelling closes the connection.
+        """
+        ...
+
+    async def close(self) -> None: ...

@@ -1,0 +1,61 @@
+"""The data plane's routes: method and raw path to the function that answers, errors in the route's own dialect."""
+
+from collections.abc import Awaitable, Callable
+
+from gateway.core.errors import METHOD_NOT_ALLOWED, NOT_FOUND, GatewayError
+from gateway.core.requests import Inbound
+from gateway.edge import native, openai
+from gateway.edge.problems import refuse
+from gateway.pipeline.reply import Reply
+from gateway.pipeline.services import Services
+
+PREFIX = "/v1/"
+"""Everything below this path is the data plane's."""
+
+Door = Callable[[Inbound, Services, Reply], Awaitable[None]]
+
+
+async def answer(method: str, path: str, inbound: Inbound, services: Services, reply: Reply) -> None:
+    """Answer any request below :data:`PREFIX`. ``path`` is raw: still percent-encoded, without the query."""
+    door, allowed = _find(path)
+    if door is None:
+        await refuse(GatewayError(NOT_FOUND, f"no route {path[:200]}"), inbound, reply)
+    elif method != allowed:
+        error = GatewayError(METHOD_NOT_ALLOWED, f"{method} is not allowed on {path[:200]}; use {allowed}")
+        error.headers = f"allow: {allowed}\r\n".encode()
+        await refuse(error, inbound, reply)
+    else:
+        await door(inbound, services, reply)
+
+
+def name_of(path: str) -> str:
+    """The door's name, for metrics and the ledger."""
+    return "render" if path.endswith("/render") else openai.CHAT
+
+
+def _find(path: str) -> tuple[Door | None, str]:
+    if path == "/v1/chat/completions":
+        return openai.chat, "POST"
+    if path == "/v1/models":
+        return native.models, "GET"
+    name = path.removeprefix("/v1/models/")
+    if name != path and name:
+        return lambda inbound, services, reply: native.model(inbound, services, reply, name), "GET"
+    rest = path.removeprefix("/v1/prompts/")
+    if rest != path:
+        ref = rest.removesuffix("/render")
+        if ref not in {rest, ""}:
+            return lambda inbound, services, reply: native.render_prompt(inbound, services, reply, ref), "POST"
+        ref = rest.removesuffix("/completions")
+        if ref not in {rest, ""}:
+            return lambda inbound, services, reply: _prompt_chat(inbound, services, reply, ref), "POST"
+    return None, ""
+
+
+async def _prompt_chat(inbound: Inbound, services: Services, reply: Reply, ref: str) -> None:
+    try:
+        call = native.prompt_as_model(inbound, ref)
+    except GatewayError as error:
+        await refuse(error, inbound, reply)
+        return
+    await openai.chat(call, services, reply)

@@ -1,0 +1,125 @@
+"""Promptgate's own routes on the data plane: a prompt as an endpoint, rendering without a call, and the list of models."""
+
+from typing import Any
+from urllib.parse import unquote
+
+import msgspec
+from msgspec import Raw, Struct
+
+from gateway.core.errors import MALFORMED, UNKNOWN_MODEL, GatewayError
+from gateway.core.references import Reference, parse_reference
+from gateway.core.requests import Caller, ChatRequest, Inbound
+from gateway.edge.problems import refuse
+from gateway.pipeline.authenticate import authenticate
+from gateway.pipeline.receive import check
+from gateway.pipeline.render import render
+from gateway.pipeline.reply import Reply
+from gateway.pipeline.resolve import pinned, read_chat, resolve, unknown_prompt
+from gateway.pipeline.services import Services
+from gateway.wire import openai as wire
+
+_encode = msgspec.json.Encoder().encode
+_OWNER = "promptgate"
+
+
+class RenderBody(Struct, forbid_unknown_fields=True):
+    """Body of ``POST /v1/prompts/{ref}/render``."""
+
+    variables: dict[str, Any] = {}
+    messages: list[Raw] = []
+
+
+_decode_render = msgspec.json.Decoder(RenderBody).decode
+
+
+async def models(inbound: Inbound, services: Services, reply: Reply) -> None:
+    """``GET /v1/models``: the prompts the key may name as a model, and the routes."""
+    try:
+        caller = await authenticate(inbound, services)
+        data = [_model(name) for name in await _names(caller, services)]
+        await _answer(reply, inbound, {"object": "list", "data": data})
+    except GatewayError as error:
+        await refuse(error, inbound, reply)
+
+
+async def model(inbound: Inbound, services: Services, reply: Reply, name: str) -> None:
+    """``GET /v1/models/{id}``."""
+    try:
+        caller = await authenticate(inbound, services)
+        asked = unquote(name)
+        if asked not in await _names(caller, services):
+            raise GatewayError(UNKNOWN_MODEL, f"The model {asked[:100]!r} does not exist", param="model")
+        await _answer(reply, inbound, _model(asked))
+    except GatewayError as error:
+        await refuse(error, inbound, reply)
+
+
+async def render_prompt(inbound: Inbound, services: Services, reply: Reply, ref: str) -> None:
+    """``POST /v1/prompts/{ref}/render``: the messages a call would send, with no upstream call and no row."""
+    try:
+        caller = await authenticate(inbound, services)
+        check(inbound)
+        reference = _reference(inbound, ref)
+        try:
+            body = _decode_render(inbound.body or b"{}")
+        except wire.DECODE_ERRORS as error:
+            raise GatewayError(MALFORMED, f"the body cannot be read: {error}") from None
+        plain = Inbound(
+            inbound.door,
+            {k: v for k, v in inbound.headers.items() if not k.startswith(b"x-prompt")},
+            _encode({"messages": body.messages}),
+            inbound.call_id,
+            inbound.request_id,
+            inbound.started_ms,
+            inbound.started,
+            inbound.deadline,
+        )
+        request: ChatRequest = msgspec.structs.replace(read_chat(plain), reference=reference, variables=body.variables)
+        recipe = await resolve(request, caller, services)
+        if recipe.release is None:
+            raise unknown_prompt(reference)
+        conversation = render(recipe, request)
+        facts = recipe.release.facts
+        await _answer(
+            reply,
+            inbound,
+            {
+                "prompt": facts.label,
+                "version": facts.version,
+                "digest": facts.content_hash,
+                "generation": facts.generation,
+                "model": recipe.model,
+                "messages": [Raw(message.raw) for message in conversation],
+                "params": recipe.fields,
+            },
+            head=facts.head.encode(),
+        )
+    except GatewayError as error:
+        await refuse(error, inbound, reply)
+
+
+def prompt_as_model(inbound: Inbound, ref: str) -> Inbound:
+    """``POST /v1/prompts/{ref}/completions`` is a chat call whose path names the prompt; raises ``malformed``."""
+    reference = _reference(inbound, ref)
+    headers = {k: v for k, v in inbound.headers.items() if k not in {b"x-prompt-version", b"x-prompt-alias"}}
+    headers[b"x-prompt"] = str(reference).encode()
+    return msgspec.structs.replace(inbound, headers=headers)
+
+
+def _reference(inbound: Inbound, ref: str) -> Reference:
+    reference = pinned(parse_reference(unquote(ref), "path"), inbound.headers, "path")
+    assert reference is not None
+    return reference
+
+
+async def _names(caller: Caller, services: Services) -> list[str]:
+    return [*await services.releases.names(caller.application_id), *services.routes.names]
+
+
+def _model(name: str) -> dict[str, object]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": _OWNER}
+
+
+async def _answer(reply: Reply, inbound: Inbound, body: object, head: bytes = b"") -> None:
+    lines = f"content-type: application/json\r\nx-request-id: {inbound.request_id}\r\n".encode()
+    await reply.whole(200, lines + head, _encode(body))

@@ -1,0 +1,71 @@
+"""The data plane's routes as OpenAPI: they are answered before any framework, and documented beside the admin API."""
+
+from litestar.openapi.spec import (
+    OpenAPIMediaType,
+    OpenAPIResponse,
+    OpenAPIType,
+    Operation,
+    Parameter,
+    PathItem,
+    RequestBody,
+    Schema,
+)
+
+_TAG = "serving"
+_ANY = Schema(type=OpenAPIType.OBJECT)
+_TEXT = Schema(type=OpenAPIType.STRING)
+_VARIABLES = Schema(type=OpenAPIType.OBJECT, description="Values for the prompt's variables, checked against its contract")
+_MESSAGES = Schema(type=OpenAPIType.ARRAY, items=_ANY, description="In OpenAI's form; sent byte for byte")
+_CHAT = Schema(
+    type=OpenAPIType.OBJECT,
+    description="OpenAI's chat completion request. Fields not named here go to the provider untouched.",
+    properties={
+        "model": Schema(type=OpenAPIType.STRING, description="A prompt (`faq-bot`, `faq-bot@staging`, `faq-bot:7`) or a model"),
+        "messages": _MESSAGES,
+        "stream": Schema(type=OpenAPIType.BOOLEAN),
+        "variables": _VARIABLES,
+        "prompt": Schema(
+            type=OpenAPIType.OBJECT,
+            description="Names a prompt in the form of OpenAI's stored prompts",
+            properties={"id": _TEXT, "version": _TEXT, "variables": _VARIABLES},
+        ),
+    },
+)
+_RENDER = Schema(type=OpenAPIType.OBJECT, properties={"variables": _VARIABLES, "messages": _MESSAGES})
+_PINS = [
+    Parameter("x-prompt", "header", _TEXT, "A prompt reference"),
+    Parameter("x-prompt-version", "header", _TEXT, "Pins a version number or semantic version"),
+    Parameter("x-prompt-alias", "header", _TEXT, "Pins an alias"),
+    Parameter("x-request-timeout-ms", "header", _TEXT, "Shortens the call's deadline"),
+]
+_REF = Parameter("ref", "path", _TEXT, "A prompt reference, percent-encoded", required=True)
+
+
+def data_plane_paths() -> dict[str, PathItem]:
+    """Path -> item, for the application's OpenAPI document."""
+    return {
+        "/v1/chat/completions": PathItem(post=_post("Answer a prompt or a model, whole or streamed", _CHAT, _PINS)),
+        "/v1/prompts/{ref}/completions": PathItem(post=_post("A prompt as an endpoint", _CHAT, [_REF])),
+        "/v1/prompts/{ref}/render": PathItem(post=_post("The messages a call would send, without a call", _RENDER, [_REF])),
+        "/v1/models": PathItem(get=_operation("The prompts and routes that the key may name as a model")),
+        "/v1/models/{id}": PathItem(
+            get=_operation("One of them", [Parameter("id", "path", _TEXT, "Its name, percent-encoded", required=True)])
+        ),
+    }
+
+
+def _post(summary: str, body: Schema, parameters: list[Parameter]) -> Operation:
+    operation = _operation(summary, parameters)
+    operation.request_body = RequestBody({"application/json": OpenAPIMediaType(schema=body)}, required=True)
+    return operation
+
+
+def _operation(summary: str, parameters: list[Parameter] | None = None) -> Operation:
+    answer = {"application/json": OpenAPIMediaType(schema=_ANY)}
+    return Operation(
+        tags=[_TAG],
+        summary=summary,
+        description="Wants an API key (`Authorization: Bearer pg_...`). Errors are in OpenAI's form.",
+        parameters=list(parameters or []),
+        responses={"200": OpenAPIResponse("The answer", content=answer), "4XX": OpenAPIResponse("An error", content=answer)},
+    )

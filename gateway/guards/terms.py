@@ -1,0 +1,106 @@
+"""Prohibited terms: one pass over the text for all of them, whatever their number.
+
+The matching engine is a ``re2.Set`` over folded text. Measured against an Aho-Corasick automaton (pyahocorasick) on 200 / 2,000
+characters without a hit: 500 terms 1.2 / 4.3 us against 3.2 / 46, 10,000 terms 0.8 / 4.1 us against 3.1 / 50. The set tells
+which terms may occur; where, and whether at word edges, is then judged here, because word boundaries in re2 are ASCII only.
+"""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from collections.abc import Callable
+
+import re2
+from msgspec import Struct
+
+from gateway.core.errors import MALFORMED, GatewayError
+from gateway.guards.fold import fold, is_word
+
+MAX_TERMS = 10_000
+"""Per list. 10,000 terms compile in a quarter of a second and match at 1 us per 200 characters; more is for a classifier."""
+
+MAX_TERM = 256
+"""Characters per term: a stream may have to hold back this much text."""
+
+MAX_CHARACTERS = 200_000
+"""Per list: a stream keeps every prefix of every term, 80 bytes each."""
+
+_MAX_MEM = 128 << 20
+"""Bytes that re2 may use for one set, reached by no allowed list; 8 MiB, its default, is too little for 10,000 terms."""
+
+
+class Hit(Struct, frozen=True, gc=False):
+    """An occurrence of a term, in folded characters of the searched text."""
+
+    decided: int
+    """How many characters must be known to be sure of it: its end, plus one where a word edge is to be seen there."""
+    start: int
+    term: int
+
+
+class TermSet:
+    """A compiled list of terms. ``param`` names the list in errors. Raises ``malformed``."""
+
+    __slots__ = ("_left", "_right", "folded", "match", "terms")
+
+    def __init__(self, terms: list[str], param: str) -> None:
+        if len(terms) > MAX_TERMS:
+            raise GatewayError(MALFORMED, f"{param} has {len(terms)} terms; at most {MAX_TERMS} are possible", param=param)
+        self.terms = tuple(terms)
+        self.folded = tuple(_checked(term, i, param) for i, term in enumerate(terms))
+        if sum(map(len, self.folded)) > MAX_CHARACTERS:
+            raise GatewayError(MALFORMED, f"{param} has more than {MAX_CHARACTERS} characters in all", param=param)
+        self._left = [is_word(term[0]) for term in self.folded]
+        self._right = [is_word(term[-1]) for term in self.folded]
+        self.match: Callable[[str], list[int] | None] = self._compile().Match
+        """Ids of the terms that may occur in a folded text, word edges left aside; None: none, the common case."""
+
+    def _compile(self) -> "re2.Set":
+        options = re2.Options()
+        options.max_mem = _MAX_MEM
+        options.log_errors = False
+        matcher = re2.Set.SearchSet(options)
+        for term in self.folded:
+            matcher.Add(_edge(term[0]) + re2.escape(term) + _edge(term[-1]))
+        matcher.Compile()
+        return matcher
+
+    def first(self, candidates: list[int], folded: str, before: str) -> Hit | None:
+        """Of what :attr:`match` found, the hit that reading character by character would be sure of first; None: no hit.
+
+        ``before`` is the folded character left of the text, empty at the beginning. ``decided > len(folded)`` means that the
+        term stands at the very end of the text and only the next character can tell; the end of everything makes it a hit.
+        """
+        hits = [hit for i in candidates if (hit := self._locate(i, folded, before)) is not None]
+        return min(hits, key=_order, default=None)
+
+    def _locate(self, i: int, folded: str, before: str) -> Hit | None:
+        term, left, right = self.folded[i], self._left[i], self._right[i]
+        start = folded.find(term)
+        while start >= 0:
+            end = start + len(term)
+            previous = folded[start - 1] if start else before
+            left_open = not left or not previous or not is_word(previous)
+            if left_open and (not right or end == len(folded) or not is_word(folded[end])):
+                return Hit(end + right, start, i)
+            start = folded.find(term, start + 1)
+        return None
+
+
+def _edge(char: str) -> str:
+    # Beside an ASCII word character a Unicode word edge is always an ASCII one too, so this never hides a hit.
+    return r"\b" if char.isascii() and is_word(char) else ""
+
+
+def _order(hit: Hit) -> tuple[int, int, int]:
+    return hit.decided, hit.start, hit.term
+
+
+def _checked(term: str, i: int, param: str) -> str:
+    folded = fold(term)
+    if not term.strip() or len(folded) > MAX_TERM or "\0" in term:
+        raise GatewayError(
+            MALFORMED,
+            f"{param}[{i}] must be a text of 1 to {MAX_TERM} characters, not blank, without NUL",
+            param=f"{param}[{i}]",
+        )
+    return folded

@@ -1,0 +1,1 @@
+"""Permits per minute, admission under load, and token counts. Pure."""

@@ -1,0 +1,173 @@
+"""Requests per minute without a round trip per request: permits are leased from the shared counter in small bundles.
+
+Each worker holds one :class:`Permits` per key. It spends what it holds, asks for more in the background before running dry, and
+makes a request wait for the store only when it holds nothing. The store counts a permit when it is leased, so the sum over all
+workers never exceeds the limit of a window; what a worker leases and does not use is lost to that window, which is why bundles
+are small: what 100 ms of the recent rate use, at most a tenth of the limit and half of what is left.
+
+When the store cannot be asked, the limit holds per worker instead of in all ("fail open, bounded") until it can again.
+"""
+
+from msgspec import Struct
+
+from gateway.core.ports import Lease
+
+WINDOW = 60.0
+"""Seconds: limits are per minute."""
+
+AHEAD = 0.1
+"""Seconds of the recent rate that a bundle should last: a thousand round trips to the store, and 1/600 of the window."""
+
+SMALLEST = 8
+"""Permits that are asked for at least when the limit is large: a quiet key then asks at every eighth request."""
+
+RETRY = 1.0
+"""Seconds between two attempts to reach a store that was away."""
+
+
+class Taken(Struct, frozen=True, gc=False):
+    """The request may pass. ``refill`` > 0: lease so many in the background and :meth:`Permits.absorb` the answer."""
+
+    refill: int = 0
+
+
+class Empty(Struct, frozen=True, gc=False):
+    """The window is used up."""
+
+    retry_after: float
+    """Seconds until the next one."""
+
+
+class NeedLease(Struct, frozen=True, gc=False):
+    """Nothing held: wait for a lease of ``want``, absorb it, and take again. Requests of one key should share the wait."""
+
+    want: int
+
+
+class Standing(Struct, frozen=True, gc=False):
+    """The numbers of ``x-ratelimit-limit-requests``, ``-remaining-requests`` and ``-reset-requests``."""
+
+    limit: int
+    remaining: int
+    """As far as this worker knows: what it holds, and what was left for everybody at its last lease."""
+    reset: float
+    """Seconds until the window ends."""
+
+
+_TAKEN = Taken()
+
+
+class Permits:
+    """What one worker holds of one key's limit. All times are monotonic seconds."""
+
+    __slots__ = (
+        "_asked",
+        "_available",
+        "_ends",
+        "_left",
+        "_low",
+        "_marked",
+        "_rate",
+        "_retry_at",
+        "_since",
+        "_taken",
+        "degraded",
+        "limit",
+    )
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        """Requests per minute, all workers together."""
+        self.degraded = False
+        """Whether the limit holds per worker because the store is away."""
+        self._available = 0
+        self._ends = 0.0
+        self._left = limit
+        self._taken = 0
+        self._low = 0
+        self._asked = False
+        self._rate = 0.0
+        self._since = 0.0
+        self._marked = 0
+        self._retry_at = 0.0
+
+    def take(self, now: float) -> Taken | Empty | NeedLease:
+        """Spend one permit."""
+        if now < self._ends:
+            if self._available:
+                self._available -= 1
+                self._taken += 1
+                if self._available >= self._low or self._asked:
+                    return _TAKEN
+                return self._refill(now)
+            if not self._left and not (self.degraded and now >= self._retry_at):
+                return Empty(self._ends - now)
+        return NeedLease(self._want(now))
+
+    def _refill(self, now: float) -> Taken:
+        if self.degraded and now < self._retry_at:
+            return _TAKEN
+        self._asked = True
+        return Taken(self._want(now))
+
+    def _want(self, now: float) -> int:
+        spent, elapsed = self._taken - self._marked, now - self._since
+        if spent > 0 and elapsed > 0:
+            self._rate = (self._rate + spent / elapsed) / 2
+        floor = min(SMALLEST, self.limit // 50)
+        bundle = min(max(int(self._rate * AHEAD), floor), self.limit // 10)
+        if now < self._ends and not self.degraded:
+            bundle = min(bundle, self._left // 2)
+        return max(bundle, 1)
+
+    def absorb(self, lease: Lease | None, now: float) -> None:
+        """Add what the store granted; None: it could not be asked. A grant for a window that is over is void."""
+        self._asked = False
+        if lease is None:
+            self._degrade(now)
+            return
+        if lease.window_ends <= now:
+            return
+        if self.degraded or now >= self._ends or lease.window_ends > self._ends + WINDOW / 2:
+            self._open(lease.window_ends)
+        elif lease.window_ends < self._ends - WINDOW / 2:
+            return
+        # The store's clock reading jitters by a round trip; ending early is safe, ending late is not.
+        self._ends = min(self._ends, lease.window_ends)
+        self.degraded = False
+        self._available += lease.granted
+        self._left = lease.remaining if lease.granted else 0
+        self._low = (lease.granted + 1) // 2 if self._left else 0
+        self._since = now
+        self._marked = self._taken
+
+    def _open(self, ends: float) -> None:
+        self._ends = ends
+        self._available = 0
+        self._taken = 0
+        self._marked = 0
+
+    def _degrade(self, now: float) -> None:
+        if now >= self._ends:
+            self._open(now + WINDOW)
+        self.degraded = True
+        self._available = max(self.limit - self._taken, 0)
+        self._left = 0
+        # Above everything available: every request looks whether it is time to ask again.
+        self._low = self.limit
+        self._retry_at = now + RETRY
+
+    def standing(self, now: float) -> Standing:
+        """Where the key stands, for the answer's headers."""
+        if now >= self._ends:
+            return Standing(self.limit, self.limit, 0.0)
+        return Standing(self.limit, self._available + self._left, self._ends - now)
+
+
+def reset_text(seconds: float) -> str:
+    """A duration as OpenAI writes it in ``x-ratelimit-reset-requests``: ``350ms``, ``12.5s``, ``1m0s``."""
+    ms = max(round(seconds * 1000), 0)
+    if ms < 1000:
+        return f"{ms}ms"
+    minutes, rest = divmod(ms, 60_000)
+    return f"{minutes}m{rest / 1000:g}s" if minutes else f"{rest / 1000:g}s"

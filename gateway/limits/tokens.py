@@ -1,0 +1,93 @@
+"""Token counts where the provider gives none. The home of tiktoken; its tables ship with the package, nothing is downloaded.
+
+Counting costs 28 us per 1,000 characters and loading a table 0.3 s: call :func:`count` in a thread, after the answer has gone out.
+On the path there is :func:`estimate`.
+"""
+
+import base64
+import hashlib
+import lzma
+from functools import cache
+from importlib.resources import files
+
+import tiktoken
+from msgspec import Struct
+from tiktoken.model import encoding_name_for_model
+
+MAX_EXACT = 100_000
+"""Characters counted exactly, 3 ms; a run of one character costs up to 200 ms at 400,000."""
+
+SAMPLES = 10
+"""Slices of a longer text that are counted, evenly spaced."""
+
+SLICE = 10_000
+"""Characters per slice: all of them together cost what the longest exact count does."""
+
+_CHARACTERS_PER_TOKEN = 4
+"""English prose has 4.2 characters per o200k token, so this errs on the side of too many."""
+
+
+class _Table(Struct, frozen=True):
+    pattern: str
+    sha256: str
+    """Of the uncompressed table, as tiktoken itself verifies it."""
+
+
+_TABLES = {
+    "cl100k_base": _Table(
+        r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n]|\s+(?!\S)|\s",
+        "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7",
+    ),
+    "o200k_base": _Table(
+        r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+        r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+        r"|\p{N}{1,3}"
+        r"| ?[^\s\p{L}\p{N}]+[\r\n/]*"
+        r"|\s*[\r\n]+"
+        r"|\s+(?!\S)"
+        r"|\s+",
+        "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d",
+    ),
+}
+
+
+def estimate(characters: int) -> int:
+    """Tokens in a text of so many characters, roughly; never 0 for a text."""
+    return -(-characters // _CHARACTERS_PER_TOKEN)
+
+
+def encoding_name(model: str) -> str:
+    """The table for a model's name; ``o200k_base``, the newest, for models that tiktoken does not know (every other vendor's)."""
+    try:
+        name = encoding_name_for_model(model.rpartition("/")[2])
+    except KeyError:
+        return "o200k_base"
+    # Special tokens aside, o200k_harmony is o200k_base; models older than cl100k_base are gone.
+    return name if name in _TABLES else "o200k_base" if name == "o200k_harmony" else "cl100k_base"
+
+
+def count(model: str, text: str) -> int:
+    """Tokens of ``text`` for ``model``. Blocks; run it in a thread.
+
+    Exact up to :data:`MAX_EXACT` characters. A longer text is estimated from :data:`SAMPLES` slices of :data:`SLICE` characters,
+    evenly spaced from its beginning to its end, by their tokens per character.
+    """
+    encoding = _encoding(encoding_name(model))
+    if len(text) <= MAX_EXACT:
+        return len(encoding.encode_ordinary(text))
+    last = len(text) - SLICE
+    starts = [i * last // (SAMPLES - 1) for i in range(SAMPLES)]
+    sampled = sum(len(encoding.encode_ordinary(text[start : start + SLICE])) for start in starts)
+    return round(sampled * len(text) / (SAMPLES * SLICE))
+
+
+@cache
+def _encoding(name: str) -> tiktoken.Encoding:
+    table = _TABLES[name]
+    packed = (files("gateway.limits") / "data" / f"{name}.tiktoken.xz").read_bytes()
+    data = lzma.decompress(packed)
+    if hashlib.sha256(data).hexdigest() != table.sha256:
+        raise ValueError(f"the table {name} of this installation is damaged")
+    ranks = {base64.b64decode(token): int(rank) for token, rank in (line.split() for line in data.splitlines())}
+    # Without special tokens: text is text, whatever it looks like.
+    return tiktoken.Encoding(name, pat_str=table.pattern, mergeable_ranks=ranks, special_tokens={})

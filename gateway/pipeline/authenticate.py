@@ -1,0 +1,27 @@
+"""key -> Caller. Memory first, Redis and Postgres behind it; missing, malformed and unknown keys are told apart by nobody."""
+
+from gateway.core.errors import UNAUTHENTICATED, GatewayError
+from gateway.core.keys import digest, well_formed
+from gateway.core.requests import Caller, Inbound
+from gateway.pipeline.services import Services
+
+_REFUSAL = "Incorrect API key provided. Send a valid key as 'Authorization: Bearer pg_...'."
+
+
+async def authenticate(inbound: Inbound, services: Services) -> Caller:
+    """Who is calling. Raises ``unauthenticated``, ``store_unavailable``."""
+    credential = inbound.headers.get(b"authorization")
+    if credential is None or credential[:7].lower() != b"bearer ":
+        raise GatewayError(UNAUTHENTICATED, _REFUSAL)
+    key = credential[7:].strip()
+    name = digest(key)
+    entry = services.releases.key_now(name)
+    if entry is None:
+        # The checksum in the key keeps guesses away from the stores.
+        entry = await services.releases.key(name) if well_formed(key.decode("latin-1")) else None
+        if entry is None:
+            raise GatewayError(UNAUTHENTICATED, _REFUSAL)
+    expires = entry.document.expires_at_ms
+    if expires is not None and inbound.started_ms >= expires:
+        raise GatewayError(UNAUTHENTICATED, _REFUSAL)
+    return entry.caller

@@ -1,0 +1,81 @@
+"""bytes, headers -> Inbound: ids and the deadline are fixed, the body is still raw."""
+
+from collections.abc import Callable
+
+from gateway.core.errors import MALFORMED, UNSUPPORTED, GatewayError
+from gateway.core.ids import RANDOM_BITS, uuid7
+from gateway.core.requests import Inbound
+
+KNOWN_HEADERS = frozenset(
+    {
+        b"authorization",
+        b"content-type",
+        b"content-encoding",
+        b"x-prompt",
+        b"x-prompt-alias",
+        b"x-prompt-unit",
+        b"x-prompt-variant",
+        b"x-prompt-version",
+        b"x-request-id",
+        b"x-request-timeout-ms",
+        b"x-session-id",
+        b"x-tags",
+    }
+)
+"""Request headers that mean something to the data plane; all others are dropped at the door."""
+
+MAX_REQUEST_ID = 128
+"""Bytes of a caller's request id; a longer or odd one is replaced, never cut."""
+
+
+class Receiver:
+    """Makes Inbounds: holds the clocks, the randomness and the longest time a call may take (seconds)."""
+
+    def __init__(
+        self, clock: Callable[[], float], wall_ms: Callable[[], int], random_bits: Callable[[int], int], longest: float
+    ) -> None:
+        self._clock = clock
+        self._wall_ms = wall_ms
+        self._random_bits = random_bits
+        self._longest = longest
+
+    def request_id(self, headers: dict[bytes, bytes]) -> str:
+        """The id to answer with when no call is made of a request."""
+        return _given_id(headers) or uuid7(self._wall_ms(), self._random_bits(RANDOM_BITS))
+
+    def receive(self, door: str, headers: dict[bytes, bytes], body: bytes) -> Inbound:
+        """Fix ids, start and deadline. Never raises: what is wrong with the headers is told by :func:`check`."""
+        started = self._clock()
+        started_ms = self._wall_ms()
+        call_id = uuid7(started_ms, self._random_bits(RANDOM_BITS))
+        request_id = _given_id(headers) or call_id
+        longest = self._longest
+        asked = headers.get(b"x-request-timeout-ms")
+        if asked is not None and asked.isdigit() and len(asked) < 10:
+            longest = min(longest, int(asked) / 1000)
+        return Inbound(door, headers, body, call_id, request_id, started_ms, started, started + longest)
+
+
+def _given_id(headers: dict[bytes, bytes]) -> str | None:
+    given = headers.get(b"x-request-id")
+    if given is None or not 0 < len(given) <= MAX_REQUEST_ID or not given.isascii():
+        return None
+    text = given.decode()
+    return text if text.isprintable() and " " not in text else None
+
+
+def check(inbound: Inbound) -> None:
+    """Headers that forbid reading the body. Raises ``unsupported``, ``malformed``."""
+    headers = inbound.headers
+    content_type = headers.get(b"content-type")
+    if content_type is not None and not content_type.startswith(b"application/json"):
+        raise GatewayError(UNSUPPORTED, "content-type: send application/json", param="content-type")
+    if headers.get(b"content-encoding", b"identity") != b"identity":
+        raise GatewayError(
+            UNSUPPORTED, "content-encoding: compressed request bodies are not accepted", param="content-encoding"
+        )
+    asked = headers.get(b"x-request-timeout-ms")
+    if asked is not None and not (asked.isdigit() and 0 < len(asked) < 10 and int(asked) > 0):
+        raise GatewayError(
+            MALFORMED, "x-request-timeout-ms: a positive whole number of milliseconds", param="x-request-timeout-ms"
+        )

@@ -1,0 +1,118 @@
+"""journal -> one ledger row, metrics. Runs exactly once per call, whatever its end, and never raises."""
+
+from gateway.core.errors import GatewayError
+from gateway.core.events import Usage
+from gateway.core.journal import UNBILLED, Bill, Journal
+from gateway.core.ledger import Intent, LedgerRow, State
+from gateway.limits.tokens import estimate
+from gateway.pipeline.services import Services
+from gateway.pricing.table import price
+
+
+def record(journal: Journal, services: Services) -> None:
+    """Write the call down. Called before the last byte is released (promise N2) and again from the last ``finally``."""
+    if journal.recorded:
+        return
+    journal.recorded = True
+    if journal.usage is None and journal.intended and journal.generated:
+        # The caller left or the stream was cut before usage came: bill what was made, marked as an estimate.
+        journal.usage = Usage(estimate(journal.input_chars), estimate(journal.generated))
+        journal.usage_source = "estimated"
+    settle(journal, services)
+    if journal.caller is not None:
+        services.ledger.append(row_of(journal, services))
+    services.observer.observe(journal, services.clock())
+
+
+def settle(journal: Journal, services: Services) -> int | None:
+    """Turn usage into money, once: the cost in nano-dollars, or None when it has no price."""
+    usage, target = journal.usage, journal.target
+    if usage is not None and target is not None and journal.bill is UNBILLED:
+        estimated = journal.usage_source == "estimated"
+        cost, status = price(services.prices, target.provider, target.model, usage, estimated=estimated)
+        journal.bill = Bill(cost, status, services.prices.version)
+    return journal.bill.cost_nano
+
+
+def row_of(journal: Journal, services: Services, error: GatewayError | None = None) -> LedgerRow:
+    """The row as things stand; ``error`` makes it the row of a failed attempt that another attempt follows."""
+    inbound, caller, request, prompt, target = journal.inbound, journal.caller, journal.request, journal.prompt, journal.target
+    usage = None if error is not None else journal.usage
+    bill = UNBILLED if error is not None else journal.bill
+    started = inbound.started
+    return LedgerRow(
+        inbound.call_id,
+        journal.attempts if journal.intended else 0,
+        State.FINAL,
+        caller.application_id if caller else None,
+        caller.key_id if caller else None,
+        inbound.request_id,
+        inbound.door,
+        prompt.prompt_id if prompt else None,
+        prompt.slug if prompt else None,
+        prompt.version if prompt else None,
+        prompt.alias if prompt else None,
+        journal.variant,
+        prompt.content_hash if prompt else None,
+        prompt.generation if prompt else None,
+        request.stream if request else False,
+        request.model if request else None,
+        target.provider if target else None,
+        target.model if target else None,
+        error.kind.name if error else journal.outcome,
+        error.status if error else journal.status,
+        _storable(journal.finish),
+        usage.input if usage else None,
+        usage.cached if usage else None,
+        usage.output if usage else None,
+        usage.reasoning if usage else None,
+        journal.usage_source if usage else None,
+        bill.cost_nano,
+        bill.status,
+        bill.price_version,
+        int((services.clock() - started) * 1e6),
+        None if journal.first_byte is None else int((journal.first_byte - started) * 1e6),
+        int(journal.upstream * 1e6) if journal.intended else None,
+        journal.attempts,
+        request.user if request else None,
+        request.session if request else None,
+        list(request.tags) if request else [],
+        journal.guard,
+        _storable(error.detail if error else journal.error),
+    )
+
+
+def _storable(text: str | None) -> str | None:
+    """A provider's words as Postgres can hold them: it refuses NUL, and a row must not be lost to one."""
+    return text.replace("\0", "\ufffd") if text is not None and "\0" in text else text
+
+
+def intent_of(journal: Journal) -> Intent:
+    """What must be on disk before the first byte goes upstream (promise N1)."""
+    inbound, caller, request, prompt, target = journal.inbound, journal.caller, journal.request, journal.prompt, journal.target
+    assert caller is not None
+    assert request is not None
+    assert target is not None
+    return Intent(
+        inbound.call_id,
+        journal.attempts,
+        caller.application_id,
+        caller.key_id,
+        inbound.request_id,
+        inbound.door,
+        prompt.prompt_id if prompt else None,
+        prompt.slug if prompt else None,
+        prompt.version if prompt else None,
+        prompt.alias if prompt else None,
+        journal.variant,
+        prompt.content_hash if prompt else None,
+        prompt.generation if prompt else None,
+        request.stream,
+        request.model,
+        target.provider,
+        target.model,
+        estimate(journal.input_chars),
+        request.user,
+        request.session,
+        list(request.tags),
+    )

@@ -1,0 +1,336 @@
+"""What this worker serves from: compiled releases and keys in memory, the cache behind them, the truth behind that.
+
+Theory of operation. A lookup is a dict hit. A miss loads from the cache, then from the catalog; equal misses share one load.
+The registry's *generation* rises with every change; a change names what moved. Applying a change drops the entry and raises its
+*floor*, and no document read at an older generation is accepted again: a slow load, a stale cache entry or a lagging replica can
+never bring an older version back. Dropped entries are kept aside as last-known-good, and are served only while neither store can
+be asked; a snapshot read at start fills the same shelf, which is how a worker starts without Redis and Postgres.
+
+Absent prompts and keys are remembered too (bounded, and dropped by the change that creates them), so they cost a lookup once.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Generic, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from gateway.core.documents import SCHEMA_VERSION, Change, KeyDocument, ReleaseDocument
+from gateway.core.errors import STORE_UNAVAILABLE, GatewayError
+from gateway.core.journal import PromptFacts
+from gateway.core.ports import Cache, Catalog
+from gateway.core.references import Reference
+from gateway.core.requests import Caller
+from gateway.guards.plan import GuardPlan, compile_guards
+from gateway.prompts.compiler import CompiledPrompt, compile_prompt
+
+ABSENT_SECONDS = 30.0
+"""How long "there is no such thing" is believed without news; a lost message is repaired by the poll long before."""
+MAX_ENTRIES = 20_000
+"""Of each kind, per worker: at 10 KB a compiled release this is the memory a worker may spend on prompts."""
+CATALOG_PAUSE = 1.0
+"""Seconds without asking a catalog that has just failed: one slow failure must not be paid by every miss."""
+
+T = TypeVar("T")
+ReleaseKey = tuple[str, str, str]
+
+
+class Release(Struct, frozen=True):
+    """A release document, compiled: everything a call needs, immutable."""
+
+    document: ReleaseDocument
+    prompt: CompiledPrompt
+    guards: GuardPlan
+    facts: PromptFacts
+
+
+class KeyEntry(Struct, frozen=True):
+    """A live key as the pipeline uses it."""
+
+    document: KeyDocument
+    caller: Caller
+
+
+class Snapshot(Struct):
+    """The last-known-good shelf, as it lies on disk."""
+
+    generation: int
+    releases: list[ReleaseDocument]
+    keys: dict[str, KeyDocument]
+    schema_version: int = SCHEMA_VERSION
+
+
+class Shelf(Generic[T]):
+    """Entries by key with floors, absences and last-known-good beside them. ``K`` is any hashable."""
+
+    def __init__(self) -> None:
+        self.live: dict[object, T] = {}
+        self.stale: dict[object, T] = {}
+        self.absent: dict[object, float] = {}
+        self.loading: dict[object, asyncio.Future[T | None]] = {}
+
+    def put(self, key: object, value: T) -> None:
+        """Add an entry; at the bound the oldest goes."""
+        if len(self.live) >= MAX_ENTRIES:
+            self.live.pop(next(iter(self.live)))
+        self.live[key] = value
+        self.stale.pop(key, None)
+        self.absent.pop(key, None)
+
+    def miss(self, key: object, now: float) -> None:
+        """Remember that there is nothing."""
+        if len(self.absent) >= MAX_ENTRIES:
+            self.absent.clear()
+        self.absent[key] = now + ABSENT_SECONDS
+        self.stale.pop(key, None)
+
+    def drop(self, matches: Callable[[object], bool]) -> None:
+        """Set matching entries aside."""
+        for key in [k for k in self.live if matches(k)]:
+            if len(self.stale) >= MAX_ENTRIES:
+                self.stale.pop(next(iter(self.stale)))
+            self.stale[key] = self.live.pop(key)
+        for key in [k for k in self.absent if matches(k)]:
+            del self.absent[key]
+
+
+class Releases:
+    """The worker's view of the registry."""
+
+    def __init__(self, catalog: Catalog, cache: Cache, clock: Callable[[], float]) -> None:
+        self._catalog = catalog
+        self._cache = cache
+        self._clock = clock
+        self._releases: Shelf[Release] = Shelf()
+        self._keys: Shelf[KeyEntry] = Shelf()
+        self._floors: dict[tuple[str, str], int] = {}
+        self._catalog_rests_until = 0.0
+        self.generation = 0
+        """The generation applied: every change up to it has taken effect here."""
+        self.degraded = False
+        """True while the catalog cannot be asked."""
+        self.stale_served = 0
+        """Lookups answered from the last-known-good shelf, for the metric."""
+        self.rejected = 0
+        """Documents refused because they would not compile, for the metric."""
+
+    @property
+    def has_something(self) -> bool:
+        """Whether anybody could be served without the registry."""
+        return bool(self._keys.live or self._keys.stale)
+
+    # --- the hot path -----------------------------------------------------------------------------------------------
+    def release_now(self, application_id: str, reference: Reference) -> Release | None:
+        """The release if it is in memory."""
+        return self._releases.live.get((application_id, reference.slug, reference.selector))
+
+    def key_now(self, digest: str) -> KeyEntry | None:
+        """The key if it is in memory."""
+        return self._keys.live.get(digest)
+
+    # --- misses -----------------------------------------------------------------------------------------------------
+    async def release(self, application_id: str, reference: Reference) -> Release | None:
+        """The release from memory, the cache or the catalog; None if it does not exist. Raises ``store_unavailable``."""
+        key: ReleaseKey = (application_id, reference.slug, reference.selector)
+
+        async def load() -> Release | None:
+            floor = self._floors.get((application_id, reference.slug), 0)
+            document = await self._cache.get_release(application_id, reference)
+            if document is None or document.generation < floor:
+                document = await self._ask(self._catalog.release(application_id, reference))
+                if document is not None:
+                    await self._cache.put_release(document)
+            return None if document is None else self._compile(document)
+
+        return await self._load(self._releases, key, load, lambda: self._floors.get((application_id, reference.slug), 0))
+
+    async def key(self, digest: str) -> KeyEntry | None:
+        """The key from memory, the cache or the catalog; None if unknown, revoked or expired. Raises ``store_unavailable``."""
+
+        async def load() -> KeyEntry | None:
+            document = await self._cache.get_key(digest)
+            if document is None or document.generation < self._floors.get(("", digest), 0):
+                document = await self._ask(self._catalog.key(digest))
+                if document is not None:
+                    await self._cache.put_key(digest, document)
+            return None if document is None else _key_entry(document)
+
+        return await self._load(self._keys, digest, load, lambda: self._floors.get(("", digest), 0))
+
+    async def names(self, application_id: str) -> list[str]:
+        """Every prompt reference the application may list. Raises ``store_unavailable``."""
+        return await self._ask(self._catalog.names(application_id))
+
+    async def _load(
+        self, shelf: Shelf[T], key: object, load: Callable[[], Awaitable[T | None]], floor: Callable[[], int]
+    ) -> T | None:
+        found = shelf.live.get(key)
+        if found is not None:
+            return found
+        if shelf.absent.get(key, 0.0) > self._clock():
+            return None
+        running = shelf.loading.get(key)
+        if running is None:
+            running = asyncio.ensure_future(self._fill(shelf, key, load, floor))
+            shelf.loading[key] = running
+            running.add_done_callback(lambda done: _over(shelf.loading, key, done))
+        try:
+            return await asyncio.shield(running)  # a caller who leaves must not end the load for the others
+        except GatewayError as error:
+            stale = shelf.stale.get(key)
+            if error.kind is STORE_UNAVAILABLE and stale is not None:
+                self.stale_served += 1
+                return stale
+            raise
+
+    async def _fill(
+        self, shelf: Shelf[T], key: object, load: Callable[[], Awaitable[T | None]], floor: Callable[[], int]
+    ) -> T | None:
+        while True:
+            before = floor()
+            value = await load()
+            if floor() != before:
+                continue  # it moved while we read: what we hold may be the old one
+            if value is None:
+                shelf.miss(key, self._clock())
+            else:
+                shelf.put(key, value)
+            return value
+
+    async def _ask(self, question: Awaitable[T]) -> T:
+        if self._clock() < self._catalog_rests_until:
+            if asyncio.iscoroutine(question):
+                question.close()
+            raise GatewayError(STORE_UNAVAILABLE, "the prompt registry cannot be reached", retry_after=CATALOG_PAUSE)
+        try:
+            answer = await question
+        except GatewayError as error:
+            if error.kind is STORE_UNAVAILABLE:
+                self._catalog_rests_until = self._clock() + CATALOG_PAUSE
+                self.degraded = True
+            raise
+        self.degraded = False
+        return answer
+
+    def _compile(self, document: ReleaseDocument) -> Release:
+        try:
+            return compile_release(document)
+        except GatewayError:
+            self.rejected += 1
+            raise
+
+    # --- news -------------------------------------------------------------------------------------------------------
+    def apply(self, changes: Iterable[Change]) -> bool:
+        """Drop what changed. True if these changes follow on from what was applied; False if some are missing between."""
+        contiguous = True
+        for change in sorted(changes, key=lambda c: c.generation):
+            self._drop(change)
+            if change.generation <= self.generation + 1:
+                self.generation = max(self.generation, change.generation)
+            else:
+                contiguous = False
+        return contiguous
+
+    def _drop(self, change: Change) -> None:
+        if change.kind == "key":
+            self._floors["", change.name] = change.generation
+            self._keys.drop(lambda k: k == change.name)
+            self._keys.stale.pop(change.name, None)  # a revoked key is not served from any shelf
+        elif change.kind == "application":
+            self._keys.drop(lambda k: _application_of(self._keys.live.get(k)) == change.application_id)
+        else:
+            place = (change.application_id, change.name)
+            self._floors[place] = change.generation
+            self._releases.drop(lambda k: isinstance(k, tuple) and k[:2] == place)
+
+    def _forget(self) -> None:
+        for shelf in (self._releases, self._keys):
+            shelf.live.clear()
+            shelf.stale.clear()
+            shelf.absent.clear()
+        self._floors.clear()
+        self.generation = 0
+
+    async def catch_up(self) -> None:
+        """Ask the truth what changed since, and apply it. Raises ``store_unavailable``."""
+        newest = await self._ask(self._catalog.generation())
+        if newest < self.generation:
+            self._forget()  # another registry, or one from a backup: nothing that is held here is known to be good
+        if newest > self.generation:
+            self.apply(await self._ask(self._catalog.changes(self.generation)))
+            self.generation = max(self.generation, newest)
+
+    # --- the shelf on disk --------------------------------------------------------------------------------------------
+    def snapshot(self, kept: Snapshot | None = None) -> Snapshot:
+        """Everything known good now: what this worker holds, and what the others have put into the ``kept`` one.
+
+        The newest reading of each place wins, so that workers which write in turn come to the same.
+        """
+        shared = kept or Snapshot(0, [], {})
+        releases = [r.document for shelf in (self._releases.stale, self._releases.live) for r in shelf.values()]
+        newest = {(d.application_id, d.slug, d.selector): d for d in sorted([*shared.releases, *releases], key=_generation)}
+        keys = [(str(k), e.document) for shelf in (self._keys.stale, self._keys.live) for k, e in shelf.items()]
+        keys += [(k, d) for k, d in shared.keys.items() if d.generation >= self._floors.get(("", k), 0)]
+        return Snapshot(
+            max(self.generation, shared.generation),
+            [newest[place] for place in sorted(newest)],
+            dict(sorted(sorted(keys, key=lambda pair: pair[1].generation), key=lambda pair: pair[0])),
+        )
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Fill the last-known-good shelf; what does not compile here is left out. News is wanted from its generation on."""
+        self.generation = snapshot.generation
+        for document in snapshot.releases:
+            try:
+                release = compile_release(document)
+            except GatewayError:
+                self.rejected += 1
+                continue
+            self._releases.stale[document.application_id, document.slug, document.selector] = release
+        for digest, key in snapshot.keys.items():
+            self._keys.stale[digest] = _key_entry(key)
+
+
+def _generation(document: ReleaseDocument) -> int:
+    return document.generation
+
+
+def compile_release(document: ReleaseDocument) -> Release:
+    """Compile a document into what calls use. Raises ``malformed`` where the content is not servable."""
+    selector = document.selector
+    facts = PromptFacts(
+        prompt_id=document.prompt_id,
+        slug=document.slug,
+        version=document.version,
+        alias=selector[1:] if selector.startswith("@") else None,
+        content_hash=document.content_hash,
+        generation=document.generation,
+    )
+    return Release(document, compile_prompt(document.content), compile_guards(document.content.guardrails), facts)
+
+
+def _over(loading: dict[object, asyncio.Future[T | None]], key: object, done: asyncio.Future[T | None]) -> None:
+    loading.pop(key, None)
+    if not done.cancelled():
+        done.exception()  # seen: every caller may have left by now
+
+
+def _key_entry(document: KeyDocument) -> KeyEntry:
+    caller = Caller(
+        application_id=document.application_id,
+        application=document.application,
+        key_id=document.key_id,
+        public_id=document.public_id,
+        requests_per_minute=document.requests_per_minute,
+        default_model=document.default_model,
+    )
+    return KeyEntry(document, caller)
+
+
+def _application_of(entry: KeyEntry | None) -> str | None:
+    return None if entry is None else entry.document.application_id
+
+
+encode_snapshot = msgspec.msgpack.Encoder().encode
+decode_snapshot = msgspec.msgpack.Decoder(Snapshot).decode

@@ -1,0 +1,81 @@
+"""The sentence. One request, read from top to bottom:
+
+receive > authenticate > resolve > render > admit > guard_in > route > call > guard_out > respond > record
+
+``receive`` has happened when we get here (:mod:`gateway.pipeline.receive`). Every phase takes typed values and gives typed values;
+what only telemetry wants to know goes into the journal, which ``record`` alone reads.
+"""
+
+import asyncio
+
+from gateway.core.errors import CLIENT_GONE, DRAINING, INTERNAL, GatewayError
+from gateway.core.journal import Journal
+from gateway.core.requests import Inbound
+from gateway.pipeline.admit import admit
+from gateway.pipeline.authenticate import authenticate
+from gateway.pipeline.call import call
+from gateway.pipeline.guard_in import guard_in
+from gateway.pipeline.guard_out import Guarded, guard_out
+from gateway.pipeline.record import record
+from gateway.pipeline.render import render
+from gateway.pipeline.reply import Reply
+from gateway.pipeline.resolve import read_chat, resolve
+from gateway.pipeline.respond import respond
+from gateway.pipeline.route import route
+from gateway.pipeline.services import Services
+
+
+async def serve(inbound: Inbound, services: Services, reply: Reply) -> None:
+    """Answer one chat call. Raises ``GatewayError`` for the edge to put into the caller's dialect; the row is written by then."""
+    journal = Journal(inbound)
+    clock, lap = services.clock, journal.laps.append
+    answer: Guarded | None = None
+    try:
+        lap(clock())
+        journal.caller = caller = await authenticate(inbound, services)
+        lap(clock())
+        journal.request = request = read_chat(inbound)
+        recipe = await resolve(request, caller, services)
+        journal.prompt = recipe.release.facts if recipe.release else None
+        lap(clock())
+        conversation = render(recipe, request)
+        journal.input_chars = sum([len(message.text) for message in conversation])
+        lap(clock())
+        permit = await admit(caller, services)
+        lap(clock())
+        conversation = guard_in(recipe, conversation, journal)
+        lap(clock())
+        plan = route(recipe, services)
+        lap(clock())
+        received = await call(plan, request, recipe, conversation, journal, services)
+        lap(clock())
+        answer = guard_out(recipe, received, journal, streamed=request.stream)
+        lap(clock())
+        await respond(answer, request, conversation, permit, journal, reply, services)
+        if request.stream:
+            await answer.drain()
+    except GatewayError as error:
+        _failed(journal, reply, error)
+        raise
+    except asyncio.CancelledError:
+        if reply.gone:
+            _failed(journal, reply, GatewayError(CLIENT_GONE, "the caller left"))
+            raise
+        error = GatewayError(DRAINING, "the gateway is shutting down", retry_after=1)
+        _failed(journal, reply, error)
+        raise error from None
+    except Exception as bug:
+        error = GatewayError(INTERNAL, "internal error", cause=repr(bug))
+        _failed(journal, reply, error)
+        raise error from bug
+    finally:
+        if answer is not None:
+            answer.close()
+        record(journal, services)
+
+
+def _failed(journal: Journal, reply: Reply, error: GatewayError) -> None:
+    journal.outcome = error.kind.name
+    journal.error = error.detail
+    if not reply.started:
+        journal.status = error.status

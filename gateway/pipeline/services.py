@@ -1,0 +1,58 @@
+"""What the sentence is spoken with: everything a call may touch, frozen for the life of the worker."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol
+
+from msgspec import Struct
+
+from gateway.core.journal import Journal
+from gateway.core.ports import Ledger
+from gateway.core.upstream import Translator, Transport
+from gateway.pipeline.permits import Permits
+from gateway.pipeline.releases import Releases
+from gateway.pricing.table import PriceTable
+from gateway.routing.table import RouteTable
+
+
+class Observer(Protocol):
+    """Who counts finished calls (the metrics). Never raises."""
+
+    def observe(self, journal: Journal, finished: float) -> None:
+        """A call has ended at ``finished`` (monotonic seconds)."""
+        ...
+
+
+class TokenCounter(Protocol):
+    """Counts tokens off the loop, for answers whose provider gave no usage."""
+
+    async def count(self, model: str, texts: list[str]) -> list[int]:
+        """Tokens of each text, for a model."""
+        ...
+
+
+class Provider(Struct, frozen=True):
+    """An upstream account: how to speak to it and how to reach it."""
+
+    translator: Translator
+    transport: Transport
+
+
+class Services(Struct, frozen=True):
+    """Ports and compiled data; every test can make one from memory twins."""
+
+    releases: Releases
+    permits: Permits
+    routes: RouteTable
+    providers: Mapping[str, Provider]
+    prices: PriceTable
+    ledger: Ledger
+    observer: Observer
+    tokens: TokenCounter
+    clock: Callable[[], float]
+    """Monotonic seconds."""
+    default_model: str
+    """What is asked for when nobody names a model."""
+    max_answer_bytes: int
+    server_timing: bool
+    synced: Callable[[], Awaitable[None]] | None = None
+    """Awaited before the last byte when records must survive a loss of power; None when the page cache is enough."""

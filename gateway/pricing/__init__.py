@@ -1,0 +1,1 @@
+"""Integer money: what a call cost, in nano-dollars. Pure."""

@@ -1,0 +1,1 @@
+"""Prompt versions, compiled: templates, variable contracts, and the merging of stored and requested parts. Pure."""

@@ -1,0 +1,99 @@
+"""How the stored parts of a prompt and the parts of a request come together. Nothing is ever dropped silently."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from gateway.core.conversation import Conversation, Message
+from gateway.core.documents import VersionContent
+from gateway.core.errors import MALFORMED, GatewayError
+
+SYSTEM_ROLES = frozenset(["system", "developer"])
+
+_OURS = frozenset(["messages", "model", "n", "prompt", "stream", "stream_options", "variables"])
+"""Fields that the gateway itself acts on, per request: a version cannot store them as parameters."""
+
+_encode = msgspec.json.Encoder(order="deterministic").encode
+
+
+class Params:
+    """The stored parameters of a version. Raises ``malformed`` for a name that cannot be stored."""
+
+    __slots__ = ("_defaults", "_everything", "_model", "_overridable")
+
+    def __init__(self, content: VersionContent) -> None:
+        for name in content.params:
+            if name in _OURS:
+                raise GatewayError(MALFORMED, f"params: {name!r} cannot be stored with a version", param=f"params.{name}")
+        self._defaults = {name: Raw(_encode(value)) for name, value in content.params.items()}
+        self._overridable = frozenset(content.overridable)
+        self._everything = "*" in self._overridable
+        self._model = content.model
+
+    def merge(self, fields: Mapping[str, Raw]) -> dict[str, Raw]:
+        """Stored defaults under the request's fields.
+
+        Raises ``malformed`` naming a field that differs from its stored value and is not overridable.
+        """
+        if not self._defaults:
+            return dict(fields)
+        if not self._everything:
+            for name in self._defaults.keys() & fields.keys():
+                if name not in self._overridable and not _same(self._defaults[name], fields[name]):
+                    raise _fixed(name)
+        return {**self._defaults, **fields}
+
+    def model(self, asked: str) -> str:
+        """The model to use when a request asks for ``asked`` (empty: for none); empty when neither names one.
+
+        Raises ``malformed`` when the version fixes another one.
+        """
+        if not asked or not self._model or asked == self._model:
+            return asked or self._model
+        if self._everything or "model" in self._overridable:
+            return asked
+        raise _fixed("model")
+
+
+def _fixed(name: str) -> GatewayError:
+    return GatewayError(MALFORMED, f"{name!r} is fixed by the prompt version and not listed as overridable", param=name)
+
+
+def _same(a: Raw, b: Raw) -> bool:
+    """Whether two pieces of JSON mean the same; ``1`` and ``1.0`` do, ``1`` and ``true`` do not."""
+    if bytes(a) == bytes(b):
+        return True
+    x: Any = msgspec.json.decode(a)
+    y: Any = msgspec.json.decode(b)
+    if isinstance(x, bool) or isinstance(y, bool):
+        return x is y
+    return x == y if isinstance(x, int | float) and isinstance(y, int | float) else _encode(x) == _encode(y)
+
+
+def split_system(messages: Conversation) -> tuple[Conversation, Conversation]:
+    """A caller's messages as (system and developer messages, all others), each in order."""
+    return (
+        tuple(message for message in messages if message.role in SYSTEM_ROLES),
+        tuple(message for message in messages if message.role not in SYSTEM_ROLES),
+    )
+
+
+def has_system(messages: Conversation) -> bool:
+    """Whether a caller sends system or developer messages."""
+    return not SYSTEM_ROLES.isdisjoint([message.role for message in messages])
+
+
+def refuse_system() -> GatewayError:
+    """The error of the ``reject`` policy."""
+    return GatewayError(
+        MALFORMED,
+        "messages: the prompt has its own system message; its version allows no other (system_policy: reject)",
+        param="messages",
+    )
+
+
+def encode_message(role: str, text: str) -> Message:
+    """A message of the prompt, as JSON in the OpenAI chat form."""
+    return Message(role, text, b'{"role":"%b","content":%b}' % (role.encode(), _encode(text)))

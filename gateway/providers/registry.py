@@ -1,0 +1,13 @@
+"""Provider kinds by the name that ``config/providers.toml`` uses. Adding a family is adding one file and one line here."""
+
+from gateway.core.upstream import Translator
+from gateway.providers.openai import OpenAITranslator
+
+
+def translators(max_event_bytes: int) -> dict[str, Translator]:
+    """A translator per kind; ``max_event_bytes`` bounds one event of a stream.
+
+    ``echo`` speaks the OpenAI dialect; what differs is its transport.
+    """
+    openai = OpenAITranslator(max_event_bytes)
+    return {"openai": openai, "echo": openai}

@@ -1,0 +1,1 @@
+"""Which targets a call may go to, in which order. Pure."""

@@ -1,0 +1,54 @@
+"""The head that a connection sends again and again, recognised without parsing it."""
+
+from msgspec import Struct
+
+from gateway.server.reply import Handler, HotReply
+
+_LENGTH_DIGITS = 9
+"""Of a repeated ``content-length``: more than any body that is let in."""
+
+
+class RepeatedHead(Struct, frozen=True):
+    """The head of a connection's last hot request, to recognise the next one by.
+
+    A client sends the same head again and again, but for the length of the body. A head that is equal byte for byte, digits of the
+    length apart, means to the parser what the last one meant, so it need not be parsed again (ten microseconds of fifteen callbacks).
+    Anything else, a byte's difference or a request that did not come in one read, goes to the parser as if this were not here.
+    """
+
+    before: bytes
+    """Everything up to the digits of ``content-length``."""
+    after: bytes
+    """Everything from the digits to the end of the head."""
+    door: str
+    handler: Handler
+    known: dict[bytes, bytes]
+
+    def body_of(self, data: bytes) -> bytes | None:
+        """The body, if ``data`` is exactly one request with this head."""
+        if not data.startswith(self.before):
+            return None
+        start = len(self.before)
+        end = data.find(b"\r", start, start + _LENGTH_DIGITS + 1)
+        digits = data[start:end] if end > start else b""
+        if not digits.isdigit() or not data.startswith(self.after, end):
+            return None
+        body = data[end + len(self.after) :]
+        return body if len(body) == int(digits) else None
+
+
+def learn(data: bytes, headers: list[tuple[bytes, bytes]], cycle: object) -> RepeatedHead | None:
+    """The head in ``data``, which began with it and was parsed into ``headers`` and ``cycle``; None unless it may be repeated."""
+    if not isinstance(cycle, HotReply) or not cycle.keep_alive:
+        return None
+    names = [name for name, _ in headers]
+    if names.count(b"content-length") != 1 or b"transfer-encoding" in names or b"expect" in names or b"connection" in names:
+        return None
+    head = data[: data.find(b"\r\n\r\n") + 4]
+    start = head.lower().find(b"\r\ncontent-length:") + len(b"\r\ncontent-length:")
+    while head[start : start + 1] == b" ":
+        start += 1
+    end = head.find(b"\r", start)
+    if not head[start:end].isdigit() or end - start > _LENGTH_DIGITS:
+        return None
+    return RepeatedHead(head[:start], head[end:], cycle.door, cycle.handler, cycle.headers)

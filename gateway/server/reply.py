@@ -1,0 +1,150 @@
+"""A hot request's way back: the cycle that uvicorn sees, and the ``Reply`` that the pipeline writes to."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+from gateway.core.errors import CLIENT_GONE, GatewayError
+from gateway.core.requests import Inbound
+from gateway.pipeline.reply import Reply
+from gateway.pipeline.services import Services
+
+if TYPE_CHECKING:
+    from gateway.server.protocol import GatewayProtocol
+
+WRITE_STALL_SECONDS = 30.0
+"""A caller that reads nothing for this long is gone (fault F33): as long as the idle time we grant an upstream."""
+
+Handler = Callable[[Inbound, Services, Reply], Awaitable[None]]
+"""What answers a hot request."""
+
+
+class _Silent:
+    """Stands where uvicorn expects a cycle's asyncio.Event; nobody waits on a hot reply."""
+
+    def set(self) -> None:
+        """Nothing to wake."""
+
+
+_SILENT = _Silent()
+
+
+class HotReply:
+    """A hot request's way back: the cycle uvicorn sees, and the ``Reply`` the pipeline writes to."""
+
+    __slots__ = (
+        "_chunked",
+        "body",
+        "body_bytes",
+        "disconnected",
+        "door",
+        "handler",
+        "headers",
+        "keep_alive",
+        "message_event",
+        "more_body",
+        "protocol",
+        "queued",
+        "response_complete",
+        "started",
+        "task",
+    )
+
+    def __init__(
+        self, protocol: "GatewayProtocol", door: str, handler: Handler, headers: dict[bytes, bytes], *, keep_alive: bool
+    ) -> None:
+        self.protocol = protocol
+        self.door = door
+        self.handler = handler
+        self.headers = headers
+        self.keep_alive = keep_alive
+        self.body: list[bytes] = []
+        self.body_bytes = 0
+        self.more_body = True
+        self.queued = False
+        """Whether an earlier request of the connection must be answered first."""
+        self.message_event = _SILENT
+        self.disconnected = False
+        self.response_complete = False
+        self.started = False
+        self.task: asyncio.Task[None] | None = None
+        self._chunked = True
+
+    @property
+    def gone(self) -> bool:
+        """Whether the caller has left."""
+        return self.disconnected
+
+    async def whole(self, status: int, head: bytes, body: bytes) -> None:
+        """Send a complete response in one write."""
+        self.send(status, head, body)
+
+    def send(self, status: int, head: bytes, body: bytes) -> None:
+        """``whole`` for callers without a coroutine."""
+        self.started = True
+        if self.disconnected:
+            raise GatewayError(CLIENT_GONE, "the caller left")
+        protocol = self.protocol
+        protocol.transport.write(
+            b"".join(
+                (
+                    STATUS_LINE[status],
+                    protocol.date_line(),
+                    head,
+                    b"content-length: %d\r\n" % len(body),
+                    self._connection(),
+                    b"\r\n",
+                    body,
+                )
+            )
+        )
+        self._complete()
+
+    async def start(self, status: int, head: bytes) -> None:
+        """Begin a stream: chunked, or until close for HTTP/1.0."""
+        self.started = True
+        if self.disconnected:
+            raise GatewayError(CLIENT_GONE, "the caller left")
+        protocol = self.protocol
+        if protocol.http_1_0:
+            self._chunked = False
+            self.keep_alive = False
+        framing = b"transfer-encoding: chunked\r\n\r\n" if self._chunked else b"\r\n"
+        protocol.transport.write(b"".join((STATUS_LINE[status], protocol.date_line(), head, self._connection(), framing)))
+
+    async def write(self, data: bytes) -> None:
+        """Send a piece; waits, bounded, while the caller's buffers are full."""
+        if self.disconnected:
+            raise GatewayError(CLIENT_GONE, "the caller left")
+        protocol = self.protocol
+        protocol.transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+        if protocol.flow.write_paused:
+            try:
+                async with asyncio.timeout(WRITE_STALL_SECONDS):
+                    await protocol.flow.drain()
+            except TimeoutError:
+                protocol.transport.abort()
+                raise GatewayError(CLIENT_GONE, "the caller stopped reading") from None
+
+    async def end(self, data: bytes = b"") -> None:
+        """Send the last piece and complete the response."""
+        if self.disconnected:
+            raise GatewayError(CLIENT_GONE, "the caller left")
+        transport = self.protocol.transport
+        if self._chunked:
+            transport.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data) if data else b"0\r\n\r\n")
+        elif data:
+            transport.write(data)
+        self._complete()
+
+    def _connection(self) -> bytes:
+        return b"" if self.keep_alive else b"connection: close\r\n"
+
+    def _complete(self) -> None:
+        self.response_complete = True
+        protocol = self.protocol
+        if not self.keep_alive:
+            protocol.transport.close()
+        protocol.on_response_complete()

@@ -1,0 +1,360 @@
+"""The spool: what a worker writes down about its calls, before the store has it.
+
+Theory of operation. Records are appended to memory-mapped segments with plain stores (:mod:`.frames`, :mod:`.segment`); no
+system call, so an append costs a microsecond and survives ``kill -9``. A thread allocates the next segment ahead of time, and
+removes old ones. The reader follows: ``take`` hands out final rows in order; ``release`` forgets those taken, once they are
+committed, and ``rewind`` has them handed out again. The newest rows are also kept in memory, so that in good times nothing is
+read back; a reader that falls behind reads the segments until it has caught up.
+
+``intend`` promises that the final row will have room. The books for that are one number, ``_free``:
+
+    room      what allocated segments can still hold; each counts as full MAX_RECORD bytes before its end, so records of any
+              sizes fit in any order
+    reserved  for every open intent the most that its final row can need
+    floor     kept back for rows without an intent (refused calls) and for copies of open intents
+    _free  =  room - reserved - floor
+
+An intent needs ``_free >= its own size + reservation``; a final row gives back what it did not use. An intent whose call is
+still open when its segment is due for removal is copied to the end, so a call of ten minutes does not pin gigabytes.
+
+Limits: the promise holds for one process and one thread; after a power loss only with ``fsync="group"``.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from copy import copy
+from typing import Literal
+
+from msgspec import MsgspecError, Struct
+
+from gateway.core.errors import LEDGER_FULL, GatewayError
+from gateway.core.ledger import Intent, LedgerRow
+from gateway.storage.ledger.folder import SpoolFolder
+from gateway.storage.ledger.frames import FINAL, FINAL_SEED, FIRST, INTENT, INTENT_SEED, OVERHEAD, header_at, put
+from gateway.storage.ledger.records import FINAL_EXTRA, MAX_INTENT, MAX_RECORD, decode_row, encode, mended
+from gateway.storage.ledger.segment import Segment
+
+RETRY_AFTER_S = 5.0
+"""What a refused caller is told: the shipper's longest pause between two tries at the store."""
+ALARM_SHARE = 0.8
+"""Of ``max_bytes``; past it somebody should look at the store before calls are refused."""
+
+SPARE_SEGMENTS = 2
+"""Allocated ahead. A journalling disk that is busy with a database's commits can hold up an allocation for a second, and a
+worker at full speed fills two segments in that time."""
+
+Fsync = Literal["off", "group"]
+
+
+class SpoolLimits(Struct, frozen=True):
+    """How much a worker may spool."""
+
+    max_bytes: int = 1 << 30
+    """About 1.3 million calls: at a worker's full speed a minute of an absent store, at 100 calls/s three and a half hours."""
+    segment_bytes: int = 8 << 20
+    """Some 10,000 calls: large enough that rotation is rare, small enough that space comes back soon."""
+    fsync: Fsync = "off"
+    recent_rows: int = 4000
+    """Kept in memory: a fifth of a second at full speed, some 4 MB. Reading a row back costs 2 us, and encoding it then costs
+    more too: its texts are no longer in the processor's caches."""
+
+
+class Spool:
+    """One worker's spool; a :class:`gateway.core.ports.Ledger`."""
+
+    def __init__(self, folder: SpoolFolder, limits: SpoolLimits, executor: Executor | None = None) -> None:
+        """Allocates the first segment. Raises ``OSError`` when the disk has no room for it."""
+        self.limits = limits
+        self.adopted_bytes = 0
+        """What spools adopted from dead workers still hold: it counts against ``max_bytes``."""
+        self.pending = 0
+        """Final rows not yet taken."""
+        self.disk_error: str | None = None
+        """Why the last allocation of a segment failed; None after a success."""
+        self.notify_at = 0
+        self.notify: Callable[[], None] = _nobody
+        """Called when ``pending`` reaches ``notify_at``."""
+        self.refused = 0
+        self.dropped_refusals = 0
+        """Rows of calls that never had an intent, lost because the spool was full to the last byte."""
+        self.mended = 0
+        """Records that could not be stored word for word (:func:`gateway.storage.ledger.records.mended`)."""
+        self.unreadable: list[bytes] = []
+        """Final records that do not decode as rows: a defect of ours, kept for the dead letters."""
+
+        self._size = size = limits.segment_bytes
+        self._folder = folder
+        self._executor = executor or ThreadPoolExecutor(1, thread_name_prefix="spool")
+        # Of 8 MiB: 256 KiB for rows without an intent, half a thousand refused calls, and 1 MiB for copies, which is what a few
+        # thousand calls open at once in one segment take.
+        self._rows_floor = size // 32
+        self._floor = self._rows_floor + size // 8
+        self._spares: deque[Segment] = deque()
+        self._coming: Future[Segment] | None = None
+        self._numbers = 0
+        self._current = self._make_segment()
+        self._held: deque[Segment] = deque([self._current])
+        self._memory = self._current.memory
+        self._tail = FIRST
+        self._free = size - FIRST - MAX_RECORD - self._floor
+        self._open: dict[tuple[str, int], tuple[int, int, bytes]] = {}
+        """(segment number, reservation, encoded intent) of calls under way, oldest segment first."""
+        self._reading: tuple[Segment, int] = (self._current, FIRST)
+        self._shipped: tuple[Segment, int] = self._reading
+        self._taken = 0
+        self._recent: deque[tuple[LedgerRow, Segment, int]] = deque()
+        """The next rows to hand out, each with its segment and the offset after it. Valid from ``_reading`` on, without a gap."""
+        self._keeping = True
+        """Whether new rows go there: not while older ones have to be read from the segments first."""
+        self._unsynced = 0
+        self._closed = False
+        self.tend()
+
+    # --- the port ---------------------------------------------------------------------------------------------------
+
+    def intend(self, intent: Intent) -> None:
+        """Promise N1. Raises ``ledger_full`` when there is no room for the intent and its final row."""
+        try:
+            body = encode(intent)
+        except (UnicodeEncodeError, OverflowError):
+            body = b""
+        length = len(body)
+        if not 0 < length <= MAX_INTENT:
+            body = mended(intent, MAX_INTENT)
+            length = len(body)
+            self.mended += 1
+        reserve = length + FINAL_EXTRA
+        need = length + OVERHEAD + reserve
+        if need > self._free:
+            self._make_room(need)
+        self._free -= need
+        if self._tail + length + OVERHEAD > self._size:
+            self._rotate()
+        self._tail = put(self._memory, self._tail, INTENT, INTENT_SEED, body)
+        self._open[intent.call_id, intent.attempt] = (self._current.number, reserve, body)
+
+    def append(self, row: LedgerRow) -> None:
+        """Promise N2. Never raises."""
+        opened = self._open.pop((row.call_id, row.attempt), None)
+        limit = MAX_RECORD - OVERHEAD if opened is None else opened[1] - OVERHEAD
+        try:
+            body = encode(row)
+        except (UnicodeEncodeError, OverflowError):
+            body = b""
+        if not 0 < len(body) <= limit:
+            body = mended(row, limit)
+            self.mended += 1
+            self._keeping = False
+        need = len(body) + OVERHEAD
+        if opened is not None:
+            self._free += opened[1] - need
+        elif self._free - need < -self._rows_floor:
+            self.dropped_refusals += 1
+            return
+        else:
+            self._free -= need
+        if self._tail + need > self._size:
+            self._rotate()
+        self._tail = put(self._memory, self._tail, FINAL, FINAL_SEED, body)
+        if self._keeping:
+            if len(self._recent) < self.limits.recent_rows:
+                self._recent.append((copy(row), self._current, self._tail))
+            else:
+                self._keeping = False
+        self.pending += 1
+        if self.pending == self.notify_at:
+            self.notify()
+
+    # --- the reader -------------------------------------------------------------------------------------------------
+
+    def take(self, limit: int) -> list[LedgerRow]:
+        """The next final rows in order, at most ``limit``. They stay in the spool until :meth:`release`."""
+        rows = self._take_recent(limit)
+        if self.pending and len(rows) < limit:
+            rows += self._take_stored(limit - len(rows))
+        self._keeping = self._keeping or not self.pending
+        return rows
+
+    def release(self) -> None:
+        """Everything taken is committed (promise N4): remember that, and let go of the segments that are done."""
+        segment, offset = self._reading
+        if self._shipped != self._reading:
+            self._folder.mark_shipped(segment.number, offset)
+            self._shipped = self._reading
+        self._taken = 0
+        done: list[Segment] = []
+        while self._held[0] is not segment and self._copy_open_intents(self._held[0].number):
+            done.append(self._held.popleft())
+        self.tend()
+        for old in done:
+            self._executor.submit(old.destroy)
+
+    def rewind(self) -> None:
+        """Something went wrong with what was taken: hand it out again."""
+        self._reading = self._shipped
+        self._recent.clear()
+        self._keeping = False
+        self.pending += self._taken
+        self._taken = 0
+        self.unreadable.clear()
+
+    # --- room ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def bytes(self) -> int:
+        """What waits here to be committed."""
+        segment, offset = self._shipped
+        return (self._current.number - segment.number) * self._size + self._tail - offset
+
+    @property
+    def alarm(self) -> bool:
+        """The store has been away for long, or is too slow: rows fill most of what may be spooled."""
+        return self.bytes + self.adopted_bytes >= ALARM_SHARE * self.limits.max_bytes
+
+    @property
+    def open_calls(self) -> int:
+        """Intents without a final row."""
+        return len(self._open)
+
+    def tend(self) -> None:
+        """Fetch the segment that was being allocated, and have the next one allocated if it will be needed. Does not wait."""
+        if self._closed:
+            return
+        self._collect()
+        if self._coming is None and self._free < SPARE_SEGMENTS * self._size:
+            held = len(self._held) + len(self._spares)
+            # The first spare is outside the bargain: without one nothing could ever be written.
+            if held < 2 or (held + 1) * self._size + self.adopted_bytes <= self.limits.max_bytes:
+                self._coming = self._executor.submit(self._make_segment)
+
+    def sync(self) -> None:
+        """Have every record so far on the disk. For the spool's own thread, which also removes segments, so none goes away."""
+        newest = self._current.number
+        for segment in list(self._held):
+            if segment.number >= self._unsynced:
+                segment.sync()
+        self._unsynced = newest
+
+    def run_in_thread(self, work: Callable[[], None]) -> "Future[None]":
+        """Run ``work`` on the spool's own thread."""
+        return self._executor.submit(work)
+
+    def close(self) -> None:
+        """Stop. A spool with nothing left in it is deleted; one with rows is left to the next worker that starts.
+
+        While calls are open the lock stays until the process ends: their final rows may still come, and are still kept.
+        """
+        self._executor.shutdown(wait=True)
+        self._collect()
+        self._closed = True
+        if self._open:
+            return
+        self._free = -self._floor
+        for segment in (*self._held, *self._spares):
+            segment.close()
+        if self.pending or self._taken:
+            self._folder.release()
+        else:
+            self._folder.remove()
+
+    # --- inside -------------------------------------------------------------------------------------------------------
+
+    def _rotate(self) -> None:
+        # What the old segment still counted for in ``_free``; at most zero, as the record did not fit.
+        self._free += self._tail + MAX_RECORD - self._size
+        self._current = self._spares.popleft()
+        self._held.append(self._current)
+        self._memory = self._current.memory
+        self._tail = FIRST
+        self.tend()
+
+    def _make_segment(self) -> Segment:
+        self._numbers += 1
+        limits = self.limits
+        return Segment(self._folder.path, self._numbers, limits.segment_bytes, durable=limits.fsync == "group")
+
+    def _collect(self) -> None:
+        if self._coming is None or not self._coming.done():
+            return
+        try:
+            self._spares.append(self._coming.result())
+        except OSError as error:
+            # The next ``tend`` tries again; until then intents are refused, loudly.
+            self.disk_error = str(error)
+        else:
+            self._free += self._size - FIRST - MAX_RECORD
+            self.disk_error = None
+        self._coming = None
+
+    def _make_room(self, need: int) -> None:
+        self.tend()
+        if need > self._free:
+            self.refused += 1
+            raise GatewayError(
+                LEDGER_FULL,
+                "the gateway cannot record this call now; try again later",
+                retry_after=RETRY_AFTER_S,
+                target="gateway",
+            )
+
+    def _take_recent(self, limit: int) -> list[LedgerRow]:
+        rows: list[LedgerRow] = []
+        while self._recent and len(rows) < limit:
+            row, segment, offset = self._recent.popleft()
+            rows.append(row)
+            self._reading = (segment, offset)
+        self.pending -= len(rows)
+        self._taken += len(rows)
+        return rows
+
+    def _take_stored(self, limit: int) -> list[LedgerRow]:
+        rows: list[LedgerRow] = []
+        segment, offset = self._reading
+        while self.pending and len(rows) < limit:
+            header = header_at(segment.memory, offset)
+            if header is None:
+                segment, offset = self._after(segment), FIRST
+                continue
+            kind, start, offset = header
+            if kind == FINAL:
+                self.pending -= 1
+                self._taken += 1
+                body = segment.memory[start:offset]
+                try:
+                    rows.append(decode_row(body))
+                except MsgspecError:
+                    self.unreadable.append(body)
+        self._reading = (segment, offset)
+        return rows
+
+    def _after(self, segment: Segment) -> Segment:
+        held = iter(self._held)
+        for candidate in held:
+            if candidate is segment:
+                break
+        return next(held)
+
+    def _copy_open_intents(self, number: int) -> bool:
+        """Before a segment goes; False when there is no room, then it stays a while."""
+        leaving: list[tuple[str, int]] = []
+        need = 0
+        for key, (home, _, body) in self._open.items():
+            if home > number:
+                break
+            leaving.append(key)
+            need += len(body) + OVERHEAD
+        if self._free - need < -self._floor:
+            return False
+        for key in leaving:
+            _, reserve, body = self._open.pop(key)
+            self._free -= len(body) + OVERHEAD
+            if self._tail + len(body) + OVERHEAD > self._size:
+                self._rotate()
+            self._tail = put(self._memory, self._tail, INTENT, INTENT_SEED, body)
+            self._open[key] = (self._current.number, reserve, body)
+        return True
+
+
+def _nobody() -> None:
+    pass

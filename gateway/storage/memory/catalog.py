@@ -1,0 +1,153 @@
+"""The registry's readable side in memory: the twin of Postgres, with the few writes that tests and demonstrations need."""
+
+import hashlib
+import time
+from collections.abc import Callable
+
+from msgspec import Struct, structs
+
+from gateway.core.documents import Change, KeyDocument, ReleaseDocument, VersionContent, canonical
+from gateway.core.errors import STORE_UNAVAILABLE, GatewayError
+from gateway.core.references import DRAFT, LATEST, PRODUCTION, Reference
+
+
+class _Version(Struct):
+    number: int
+    content: VersionContent
+    content_hash: str
+    semver: str | None
+    published: bool = False
+
+
+class _Prompt(Struct):
+    id: str
+    versions: list[_Version]
+    aliases: dict[str, int]
+    active: bool = True
+
+
+class MemoryCatalog:
+    """A :class:`gateway.core.ports.Catalog`. ``clock`` tells seconds since the epoch; every write gives back what moved."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self.available = True
+        """False: every question raises ``store_unavailable``."""
+        self.questions = 0
+        """How often it was asked anything."""
+        self._clock = clock
+        self._prompts: dict[tuple[str, str], _Prompt] = {}
+        self._keys: dict[str, KeyDocument] = {}
+        self._changes: list[Change] = []
+        self._generation = 0
+
+    def add_key(self, digest: str, document: KeyDocument) -> list[Change]:
+        """Let a key in, or change what it may do."""
+        self._keys[digest] = document
+        return self._moved("key", document.application_id, digest)
+
+    def revoke_key(self, digest: str) -> list[Change]:
+        """End a key."""
+        return self._moved("key", self._keys.pop(digest).application_id, digest)
+
+    def add_version(self, application_id: str, slug: str, content: VersionContent, semver: str | None = None) -> int:
+        """A new version of a prompt, which is made if need be; its number. It is not served yet."""
+        prompt = self._prompts.setdefault((application_id, slug), _Prompt(f"{application_id}/{slug}", [], {}))
+        digest = hashlib.sha256(canonical(content)).hexdigest()
+        prompt.versions.append(_Version(len(prompt.versions) + 1, content, digest, semver))
+        return len(prompt.versions)
+
+    def publish(self, application_id: str, slug: str, number: int, alias: str = PRODUCTION) -> list[Change]:
+        """Make a version servable and point ``alias`` at it."""
+        prompt = self._prompts[application_id, slug]
+        prompt.versions[number - 1].published = True
+        prompt.aliases[alias] = number
+        return self._moved("prompt", application_id, slug)
+
+    def delete_alias(self, application_id: str, slug: str, alias: str) -> list[Change]:
+        """Take a name away."""
+        del self._prompts[application_id, slug].aliases[alias]
+        return self._moved("prompt", application_id, slug)
+
+    def switch(self, application_id: str, slug: str, *, active: bool) -> list[Change]:
+        """Serve a prompt, or stop."""
+        self._prompts[application_id, slug].active = active
+        return self._moved("prompt", application_id, slug)
+
+    async def release(self, application_id: str, reference: Reference) -> ReleaseDocument | None:
+        """What a reference resolves to now. An ambiguous hash prefix resolves to nothing."""
+        self._ask()
+        prompt = self._prompts.get((application_id, reference.slug))
+        version = _find(prompt, reference) if prompt is not None and prompt.active else None
+        if prompt is None or version is None:
+            return None
+        return ReleaseDocument(
+            application_id=application_id,
+            prompt_id=prompt.id,
+            slug=reference.slug,
+            selector=reference.selector,
+            version=version.number,
+            content=version.content,
+            content_hash=version.content_hash,
+            generation=self._generation,
+            semver=version.semver,
+        )
+
+    async def key(self, digest: str) -> KeyDocument | None:
+        """A live key by the SHA-256 of its text."""
+        self._ask()
+        document = self._keys.get(digest)
+        if document is None or (document.expires_at_ms is not None and document.expires_at_ms <= self._clock() * 1000):
+            return None
+        return structs.replace(document, generation=self._generation)
+
+    async def names(self, application_id: str) -> list[str]:
+        """``slug@alias`` of everything served, and the bare slug where ``production`` makes it mean something; sorted."""
+        self._ask()
+        served = [
+            (slug, alias)
+            for (owner, slug), prompt in self._prompts.items()
+            if owner == application_id and prompt.active
+            for alias in prompt.aliases
+        ]
+        return sorted([f"{slug}@{alias}" for slug, alias in served] + [slug for slug, alias in served if alias == PRODUCTION])
+
+    async def generation(self) -> int:
+        """The number that rises with every change of what is served."""
+        self._ask()
+        return self._generation
+
+    async def changes(self, after: int) -> list[Change]:
+        """What changed since ``after``, oldest first."""
+        self._ask()
+        return [change for change in self._changes if change.generation > after]
+
+    def _ask(self) -> None:
+        self.questions += 1
+        if not self.available:
+            raise GatewayError(STORE_UNAVAILABLE, "the registry cannot be reached", cause="MemoryCatalog.available is False")
+
+    def _moved(self, kind: str, application_id: str, name: str) -> list[Change]:
+        self._generation += 1
+        change = Change(self._generation, "key" if kind == "key" else "prompt", application_id, name)
+        self._changes.append(change)
+        return [change]
+
+
+def _find(prompt: _Prompt, reference: Reference) -> _Version | None:
+    if reference.alias == DRAFT:
+        return None
+    newest_first = [version for version in reversed(prompt.versions) if version.published]
+    if reference.version is not None:
+        fitting = [version for version in newest_first if version.number == reference.version]
+    elif reference.semver is not None:
+        fitting = [version for version in newest_first if version.semver == reference.semver]
+    elif reference.digest is not None:
+        fitting = [version for version in newest_first if version.content_hash.startswith(reference.digest)]
+        if len({version.content_hash for version in fitting}) > 1:
+            return None
+    elif reference.alias == LATEST:
+        fitting = newest_first
+    else:
+        number = prompt.aliases.get(reference.alias or PRODUCTION)
+        fitting = [version for version in newest_first if version.number == number]
+    return fitting[0] if fitting else None

@@ -1,0 +1,52 @@
+"""The ledger's twins in memory: for tests, and for running without a disk or a database."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from gateway.core.ledger import Intent, LedgerRow
+from gateway.storage.ledger.writer import RowsRefusedError
+
+
+class MemoryLedger:
+    """A :class:`gateway.core.ports.Ledger` that keeps everything in lists."""
+
+    def __init__(self) -> None:
+        self.intents: list[Intent] = []
+        self.rows: list[LedgerRow] = []
+
+    def intend(self, intent: Intent) -> None:
+        """Keep a copy."""
+        self.intents.append(msgspec.structs.replace(intent, tags=list(intent.tags)))
+
+    def append(self, row: LedgerRow) -> None:
+        """Keep a copy."""
+        self.rows.append(msgspec.structs.replace(row, tags=list(row.tags)))
+
+
+class MemoryCallWriter:
+    """A :class:`gateway.storage.ledger.writer.CallWriter` over a dictionary, as strict about texts as Postgres."""
+
+    def __init__(self) -> None:
+        self.rows: dict[tuple[str, int], LedgerRow] = {}
+        self.buried: list[tuple[LedgerRow, str]] = []
+
+    async def prepare(self, now_ms: int) -> None:
+        """Nothing to make."""
+
+    async def write(self, rows: Sequence[LedgerRow]) -> None:
+        """See the port."""
+        for row in rows:
+            if any("\0" in value for value in msgspec.structs.astuple(row) if isinstance(value, str)):
+                raise RowsRefusedError("a text contains NUL")
+        for row in rows:
+            known = self.rows.get((row.call_id, row.attempt))
+            if known is None or known.state < row.state:
+                self.rows[row.call_id, row.attempt] = row
+
+    async def bury(self, row: LedgerRow, reason: str) -> None:
+        """See the port."""
+        self.buried.append((row, reason))
+
+    async def close(self) -> None:
+        """Nothing to close."""

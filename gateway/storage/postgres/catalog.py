@@ -1,0 +1,82 @@
+"""The readable side of the registry, as the data plane asks it."""
+
+import msgspec
+
+from gateway.core.documents import Change, KeyDocument, ReleaseDocument, VersionContent
+from gateway.core.references import DRAFT, LATEST, PRODUCTION, Reference
+from gateway.storage.postgres.pool import Pool, Record, connected
+from gateway.storage.postgres.writing import is_id, struct
+from gateway.storage.sql.statements import load
+
+_SQL = load("catalog.sql")
+_CONTENT = msgspec.json.Decoder(VersionContent)
+
+
+class PostgresCatalog:
+    """The :class:`gateway.core.ports.Catalog` of Postgres: one indexed statement per question."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def release(self, application_id: str, reference: Reference) -> ReleaseDocument | None:
+        """What a reference resolves to now. An ambiguous hash prefix resolves to nothing."""
+        if reference.alias == DRAFT or not is_id(application_id):
+            return None
+        statement, *selector = _question(reference)
+        async with connected(self._pool) as connection:
+            rows: list[Record] = await connection.fetch(_SQL[statement], application_id, reference.slug, *selector)
+        if len(rows) != 1:
+            return None
+        row = rows[0]
+        return ReleaseDocument(
+            application_id=application_id,
+            prompt_id=str(row["prompt_id"]),
+            slug=reference.slug,
+            selector=reference.selector,
+            version=row["number"],
+            content=_CONTENT.decode(row["content"]),
+            content_hash=row["content_hash"],
+            generation=row["generation"],
+            semver=row["semver"],
+        )
+
+    async def key(self, digest: str) -> KeyDocument | None:
+        """A live key by the SHA-256 of its text. Comparing hashes of 192 random bits tells nothing by its timing."""
+        try:
+            wanted = bytes.fromhex(digest)
+        except ValueError:
+            return None
+        async with connected(self._pool) as connection:
+            row = await connection.fetchrow(_SQL["key"], wanted)
+        return None if row is None else struct(row, KeyDocument)
+
+    async def names(self, application_id: str) -> list[str]:
+        """``slug@alias`` of everything served, and the bare slug where ``production`` makes it mean something; sorted."""
+        if not is_id(application_id):
+            return []
+        async with connected(self._pool) as connection:
+            rows = await connection.fetch(_SQL["names"], application_id)
+        names = [f"{row['slug']}@{row['name']}" for row in rows]
+        return sorted(names + [row["slug"] for row in rows if row["name"] == PRODUCTION])
+
+    async def generation(self) -> int:
+        """The number that rises with every change of what is served."""
+        async with connected(self._pool) as connection:
+            return await connection.fetchval(_SQL["generation"])
+
+    async def changes(self, after: int) -> list[Change]:
+        """What changed since ``after``, oldest first."""
+        async with connected(self._pool) as connection:
+            return [struct(row, Change) for row in await connection.fetch(_SQL["changes"], after)]
+
+
+def _question(reference: Reference) -> tuple[str] | tuple[str, str | int]:
+    if reference.version is not None:
+        return "by_number", reference.version
+    if reference.semver is not None:
+        return "by_semver", reference.semver
+    if reference.digest is not None:
+        return "by_hash", reference.digest
+    if reference.alias == LATEST:
+        return ("latest",)
+    return "by_alias", reference.alias or PRODUCTION

@@ -1,0 +1,178 @@
+"""What the registry answers with: plain values that the admin API may encode as they are. Times are aware datetimes in UTC."""
+
+from datetime import datetime
+from typing import Generic, Literal, TypeVar
+
+from msgspec import UNSET, Struct, UnsetType
+
+from gateway.core.documents import Change, VersionContent
+
+T = TypeVar("T")
+
+Action = Literal["publish", "set", "rollback", "delete"]
+
+
+class Written(Struct, Generic[T], frozen=True):
+    """The outcome of one write."""
+
+    value: T
+    generation: int
+    """The registry generation after the write: what ``publish --wait`` waits for."""
+    changes: list[Change]
+    """What of the served content moved, for :meth:`gateway.core.ports.Cache.announce`; empty when nothing did."""
+    created: bool = True
+    """False when the registry already was as asked, and nothing was written."""
+
+
+class Page(Struct, Generic[T], frozen=True):
+    """A slice of a listing in key order."""
+
+    items: list[T]
+    next: str | None = None
+    """What to pass as ``after`` for the following slice; None at the end."""
+
+
+class Application(Struct, frozen=True):
+    """A tenant."""
+
+    id: str
+    slug: str
+    name: str
+    description: str
+    default_model: str | None
+    requests_per_minute: int | None
+    """For keys that have no limit of their own; None means no limit."""
+    created_at: datetime
+    updated_at: datetime
+    archived_at: datetime | None
+
+
+class ApplicationPatch(Struct, frozen=True, forbid_unknown_fields=True):
+    """What :meth:`update_application` may change; an absent field stays as it is."""
+
+    name: str | UnsetType = UNSET
+    description: str | UnsetType = UNSET
+    default_model: str | UnsetType | None = UNSET
+    requests_per_minute: int | UnsetType | None = UNSET
+
+
+class Key(Struct, frozen=True):
+    """An API key as operators see it; neither the key nor its digest is part of it."""
+
+    id: str
+    application_id: str
+    public_id: str
+    name: str
+    requests_per_minute: int | None
+    """None: the application's."""
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+
+class Prompt(Struct, frozen=True):
+    """A prompt and where it stands."""
+
+    id: str
+    application_id: str
+    slug: str
+    folder: str
+    """The slug up to its last slash; empty at the top."""
+    description: str
+    tags: list[str]
+    is_active: bool
+    latest_version: int
+    """The newest version's number, published or not."""
+    aliases: dict[str, int]
+    """Version numbers by alias name."""
+    created_by: str
+    created_at: datetime
+    updated_at: datetime
+    archived_at: datetime | None
+
+
+class PromptPatch(Struct, frozen=True, forbid_unknown_fields=True):
+    """What :meth:`update_prompt` may change; an absent field stays as it is. Content changes by a new version only."""
+
+    description: str | UnsetType = UNSET
+    tags: list[str] | UnsetType = UNSET
+    is_active: bool | UnsetType = UNSET
+
+
+class Version(Struct, frozen=True):
+    """An immutable version of a prompt."""
+
+    id: str
+    prompt_id: str
+    slug: str
+    number: int
+    semver: str | None
+    content_hash: str
+    branch: str
+    parents: list[str]
+    """Version ids; empty for a first version, two for a merge."""
+    message: str
+    created_by: str
+    created_at: datetime
+    published_at: datetime | None
+    published_by: str | None
+    aliases: list[str]
+    """Names that point at it now, sorted."""
+    content: VersionContent | None = None
+    """None in listings."""
+
+
+class Alias(Struct, frozen=True):
+    """Where an alias points."""
+
+    slug: str
+    name: str
+    version: int
+    content_hash: str
+    generation: int
+    """The generation of its last move."""
+    protected: bool
+    updated_by: str
+    updated_at: datetime
+
+
+class AliasMove(Struct, frozen=True):
+    """One entry of an alias' append-only history."""
+
+    slug: str
+    alias: str
+    action: Action
+    from_version: int | None
+    """None: the alias did not exist."""
+    to_version: int | None
+    """None: the alias was deleted."""
+    generation: int
+    actor: str
+    message: str
+    at: datetime
+
+
+class AuditEntry(Struct, frozen=True):
+    """One link of the audit chain."""
+
+    seq: int
+    at: datetime
+    actor: str
+    action: str
+    object: str
+    detail: dict[str, str | int | bool | list[str] | None]
+    hash: str
+    """SHA-256 over the previous hash and this entry, 64 hex digits."""
+
+
+class Worker(Struct, frozen=True):
+    """A serving process as it last reported."""
+
+    worker_id: str
+    host: str
+    pid: int
+    slot: int
+    generation: int
+    """What it has applied."""
+    age_s: float
+    """Seconds since it reported."""

@@ -1,0 +1,70 @@
+-- What the data plane asks: one indexed statement each. The generation comes from the same snapshot as the row it stands beside.
+
+-- name: by_alias
+select g.value as generation, p.id as prompt_id, v.number, v.semver, v.content_hash, v.content::text as content
+from prompts p
+join applications o on o.id = p.application_id and o.archived_at is null
+join aliases a on a.prompt_id = p.id and a.name = $3
+join versions v on v.id = a.version_id and v.published_at is not null
+cross join generation g
+where p.application_id = $1 and p.slug = $2 and p.is_active and p.archived_at is null;
+
+-- name: by_number
+select g.value as generation, p.id as prompt_id, v.number, v.semver, v.content_hash, v.content::text as content
+from prompts p
+join applications o on o.id = p.application_id and o.archived_at is null
+join versions v on v.prompt_id = p.id and v.number = $3 and v.published_at is not null
+cross join generation g
+where p.application_id = $1 and p.slug = $2 and p.is_active and p.archived_at is null;
+
+-- name: by_semver
+select g.value as generation, p.id as prompt_id, v.number, v.semver, v.content_hash, v.content::text as content
+from prompts p
+join applications o on o.id = p.application_id and o.archived_at is null
+join versions v on v.prompt_id = p.id and v.semver = $3 and v.published_at is not null
+cross join generation g
+where p.application_id = $1 and p.slug = $2 and p.is_active and p.archived_at is null;
+
+-- name: by_hash
+-- The newest published version of each matching content; two rows mean an ambiguous prefix. ``g`` follows every hex digit.
+select distinct on (v.content_hash)
+    g.value as generation, p.id as prompt_id, v.number, v.semver, v.content_hash, v.content::text as content
+from prompts p
+join applications o on o.id = p.application_id and o.archived_at is null
+join versions v on v.prompt_id = p.id and v.content_hash >= $3 and v.content_hash < $3 || 'g' and v.published_at is not null
+cross join generation g
+where p.application_id = $1 and p.slug = $2 and p.is_active and p.archived_at is null
+order by v.content_hash, v.number desc limit 2;
+
+-- name: latest
+select g.value as generation, p.id as prompt_id, v.number, v.semver, v.content_hash, v.content::text as content
+from prompts p
+join applications o on o.id = p.application_id and o.archived_at is null
+join versions v on v.prompt_id = p.id and v.published_at is not null
+cross join generation g
+where p.application_id = $1 and p.slug = $2 and p.is_active and p.archived_at is null
+order by v.number desc limit 1;
+
+-- name: key
+-- A live key. The limit of the key goes before the limit of its application.
+select g.value as generation, k.id as key_id, o.id as application_id, o.slug as application, k.public_id,
+    coalesce(k.requests_per_minute, o.requests_per_minute) as requests_per_minute, o.default_model,
+    floor(extract(epoch from k.expires_at) * 1000)::bigint as expires_at_ms
+from api_keys k
+join applications o on o.id = k.application_id and o.archived_at is null
+cross join generation g
+where k.digest = $1 and k.revoked_at is null and (k.expires_at is null or k.expires_at > now());
+
+-- name: names
+select p.slug, a.name
+from prompts p
+join applications o on o.id = p.application_id and o.archived_at is null
+join aliases a on a.prompt_id = p.id
+join versions v on v.id = a.version_id and v.published_at is not null
+where p.application_id = $1 and p.is_active and p.archived_at is null;
+
+-- name: generation
+select value from generation;
+
+-- name: changes
+select generation, kind, application_id, name from outbox where generation > $1 order by generation, kind, name;

@@ -1,0 +1,276 @@
+"""Metrics as rows of floats in shared memory: one row per worker, one writer per row, folded when somebody scrapes.
+
+A counter is one addition to a plain list (0.03 us), copied to the shared row many times a second; there are no locks, no files and no
+names on the path. The layout is fixed when the supervisor starts, from names known by then (doors, outcomes, providers), so no request
+can add a label. The memory is anonymous and shared by fork: a worker that dies leaves its counts behind, and the one that replaces it
+goes on in the same row.
+"""
+
+import mmap
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+
+from msgspec import Struct
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric, SummaryMetricFamily
+from prometheus_client.exposition import generate_latest
+from prometheus_client.registry import Collector
+
+from gateway.core.errors import KINDS
+from gateway.core.journal import PHASES, Journal
+
+LATENCY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+"""Seconds: whole calls and first bytes, from a cached answer to a long reasoning stream."""
+OVERHEAD_BUCKETS = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.25)
+"""Seconds: our own share; the product's promise lives between 50 us and 1 ms."""
+
+NANO = 1e9
+"""Nano-dollars in a dollar."""
+
+SAMPLE_MASK = 7
+"""Phases are timed on every eighth call (and the first): a mean needs no more, and counting them all would cost a phase's worth."""
+
+_OUTCOMES = ("ok", *KINDS)
+_DOORS = ("chat",)
+_CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
+
+
+class Gauge(Struct, frozen=True):
+    """A number that a worker reports about itself about once a second."""
+
+    name: str
+    help: str
+    fold: str = "sum"
+    """How workers combine: ``sum``, ``max`` or ``min``."""
+    counter: bool = False
+
+
+GAUGES = (
+    Gauge("in_flight", "Calls being answered."),
+    Gauge("connections", "Open client connections."),
+    Gauge("admission_quota", "New calls that a turn of the event loop may admit.", "min"),
+    Gauge("shed", "Calls refused for load.", counter=True),
+    Gauge("loop_lag_seconds", "Longest delay of a timer in the last second.", "max"),
+    Gauge("generation", "Registry generation applied.", "min"),
+    Gauge("degraded", "Workers that cannot ask the registry and serve last-known-good.", "sum"),
+    Gauge("stale_served", "Lookups answered from the last-known-good shelf.", counter=True),
+    Gauge("config_rejected", "Documents refused because they do not compile.", counter=True),
+    Gauge("ledger_rows_shipped", "Rows committed to Postgres.", counter=True),
+    Gauge("ledger_failures", "Batches that failed and were tried again.", counter=True),
+    Gauge("ledger_dead_letters", "Rows that Postgres refused.", counter=True),
+    Gauge("ledger_lag_seconds", "Age of the oldest row not yet in Postgres.", "max"),
+    Gauge("ledger_spool_bytes", "Bytes of spool not yet shipped."),
+    Gauge("ledger_alarm", "Workers whose spool is over 80 % full."),
+    Gauge("ledger_refused", "Calls refused because the spool was full.", counter=True),
+    Gauge("ledger_dropped_refusals", "Rows of refused calls that found no room in a full spool.", counter=True),
+    Gauge("ledger_mended", "Records that could not be stored word for word.", counter=True),
+    Gauge("upstream_connections_opened", "Connections opened to providers.", counter=True),
+    Gauge("upstream_connections_reused", "Requests sent on a kept connection.", counter=True),
+    Gauge("upstream_stale_retries", "Requests repeated because a kept connection had died.", counter=True),
+    Gauge("limits_degraded", "Workers that count requests locally because Redis is away."),
+    Gauge("cache_rejected", "Cache entries refused (MAC, tenant or schema).", counter=True),
+)
+
+
+class _Histogram:
+    """Cells of one histogram: sum, then one count per bucket and one for the rest."""
+
+    def __init__(self, start: int, bounds: Sequence[float]) -> None:
+        self.start = start
+        self.bounds = bounds
+        self.width = len(bounds) + 2
+
+
+class Table:
+    """The shared memory and its layout. Make it before forking workers."""
+
+    def __init__(self, workers: int, providers: Iterable[str]) -> None:
+        self.providers = tuple(sorted(providers))
+        position = 0
+
+        def take(count: int) -> int:
+            nonlocal position
+            start = position
+            position += count
+            return start
+
+        self.calls = {(door, outcome): take(1) for door in _DOORS for outcome in _OUTCOMES}
+        self.phases = {phase: take(2) for phase in PHASES}
+        self.tokens = {kind: take(1) for kind in ("input", "cached", "output", "reasoning")}
+        self.cost = take(1)
+        self.unledgered = take(1)
+        self.unpriced = take(1)
+        self.latency = _Histogram(take(len(LATENCY_BUCKETS) + 2), LATENCY_BUCKETS)
+        self.overhead = _Histogram(take(len(OVERHEAD_BUCKETS) + 2), OVERHEAD_BUCKETS)
+        self.first_byte = {p: _Histogram(take(len(LATENCY_BUCKETS) + 2), LATENCY_BUCKETS) for p in self.providers}
+        self.upstream_errors = {p: take(1) for p in self.providers}
+        self.gauges = {gauge.name: take(1) for gauge in GAUGES}
+        self.alive = take(1)
+        """1 in the row of a worker that runs: gauges of the others say nothing."""
+        self.columns = position
+        self.workers = workers
+        self._memory = mmap.mmap(-1, max(1, workers * position * 8))
+        self._cells = memoryview(self._memory).cast("d")
+
+    def row(self, slot: int) -> "memoryview[float]":
+        """A worker's own cells; only that worker writes them."""
+        return self._cells[slot * self.columns : (slot + 1) * self.columns]
+
+    def retire(self, row: int) -> None:
+        """The worker of a row has ended: its counts stay, its gauges no longer count."""
+        self.row(row)[self.alive] = 0.0
+
+    def fold(self, cell: int) -> float:
+        """The sum of all workers' cells, ended ones included: a counter never falls."""
+        return sum(self._cells[cell :: self.columns].tolist())
+
+    def fold_gauge(self, cell: int, how: str) -> float:
+        """One number from the cells of the workers that run."""
+        alive = self._cells[self.alive :: self.columns].tolist()
+        values = [value for value, runs in zip(self._cells[cell :: self.columns].tolist(), alive, strict=True) if runs]
+        return 0.0 if not values else max(values) if how == "max" else min(values) if how == "min" else sum(values)
+
+
+class Meter:
+    """One worker's writer: the pipeline's ``Observer``."""
+
+    def __init__(self, table: Table, slot: int) -> None:
+        self._table = table
+        self._shared = table.row(slot)
+        # A row may be one that an ended worker counted in: its counters go on from there.
+        self._row = list[float](self._shared.tolist())
+        self._row[table.alive] = 1.0
+        self._before = {g.name: self._row[table.gauges[g.name]] for g in GAUGES if g.counter}
+        self._seen = -1
+        self._phases = [table.phases[phase] for phase in PHASES]
+
+    def observe(self, journal: Journal, finished: float) -> None:
+        """Count a finished call. ``finished`` is monotonic seconds."""
+        table, row = self._table, self._row
+        inbound = journal.inbound
+        cell = table.calls.get((inbound.door, journal.outcome))
+        if cell is not None:
+            row[cell] += 1.0
+        if journal.caller is None:
+            row[table.unledgered] += 1.0
+        started = inbound.started
+        self._seen += 1
+        if not self._seen & SAMPLE_MASK:
+            previous = started
+            for start, end in zip(self._phases, journal.laps, strict=False):
+                row[start] += end - previous
+                row[start + 1] += 1.0
+                previous = end
+        total = finished - started
+        _count(row, table.latency, total)
+        _count(row, table.overhead, total - journal.upstream)
+        target = journal.target
+        if target is not None:
+            if journal.first_byte is not None:
+                _count(row, table.first_byte[target.provider], journal.first_byte - started)
+            elif journal.outcome.startswith("upstream"):
+                row[table.upstream_errors[target.provider]] += 1.0
+        usage = journal.usage
+        if usage is not None:
+            tokens = table.tokens
+            row[tokens["input"]] += usage.input
+            row[tokens["output"]] += usage.output
+            row[tokens["cached"]] += usage.cached
+            row[tokens["reasoning"]] += usage.reasoning
+            cost = journal.bill.cost_nano
+            if cost is None:
+                row[table.unpriced] += 1.0
+            else:
+                row[table.cost] += cost / NANO
+
+    def gauge(self, name: str, value: float) -> None:
+        """Set one of :data:`GAUGES`; for a counter, what this worker has counted since it started."""
+        self._row[self._table.gauges[name]] = self._before.get(name, 0.0) + value
+
+    def flush(self) -> None:
+        """Show the counts to whoever scrapes; called many times a second, which spares every call the detour."""
+        self._shared[:] = memoryview(array("d", self._row))
+
+
+def _count(row: list[float], histogram: _Histogram, value: float) -> None:
+    start = histogram.start
+    row[start] += value
+    row[start + 1 + bisect_left(histogram.bounds, value)] += 1.0
+
+
+class _Fold(Collector):
+    """The table as Prometheus families."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def collect(self) -> Iterator[Metric]:
+        table = self._table
+        calls = CounterMetricFamily("promptgate_calls", "Calls by door and outcome.", labels=["door", "outcome"])
+        for (door, outcome), cell in table.calls.items():
+            value = table.fold(cell)
+            if value:
+                calls.add_metric([door, outcome], value)
+        yield calls
+        phases = SummaryMetricFamily(
+            "promptgate_phase_seconds", "Time per phase of the pipeline, of every eighth call.", labels=["phase"]
+        )
+        for phase, cell in table.phases.items():
+            phases.add_metric([phase], int(table.fold(cell + 1)), table.fold(cell))
+        yield phases
+        tokens = CounterMetricFamily(
+            "promptgate_tokens", "Tokens by kind; input includes cached, output includes reasoning.", labels=["kind"]
+        )
+        for kind, cell in table.tokens.items():
+            tokens.add_metric([kind], table.fold(cell))
+        yield tokens
+        yield CounterMetricFamily(
+            "promptgate_cost_usd", "Money spent at providers, priced calls only.", value=table.fold(table.cost)
+        )
+        yield CounterMetricFamily(
+            "promptgate_unpriced_calls", "Calls whose model has no price.", value=table.fold(table.unpriced)
+        )
+        yield CounterMetricFamily(
+            "promptgate_unledgered",
+            "Calls that ended before a caller was known, so no row names them.",
+            value=table.fold(table.unledgered),
+        )
+        yield self._histogram("promptgate_latency_seconds", "Whole calls.", [((), table.latency)], ())
+        yield self._histogram(
+            "promptgate_overhead_seconds", "Whole calls less the time spent waiting for providers.", [((), table.overhead)], ()
+        )
+        yield self._histogram(
+            "promptgate_first_byte_seconds",
+            "Until the first event of the answer.",
+            [((p,), h) for p, h in table.first_byte.items()],
+            ("provider",),
+        )
+        errors = CounterMetricFamily("promptgate_upstream_errors", "Calls that a provider failed.", labels=["provider"])
+        for provider, cell in table.upstream_errors.items():
+            errors.add_metric([provider], table.fold(cell))
+        yield errors
+        for gauge in GAUGES:
+            family = CounterMetricFamily if gauge.counter else GaugeMetricFamily
+            cell = table.gauges[gauge.name]
+            value = table.fold(cell) if gauge.counter else table.fold_gauge(cell, gauge.fold)
+            yield family(f"promptgate_{gauge.name}", gauge.help, value=value)
+
+    def _histogram(
+        self, name: str, text: str, rows: Sequence[tuple[tuple[str, ...], _Histogram]], labels: tuple[str, ...]
+    ) -> HistogramMetricFamily:
+        family = HistogramMetricFamily(name, text, labels=list(labels))
+        for values, histogram in rows:
+            seen, buckets = 0.0, list[tuple[str, float]]()
+            for index, bound in enumerate((*histogram.bounds, float("inf"))):
+                seen += self._table.fold(histogram.start + 1 + index)
+                buckets.append(("+Inf" if bound == float("inf") else repr(bound), seen))
+            family.add_metric(list(values), buckets, self._table.fold(histogram.start))
+        return family
+
+
+def exposition(table: Table) -> tuple[bytes, bytes]:
+    """(content type, body) of ``/metrics``: every worker's counts, whichever worker is asked."""
+    registry = CollectorRegistry()
+    registry.register(_Fold(table))
+    return _CONTENT_TYPE, generate_latest(registry)

@@ -1,0 +1,1 @@
+"""The upstream HTTP client: the only place with upstream sockets."""

@@ -1,0 +1,357 @@
+r"""One HTTP/1.1 connection to an upstream.
+
+    idle --start--> head --headers complete--> body --message complete--> done --release--> idle
+                      \________________________\______ failure, cancellation, close before the end ___> closed
+
+Theory of operation. The loop calls ``data_received``; llhttp (through httptools) calls back into bound C methods for
+header fields and body pieces, so that Python runs three times per answer and not once per piece. The task that waits is
+woken once per read at most, and only if what it waits for (head, some body, whole body) is there: an answer that came in
+one read is read without suspending again. There is one future per wait, no task, and no timer: the deadline wheel calls
+``check``. Whatever goes wrong is kept in ``failure`` and raised in the waiting task's own frame.
+
+A connection has one ``Answer`` at a time. What comes after the end of that answer, or while there is none, closes it.
+
+Limits: no pipelining, no upgrade, no HTTP/2, no trailers, no compressed bodies (we ask for ``identity``).
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import httptools
+
+from gateway.core.errors import UPSTREAM_UNREACHABLE, GatewayError
+from gateway.core.upstream import Timeouts
+from gateway.transport.deadlines import Wheel
+from gateway.transport.failures import incomplete, invalid, late, slow, too_large, unreachable
+from gateway.transport.heads import MAX_HEAD_BYTES, fault
+from gateway.transport.pool import Pool
+
+MAX_UNREAD_BYTES = 256 * 1024
+"""Wire bytes that may wait for a slow reader before we stop taking more: one full read of uvloop's buffer."""
+STALE_SECONDS = 1.0
+"""A kept connection that the upstream had closed shows itself within a round trip. One that dies later has probably
+carried the request to somebody who worked on it, and a silent second POST would pay for it twice."""
+JOIN_BYTES = 64 * 1024
+"""Up to here one copy is cheaper than a second buffer in the socket call."""
+
+_HEAD, _SOME, _WHOLE = 0, 1, 2
+_NEVER = float("inf")
+
+Ends = tuple[float, bool]
+"""When an exchange has to be over (monotonic seconds), and whether that is the call's own deadline rather than the
+target's total timeout."""
+
+
+class Connection(asyncio.Protocol):
+    """The protocol object of one TCP or TLS connection. Made by the loop, owned by the pool, driven by one answer."""
+
+    __slots__ = (
+        "_body",
+        "_clock",
+        "_deadline_first",
+        "_done",
+        "_ends",
+        "_fields",
+        "_head_by",
+        "_head_bytes",
+        "_keep_alive",
+        "_loop",
+        "_lost",
+        "_parser",
+        "_paused",
+        "_pool",
+        "_quiet_since",
+        "_started",
+        "_timeouts",
+        "_touched",
+        "_transport",
+        "_unread",
+        "_uses",
+        "_waiter",
+        "_want",
+        "_wheel",
+        "busy",
+        "failure",
+        "headers",
+        "idle_since",
+        "on_body",
+        "on_header",
+        "provider",
+        "status",
+    )
+
+    def __init__(self, pool: "Pool[Connection]", wheel: Wheel, clock: Callable[[], float]) -> None:
+        self._pool = pool
+        self._wheel = wheel
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._transport = cast("asyncio.Transport", None)
+        self._lost = True
+        """Whether it is of no more use: not yet made, closed, or being closed."""
+        self._uses = 0
+        self.idle_since = 0.0
+        self.busy = False
+        """Whether an answer owns it."""
+        self._waiter: asyncio.Future[None] | None = None
+        self._want = _HEAD
+        self._fields: dict[bytes, bytes] = {}
+        self._body: list[bytes] = []
+        # Called by the parser for each field and piece; bound C methods cost no Python frame.
+        self.on_header: Callable[[bytes, bytes], Any] = self._fields.__setitem__
+        self.on_body: Callable[[bytes], Any] = self._body.append
+        self._parser = httptools.HttpResponseParser(self)
+        self._reset()
+        self.provider = ""
+        self._timeouts = Timeouts()
+        self._started = self._head_by = self._ends = _NEVER
+        self._deadline_first = False
+
+    def _reset(self) -> None:
+        self.failure: GatewayError | None = None
+        self.status = 0
+        self.headers: Mapping[bytes, bytes] = {}
+        self._done = False
+        self._keep_alive = False
+        self._paused = False
+        self._head_bytes = 0
+        self._unread = 0
+        self._touched = True
+        self._quiet_since = 0.0
+
+    # --- the exchange ---------------------------------------------------------------------------------------------
+
+    def start(self, provider: str, timeouts: Timeouts, payload: tuple[bytes, bytes], now: float, ends: Ends) -> None:
+        """Send a request, of which ``payload`` is head and body; ``wait_head`` next. ``now``: monotonic seconds.
+
+        The first-byte timeout runs from here to the end of the answer's head, so that a dripping head cannot stretch it.
+        """
+        self._reset()
+        self.busy = True
+        self._uses += 1
+        self.provider = provider
+        self._timeouts = timeouts
+        self._started = now
+        self._head_by = now + timeouts.first_byte
+        self._ends, self._deadline_first = ends
+        head, body = payload
+        if self._lost:
+            self.failure = unreachable(provider, "connection lost while idle")
+        elif len(body) <= JOIN_BYTES:
+            self._transport.write(head + body)
+        else:
+            self._transport.write(head)
+            self._transport.write(body)
+        self._wheel.wind()
+
+    async def wait(self, want: int) -> None:
+        """Until the head, some body or the whole body is in, or a failure. Whoever is cancelled here has to ``release``."""
+        self._want = want
+        self._touched = True
+        self._waiter = self._loop.create_future()
+        await self._waiter
+
+    async def wait_head(self) -> None:
+        """Until ``status`` and ``headers`` are in. Raises as ``Transport.send``."""
+        if self.failure is None:
+            await self.wait(_HEAD)
+        if self.failure is not None:
+            raise self.failure
+
+    @property
+    def stale(self) -> bool:
+        """Whether it failed as a kept connection fails that the upstream had closed: nothing of the answer came, at once."""
+        return (
+            self._uses > 1
+            and self.failure is not None
+            and self.failure.kind is UPSTREAM_UNREACHABLE
+            and self._clock() - self._started < STALE_SECONDS
+        )
+
+    async def some(self) -> bytes:
+        """See ``Exchange.chunk``."""
+        while not self._body:
+            if self.failure is not None:
+                raise self.failure
+            if self._done:
+                return b""
+            await self.wait(_SOME)
+        return self._take()
+
+    async def whole(self, limit: int) -> bytes:
+        """See ``Exchange.read``."""
+        parts: list[bytes] = []
+        size = 0
+        while True:
+            if self._body:
+                parts.append(self._take())
+                size += len(parts[-1])
+                if size > limit:
+                    self.abort()
+                    raise too_large(self.provider, limit)
+            if self._done:
+                return parts[0] if len(parts) == 1 else b"".join(parts)
+            if self.failure is not None:
+                raise self.failure
+            await self.wait(_WHOLE)
+
+    def _take(self) -> bytes:
+        body = self._body
+        data = body[0] if len(body) == 1 else b"".join(body)
+        body.clear()
+        self._unread = 0
+        if self._paused:
+            self._paused = False
+            if not self._lost:
+                self._transport.resume_reading()
+        return data
+
+    def release(self) -> None:
+        """The owner is done with it: back to the pool if the answer came to its end, else closed."""
+        self._body.clear()
+        self.busy = False
+        if self._done and self._keep_alive and not self._lost and not self._transport.get_write_buffer_size():
+            if self._paused:
+                self._paused = False
+                self._transport.resume_reading()
+            self._ends = _NEVER
+            self._pool.give(self)
+        else:
+            self.abort()
+            self._pool.vacate()
+
+    def abort(self) -> None:
+        """Close at once, unsent bytes and all: the upstream sees it and can stop working."""
+        self._keep_alive = False
+        if not self._lost:
+            self._lost = True
+            self._wheel.remove(self)
+            self._transport.abort()
+
+    def dismiss(self) -> None:
+        """Close in peace; nothing is under way."""
+        self._lost = True
+        self._wheel.remove(self)
+        self._transport.close()
+
+    # --- the wheel ------------------------------------------------------------------------------------------------
+
+    def check(self, now: float) -> bool:
+        """See ``Timed``. Silence counts only while somebody waits: a slow reader is not a slow upstream."""
+        if not self.busy or self._done or self.failure is not None:
+            return self.busy
+        if now >= self._ends:
+            total = self._timeouts.total
+            self._fail(late(self.provider) if self._deadline_first else slow(self.provider, "no complete answer", total))
+        elif not self.status:
+            if now >= self._head_by:
+                self._fail(slow(self.provider, "no answer", self._timeouts.first_byte))
+        elif self._waiter is None or self._touched:
+            self._touched = False
+            self._quiet_since = now
+        elif now - self._quiet_since >= self._timeouts.idle:
+            self._fail(slow(self.provider, "nothing more of the answer", self._timeouts.idle))
+        return True
+
+    # --- the loop -------------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called by the loop, before anybody uses the connection."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._lost = False
+        self._wheel.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Called by the loop. What comes when nothing was asked for closes the connection."""
+        if not self.busy or self._done or self._lost:
+            self.abort()
+            self._pool.forget(self)
+            return
+        self._touched = True
+        if not self.status:
+            self._head_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            if not self._done:
+                self._fail(invalid(self.provider, str(error)))
+                return
+            self._keep_alive = False
+        if self.failure is not None:
+            self._fail(self.failure)
+            return
+        if not self.status and self._head_bytes > MAX_HEAD_BYTES:
+            self._fail(invalid(self.provider, "head too large"))
+            return
+        self._unread += len(data)
+        if self._unread > MAX_UNREAD_BYTES and not self._done:
+            self._hold_back()
+        elif self._waiter is not None:
+            want = self._want
+            if self._done or (self.status if want == _HEAD else self._body if want == _SOME else False):
+                self._wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Called by the loop, once, last."""
+        self._lost = True
+        self._wheel.remove(self)
+        if not self.busy:
+            self._pool.forget(self)
+        elif not self._done and self.failure is None:
+            if not self._head_bytes:
+                self.failure = unreachable(self.provider, f"connection lost before the answer: {exc!r}")
+            elif self.status and exc is None and self._ends_with_connection():
+                self._done = True
+            else:
+                self.failure = incomplete(self.provider, f"connection lost: {exc!r}")
+            self._wake()
+
+    def _ends_with_connection(self) -> bool:
+        return b"content-length" not in self.headers and b"transfer-encoding" not in self.headers
+
+    def _hold_back(self) -> None:
+        if not self.status or not self._body:
+            # Chunk extensions or trailers without end: nothing to hand out, so holding back would never end.
+            self._fail(invalid(self.provider, "framing without content"))
+            return
+        if not self._paused:
+            self._paused = True
+            self._transport.pause_reading()
+        self._wake()
+
+    def _fail(self, failure: GatewayError) -> None:
+        self.failure = failure
+        self.abort()
+        self._wake()
+
+    def _wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None:
+            self._waiter = None
+            if not waiter.done():
+                waiter.set_result(None)
+
+    # --- the parser -----------------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        """Called by the parser at the first byte of an answer; after the end of ours, nothing more may be taken for ours."""
+        if self._done:
+            raise httptools.HttpParserError("bytes after the answer")
+        self._fields.clear()
+
+    def on_headers_complete(self) -> None:
+        """Called by the parser; interim answers (1xx) are passed over."""
+        status = self._parser.get_status_code()
+        if status < 200:
+            return
+        self.status = status
+        self.headers = {name.lower(): value for name, value in self._fields.items()}
+        reason = fault(self.headers, self._head_bytes)
+        if reason is not None:
+            self.failure = invalid(self.provider, reason)
+
+    def on_message_complete(self) -> None:
+        """Called by the parser at the last byte of the body; llhttp knows 204, 304, chunked and content-length."""
+        if self.status:
+            self._done = True
+            self._keep_alive = self._parser.should_keep_alive()

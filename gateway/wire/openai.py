@@ -1,0 +1,196 @@
+"""OpenAI's JSON, as far as the gateway acts on it. Source: the published OpenAPI document of the Chat Completions API.
+
+Types name only the fields we read; everything else travels as raw bytes, so new parameters work on the day they appear.
+"""
+
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Raw, Struct
+
+from gateway.core.events import Usage
+
+DONE = b"[DONE]"
+"""The payload that ends a true stream."""
+ABSENT = Raw()
+"""What a raw field holds when the JSON does not have it; ``null`` is four bytes."""
+
+
+# --- requests -------------------------------------------------------------------------------------------------------
+class StreamOptions(Struct, gc=False):
+    """``stream_options`` of a request."""
+
+    include_usage: bool = False
+
+
+class PromptObject(Struct):
+    """``prompt`` of a request: the Responses API's stored-prompt form, accepted on chat too."""
+
+    id: str
+    version: str | int | None = None
+    variables: dict[str, Any] | None = None
+
+
+class ChatBody(Struct):
+    """The envelope of a chat request."""
+
+    model: str = ""
+    messages: list[Raw] = []
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    n: int | None = None
+    user: str | None = None
+    prompt: PromptObject | None = None
+    variables: dict[str, Any] | None = None
+
+
+class Part(Struct, gc=False):
+    """One content part of a message; only text parts are read."""
+
+    type: str = ""
+    text: str = ""
+
+
+class InputMessage(Struct, gc=False):
+    """A message of a request, for its role and text."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
+    content: str | list[Part] | None = None
+
+
+class OutMessage(Struct, gc=False):
+    """A message as the gateway itself writes it."""
+
+    role: str
+    content: str
+
+
+# --- answers --------------------------------------------------------------------------------------------------------
+class PromptDetails(Struct, gc=False):
+    """``usage.prompt_tokens_details``."""
+
+    cached_tokens: int | None = 0
+
+
+class CompletionDetails(Struct, gc=False):
+    """``usage.completion_tokens_details``."""
+
+    reasoning_tokens: int | None = 0
+
+
+class WireUsage(Struct, gc=False):
+    """``usage`` of an answer or of a stream's closing chunk."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    prompt_tokens_details: PromptDetails | None = None
+    completion_tokens_details: CompletionDetails | None = None
+
+
+class AnswerMessage(Struct, gc=False):
+    """``choices[].message``."""
+
+    content: str | None = None
+    refusal: str | None = None
+
+
+class AnswerChoice(Struct, gc=False):
+    """``choices[]`` of a whole answer."""
+
+    message: AnswerMessage
+    index: int = 0
+    finish_reason: str | None = None
+
+
+class Completion(Struct):
+    """A whole answer."""
+
+    choices: list[AnswerChoice]
+    usage: Raw = ABSENT
+
+
+class ChunkDelta(Struct, frozen=True, gc=False):
+    """``choices[].delta``."""
+
+    content: str | None = None
+    refusal: str | None = None
+
+
+class ChunkChoice(Struct, gc=False):
+    """``choices[]`` of a stream's chunk."""
+
+    delta: ChunkDelta = ChunkDelta()
+    index: int = 0
+    finish_reason: str | None = None
+
+
+class Chunk(Struct):
+    """One payload of a stream."""
+
+    choices: list[ChunkChoice] = []
+    usage: Raw = ABSENT
+    error: Raw = ABSENT
+
+
+class WireError(Struct):
+    """``error`` of a refusal; ``code`` may be a number at some providers."""
+
+    message: str = ""
+    type: str | None = None
+    code: str | int | None = None
+    param: str | None = None
+
+
+class ErrorBody(Struct):
+    """A refusal."""
+
+    error: WireError | str | None = None
+
+
+decode_chat_body = msgspec.json.Decoder(ChatBody).decode
+decode_fields = msgspec.json.Decoder(dict[str, Raw]).decode
+decode_message = msgspec.json.Decoder(InputMessage).decode
+decode_completion = msgspec.json.Decoder(Completion).decode
+decode_chunk = msgspec.json.Decoder(Chunk).decode
+decode_error_body = msgspec.json.Decoder(ErrorBody).decode
+decode_wire_error = msgspec.json.Decoder(WireError | str).decode
+_decode_usage = msgspec.json.Decoder(WireUsage | None).decode
+encode = msgspec.json.Encoder().encode
+
+DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises on bad input: wrong JSON or types, bad UTF-8, nesting deeper than its own stack allows."""
+
+_LARGEST_COUNT = 2**53
+"""Token counts above what a JSON number holds exactly are nonsense, not usage."""
+
+
+def is_given(raw: Raw) -> bool:
+    """Whether a raw field is there and not null."""
+    return len(raw) > 4 or (len(raw) > 0 and bytes(raw) != b"null")
+
+
+def read_usage(raw: Raw) -> Usage | None:
+    """Usage as billed, or None where the provider gave none or nonsense (negative, text, absurd): then it is estimated."""
+    if not is_given(raw):
+        return None
+    try:
+        wire = _decode_usage(raw)
+    except DECODE_ERRORS:
+        return None
+    if wire is None:
+        return None
+    cached = (wire.prompt_tokens_details and wire.prompt_tokens_details.cached_tokens) or 0
+    reasoning = (wire.completion_tokens_details and wire.completion_tokens_details.reasoning_tokens) or 0
+    usage = Usage(wire.prompt_tokens, wire.completion_tokens, cached, reasoning)
+    plausible = 0 <= usage.cached <= usage.input < _LARGEST_COUNT and 0 <= usage.reasoning <= usage.output < _LARGEST_COUNT
+    return usage if plausible else None
+
+
+def message_text(message: InputMessage) -> str:
+    """All text of a message, parts joined with line feeds."""
+    content = message.content
+    if content is None:
+        return ""
+    if isinstance(content, str):
+        return content
+    return "\n".join(part.text for part in content if part.text)

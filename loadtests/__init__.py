@@ -1,0 +1,1 @@
+"""How fast, how steady, how honest: the side-by-side benchmark, the fake upstreams and the locust scenarios."""

@@ -1,0 +1,1 @@
+"""Locust users, one kind of caller per file."""

@@ -1,0 +1,78 @@
+"""Real servers for every test that asks: one Postgres and one Redis per test process, fresh, stopped for sure.
+
+Each pytest-xdist worker has its own pair, so flushing Redis or dropping a database never disturbs a neighbour.
+"""
+
+import asyncio
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+import redis
+
+from gateway.embedded.postgres import Postgres
+from gateway.embedded.redis import Redis
+
+
+@pytest.fixture(scope="session")
+def server_folder() -> Iterator[Path]:
+    """A short path (Unix sockets allow 107 bytes), outside pytest's own closed folders, so that ``nobody`` can reach it."""
+    folder = Path(tempfile.mkdtemp(prefix="pg-test-"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_url(server_folder: Path) -> Iterator[str]:
+    """The URL of a fresh Postgres (superuser, database ``postgres``). Its data is thrown away, so nothing waits for a disk."""
+    server = Postgres(server_folder / "postgres", {"fsync": "off", "full_page_writes": "off", "max_connections": "200"})
+    try:
+        yield server.start()
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def redis_url(server_folder: Path) -> Iterator[str]:
+    """The URL of a fresh Redis."""
+    server = Redis(server_folder / "redis")
+    try:
+        yield server.start()
+    finally:
+        server.stop()
+
+
+def run_sql(url: str, sql: str) -> None:
+    """One statement on its own connection and its own loop, whatever loop the test runs."""
+
+    async def run() -> None:
+        connection = await asyncpg.connect(url)
+        try:
+            await connection.execute(sql)
+        finally:
+            await connection.close()
+
+    with asyncio.Runner() as runner:
+        runner.run(run())
+
+
+@pytest.fixture
+def empty_database(postgres_url: str) -> Iterator[str]:
+    """The URL of a new, empty database, dropped afterwards whoever is still connected."""
+    name = f"test_{uuid.uuid4().hex}"
+    run_sql(postgres_url, f"CREATE DATABASE {name} STRATEGY file_copy")
+    yield postgres_url.replace("@/postgres?", f"@/{name}?")
+    run_sql(postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def clean_redis(redis_url: str) -> Iterator[str]:
+    """The URL of the session's Redis, emptied before and after the test."""
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushall()
+        yield redis_url
+        client.flushall()

@@ -1,0 +1,90 @@
+"""Probes: what they find, and that a failing or hanging one is a finding and not a failure."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.control.status import probes
+from gateway.control.status.probes import Probe
+from gateway.control.status.service import Check, examine
+from gateway.core.errors import STORE_UNAVAILABLE, GatewayError
+
+
+def answers(value: Any) -> Any:
+    async def ask() -> Any:
+        return value
+
+    return ask
+
+
+def fails(error: Exception) -> Any:
+    async def ask() -> str:
+        raise error
+
+    return ask
+
+
+async def found(probe: Probe) -> tuple[bool, str]:
+    check = (await examine([probe])).checks[0]
+    return check.ok, check.detail
+
+
+async def test_all_well():
+    status = await examine([probes.postgres(answers("17.2")), probes.redis(answers("8.0")), probes.migrations(answers([]))])
+    assert status.ok
+    assert [(c.name, c.detail) for c in status.checks] == [
+        ("postgres", "17.2"),
+        ("redis", "8.0"),
+        ("migrations", "none pending"),
+    ]
+
+
+async def test_one_failure_does_not_hide_the_others():
+    async def hang() -> str:
+        await asyncio.sleep(60)
+        return "never"
+
+    status = await examine(
+        [
+            Probe("slow", hang, "wait"),
+            Probe("private", fails(GatewayError(STORE_UNAVAILABLE, "public", cause="connection refused")), "start it"),
+            Probe("broken", fails(ValueError("boom")), "mend it"),
+            Probe("fine", answers("yes"), ""),
+        ],
+        timeout_s=0.05,
+    )
+    assert not status.ok
+    assert status.checks == [
+        Check("slow", False, "no answer within 0.05 s", "wait"),
+        Check("private", False, "connection refused", "start it"),
+        Check("broken", False, "ValueError: boom", "mend it"),
+        Check("fine", True, "yes", ""),
+    ]
+
+
+async def test_pending_migrations_are_named():
+    assert await found(probes.migrations(answers(["0002", "0003"]))) == (False, "2 pending: 0002, 0003")
+
+
+async def test_too_few_partitions():
+    assert (await found(probes.partitions(answers(1), 3)))[0] is False
+    assert await found(probes.partitions(answers(3), 3)) == (True, "3 day partitions ahead")
+
+
+async def test_a_ledger_that_lags():
+    assert await found(probes.ledger(answers((2_000_000, 3.0)), 60)) == (True, "2.0 MB waiting, the oldest for 3 s")
+    assert (await found(probes.ledger(answers((2_000_000, 61.0)), 60)))[0] is False
+
+
+@pytest.mark.parametrize(("names", "detail"), [(["openai", "echo"], "openai"), (["echo"], "only the built-in echo answers")])
+async def test_providers(names: list[str], detail: str):
+    assert await found(probes.providers(names)) == (True, detail)
+
+
+async def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(probes, "MIN_FREE_BYTES", 0)
+    assert (await found(probes.disk(tmp_path)))[0] is True
+    monkeypatch.setattr(probes, "MIN_FREE_BYTES", 1 << 62)
+    assert (await found(probes.disk(tmp_path)))[0] is False

@@ -1,0 +1,362 @@
+"""A whole pipeline from memory twins: stores, ledger, scripted providers and a recording caller, with one list of what happened when."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from gateway.core.documents import Guardrails, KeyDocument, MessageTemplate, PostValidation, PreValidation, VersionContent
+from gateway.core.errors import CLIENT_GONE, LEDGER_FULL, GatewayError
+from gateway.core.journal import Journal
+from gateway.core.keys import make
+from gateway.core.ledger import Intent, LedgerRow
+from gateway.core.requests import Inbound
+from gateway.core.upstream import HttpRequest, Target
+from gateway.pipeline.permits import Permits
+from gateway.pipeline.receive import Receiver
+from gateway.pipeline.releases import Releases
+from gateway.pipeline.serve import serve
+from gateway.pipeline.services import Provider, Services
+from gateway.pricing.table import load_prices
+from gateway.providers.openai import OpenAITranslator
+from gateway.routing.table import Route, RouteTable
+from gateway.storage.memory.cache import MemoryCache
+from gateway.storage.memory.catalog import MemoryCatalog
+from gateway.storage.memory.leases import MemoryLeases
+from gateway.storage.memory.ledger import MemoryLedger
+
+PRICES = load_prices((Path(__file__).parents[3] / "config" / "prices.toml").read_bytes())
+TICK = 0.001
+STARTED_MS = 1_760_000_000_000
+Piece = bytes | float | BaseException | asyncio.Event
+
+
+class Clock:
+    """Monotonic seconds that pass a millisecond whenever somebody looks."""
+
+    def __init__(self) -> None:
+        self.now = 600.0
+
+    def __call__(self) -> float:
+        self.now += TICK
+        return self.now
+
+
+class OrderedLedger(MemoryLedger):
+    """Says when it was written to."""
+
+    def __init__(self, steps: list[str]) -> None:
+        super().__init__()
+        self.steps = steps
+        self.full = False
+
+    def intend(self, intent: Intent) -> None:
+        if self.full:
+            raise GatewayError(LEDGER_FULL, "the spool is full")
+        self.steps.append(f"intent {intent.attempt}")
+        super().intend(intent)
+
+    def append(self, row: LedgerRow) -> None:
+        self.steps.append(f"row {row.attempt} {row.outcome}")
+        super().append(row)
+
+
+class Exchange:
+    """A provider's answer in pieces: bytes, seconds that pass, an exception to raise, or an event to wait for."""
+
+    clock: Clock | None = None
+
+    def __init__(self, status: int, content_type: bytes, pieces: Sequence[Piece]) -> None:
+        self.status = status
+        self.headers: Mapping[bytes, bytes] = {b"content-type": content_type}
+        self.pieces = list(pieces)
+        self.closed = 0
+
+    async def chunk(self) -> bytes:
+        while self.pieces:
+            piece = self.pieces.pop(0)
+            if isinstance(piece, asyncio.Event):
+                await piece.wait()
+            elif isinstance(piece, BaseException):
+                raise piece
+            elif isinstance(piece, float):
+                assert self.clock is not None
+                self.clock.now += piece
+            else:
+                return piece
+        return b""
+
+    async def read(self, limit: int) -> bytes:
+        data = b""
+        while piece := await self.chunk():
+            data += piece
+        return data
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class ScriptedTransport:
+    """Gives the next scripted answer of a provider; a scripted exception is raised instead."""
+
+    def __init__(self, steps: list[str], clock: Clock) -> None:
+        self.steps = steps
+        self.clock = clock
+        self.scripts: dict[str, list[Exchange | BaseException | asyncio.Event]] = {}
+        self.requests: list[tuple[Target, HttpRequest]] = []
+
+    async def send(self, target: Target, request: HttpRequest, deadline: float) -> Exchange:
+        self.steps.append(f"send {target.provider}")
+        self.requests.append((target, request))
+        script = self.scripts[target.provider].pop(0)
+        if isinstance(script, asyncio.Event):
+            await script.wait()
+            script = self.scripts[target.provider].pop(0)
+        if isinstance(script, BaseException):
+            raise script
+        assert isinstance(script, Exchange)
+        script.clock = self.clock
+        return script
+
+    async def close(self) -> None: ...
+
+
+class CountedTokens:
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, list[str]]] = []
+
+    async def count(self, model: str, texts: list[str]) -> list[int]:
+        self.asked.append((model, texts))
+        return [len(text.split()) for text in texts]
+
+
+class Observed:
+    def __init__(self) -> None:
+        self.journals: list[Journal] = []
+
+    def observe(self, journal: Journal, finished: float) -> None:
+        self.journals.append(journal)
+
+
+class Caller:
+    """The ``Reply`` of somebody who writes down what comes; ``leave`` makes it go away at a piece."""
+
+    def __init__(self, steps: list[str]) -> None:
+        self.steps = steps
+        self.started = False
+        self.gone = False
+        self.status = 0
+        self.head: dict[str, str] = {}
+        self.pieces: list[bytes] = []
+        self.ended = False
+        self.leave_at: str | None = None
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(self.pieces)
+
+    @property
+    def json(self) -> Any:
+        return msgspec.json.decode(self.body)
+
+    @property
+    def frames(self) -> list[str]:
+        """The payloads of the stream."""
+        return [frame.removeprefix("data: ") for frame in self.body.decode().split("\n\n") if frame]
+
+    @property
+    def chunks(self) -> list[Any]:
+        return [msgspec.json.decode(frame) for frame in self.frames if frame != "[DONE]"]
+
+    async def whole(self, status: int, head: bytes, body: bytes) -> None:
+        self._begin("whole", status, head)
+        self.pieces.append(body)
+        self.ended = True
+
+    async def start(self, status: int, head: bytes) -> None:
+        self._begin("start", status, head)
+
+    async def write(self, data: bytes) -> None:
+        self._step("write")
+        self.pieces.append(data)
+
+    async def end(self, data: bytes = b"") -> None:
+        self._step("end")
+        self.pieces.append(data)
+        self.ended = True
+
+    def _begin(self, step: str, status: int, head: bytes) -> None:
+        self.started = True
+        self._step(step)
+        self.status = status
+        self.head = dict(line.split(": ", 1) for line in head.decode().split("\r\n") if line)
+
+    def _step(self, step: str) -> None:
+        if self.leave_at == step:
+            self.gone = True
+            raise GatewayError(CLIENT_GONE, "the caller left")
+        self.steps.append(step)
+
+
+class World:
+    """Everything a call touches. ``targets`` are the route ``*``; ``script`` gives what providers will answer."""
+
+    def __init__(self) -> None:
+        self.steps: list[str] = []
+        self.clock = Clock()
+        self.catalog = MemoryCatalog()
+        self.cache = MemoryCache()
+        self.leases = MemoryLeases(self.clock)
+        self.ledger = OrderedLedger(self.steps)
+        self.transport = ScriptedTransport(self.steps, self.clock)
+        self.tokens = CountedTokens()
+        self.observed = Observed()
+        self.releases = Releases(self.catalog, self.cache, self.clock)
+        self.permits = Permits(self.leases, self.clock, None)
+        self.targets = (Target("openai", "", "http://one", "sk-1"),)
+        self.routes: list[Route] = []
+        self.receiver = Receiver(self.clock, lambda: STARTED_MS, lambda bits: (1 << bits) - 1, 600)
+        self.key = make(lambda n: bytes(range(n)))
+        self.allow()
+
+    def allow(self, **fields: Any) -> None:
+        """(Re)make the key with other rights."""
+        self.releases.apply(
+            self.catalog.add_key(self.key.digest, KeyDocument("key-1", "app-1", "demo", self.key.public_id, **fields))
+        )
+
+    def publish(self, slug: str, *messages: tuple[str, str], alias: str = "production", **content: Any) -> int:
+        """A published version of a prompt; its number."""
+        templates = [MessageTemplate(role, text) for role, text in messages]  # type: ignore[arg-type]
+        number = self.catalog.add_version("app-1", slug, VersionContent(messages=templates, **content))  # type: ignore[arg-type]
+        self.releases.apply(self.catalog.publish("app-1", slug, number, alias))
+        return number
+
+    def script(self, *answers: Exchange | BaseException | asyncio.Event, provider: str = "openai") -> None:
+        self.transport.scripts.setdefault(provider, []).extend(answers)
+
+    @property
+    def services(self) -> Services:
+        translator = OpenAITranslator()
+        return Services(
+            releases=self.releases,
+            permits=self.permits,
+            routes=RouteTable([*self.routes, Route(("*",), self.targets)]),
+            providers={target.provider: Provider(translator, self.transport) for target in self.targets},
+            prices=PRICES,
+            ledger=self.ledger,
+            observer=self.observed,
+            tokens=self.tokens,
+            clock=self.clock,
+            default_model="gpt-4o-mini",
+            max_answer_bytes=1 << 20,
+            server_timing=True,
+        )
+
+    def inbound(self, body: object = None, **headers: str | bytes) -> Inbound:
+        """A received chat call; header names with ``_`` for ``-``; ``body`` as JSON, or bytes as they are."""
+        data = body if isinstance(body, bytes) else msgspec.json.encode({} if body is None else body)
+        given = {name.replace("_", "-").encode(): v.encode() if isinstance(v, str) else v for name, v in headers.items()}
+        return self.receiver.receive("chat", {b"authorization": b"Bearer " + self.key.text.encode(), **given}, data)
+
+    def caller(self) -> Caller:
+        return Caller(self.steps)
+
+    async def call(self, body: object = None, caller: Caller | None = None, **headers: str | bytes) -> Caller:
+        """One call through the sentence, without an edge: failures are raised."""
+        caller = caller or self.caller()
+        await serve(self.inbound(chat() if body is None else body, **headers), self.services, caller)
+        return caller
+
+    async def fail(self, kind: str, body: object = None, caller: Caller | None = None, **headers: str | bytes) -> GatewayError:
+        """One call that must fail with ``kind``."""
+        with pytest.raises(GatewayError) as caught:
+            await self.call(body, caller, **headers)
+        assert caught.value.kind.name == kind, caught.value.detail
+        return caught.value
+
+    @property
+    def row(self) -> LedgerRow:
+        """The only row there is."""
+        assert len(self.ledger.rows) == 1, self.ledger.rows
+        return self.ledger.rows[0]
+
+
+def chat(text: str = "Hello", **fields: object) -> dict[str, object]:
+    return {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": text}], **fields}
+
+
+def completion(text: str = "Hi there", usage: object = (10, 2), **fields: object) -> Exchange:
+    """A whole answer; ``usage`` as (prompt, completion), None leaves it out."""
+    body: dict[str, object] = {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}],
+        **fields,
+    }
+    if isinstance(usage, tuple):
+        body["usage"] = {"prompt_tokens": usage[0], "completion_tokens": usage[1], "total_tokens": sum(usage)}
+    return Exchange(200, b"application/json", [msgspec.json.encode(body)])
+
+
+def delta(text: str | None = None, *, finish: str | None = None, index: int = 0, null_usage: bool = True) -> bytes:
+    """One event of a stream, as a provider writes it that was asked for usage."""
+    chunk: dict[str, object] = {
+        "id": "chatcmpl-1",
+        "choices": [{"index": index, "delta": {} if text is None else {"content": text}, "finish_reason": finish}],
+    }
+    if null_usage:
+        chunk["usage"] = None
+    return b"data: " + msgspec.json.encode(chunk) + b"\n\n"
+
+
+def usage(given: int = 10, made: int = 2) -> bytes:
+    """The closing usage event."""
+    counts = {"prompt_tokens": given, "completion_tokens": made, "total_tokens": given + made}
+    return b"data: " + msgspec.json.encode({"id": "chatcmpl-1", "choices": [], "usage": counts}) + b"\n\n"
+
+
+DONE = b"data: [DONE]\n\n"
+
+
+def stream(*pieces: Piece) -> Exchange:
+    return Exchange(200, b"text/event-stream; charset=utf-8", pieces)
+
+
+def refusal(status: int, message: str = "no") -> Exchange:
+    return Exchange(status, b"application/json", [msgspec.json.encode({"error": {"message": message}})])
+
+
+def guardrails(pre: Sequence[str] = (), post: Sequence[str] = (), required: Sequence[str] = ()) -> Guardrails:
+    """Prohibited terms of each stage, and what the answer must contain."""
+    return Guardrails(
+        PreValidation(prohibited_terms=list(pre)), PostValidation(prohibited_terms=list(post), required_elements=list(required))
+    )
+
+
+class Answers:
+    """What providers can be scripted to say; a namespace that tests get as a fixture."""
+
+    chat = staticmethod(chat)
+    completion = staticmethod(completion)
+    delta = staticmethod(delta)
+    usage = staticmethod(usage)
+    stream = staticmethod(stream)
+    refusal = staticmethod(refusal)
+    guardrails = staticmethod(guardrails)
+    DONE = DONE
+
+
+@pytest.fixture
+def world() -> World:
+    """A pipeline from memory twins."""
+    return World()
+
+
+@pytest.fixture
+def say() -> type[Answers]:
+    """Builders of request bodies and scripted answers."""
+    return Answers

@@ -1,0 +1,139 @@
+"""The hold-back: events keep their bytes and their order, a violation is never shown, and cutting changes nothing."""
+
+from typing import Any
+
+import pytest
+
+from gateway.core.errors import GatewayError
+from gateway.core.events import Event
+from gateway.core.journal import Journal
+from gateway.core.requests import Inbound
+from gateway.guards.plan import compile_guards
+from gateway.pipeline.guard_out import Guarded
+
+
+class Batches:
+    """An answer in given batches."""
+
+    def __init__(self, batches: list[list[Event]]) -> None:
+        self.batches = list(batches)
+        self.texts: list[str] = []
+        self.log: list[str] = []
+
+    def whole(self) -> Event:
+        (event,) = self.batches.pop(0)
+        return event
+
+    async def next(self) -> list[Event]:
+        return self.batches.pop(0) if self.batches else []
+
+    async def drain(self) -> None:
+        self.log.append("drain")
+
+    def close(self) -> None:
+        self.log.append("close")
+
+
+def journal() -> Journal:
+    return Journal(Inbound("chat", {}, b"", "id", "id", 0, 0.0, 1.0))
+
+
+def events(*texts: str, choice: int = 0) -> list[Event]:
+    return [Event(f"{choice}:{i}:{text}".encode(), ((choice, text),) if text else ()) for i, text in enumerate(texts)]
+
+
+def guarded(
+    batches: list[list[Event]], say: Any, *, streamed: bool = True, **terms: list[str]
+) -> tuple[Guarded, Journal, Batches]:
+    made, answer = journal(), Batches(batches)
+    return Guarded(answer, compile_guards(say.guardrails(**terms)).post, made, streamed=streamed), made, answer  # type: ignore[arg-type]
+
+
+async def all_of(guard: Guarded) -> list[Event]:
+    shown: list[Event] = []
+    while batch := await guard.next():
+        shown += batch
+    return shown
+
+
+async def test_without_guards_batches_pass_as_they_are(say: Any) -> None:
+    batch = events("a", "b")
+    guard, _, answer = guarded([batch], say)
+    assert await guard.next() is batch
+    assert await guard.next() == []
+    await guard.drain()
+    guard.close()
+    assert answer.log == ["drain", "close"]
+    answer.texts.append("x")
+    assert guard.texts == ["x"]
+
+
+async def test_a_clean_stream_keeps_bytes_and_order_and_the_end_is_let_go(say: Any) -> None:
+    given = events("Hello ", "wor", "", "ld and", " sec", "ond", "")
+    guard, _, _ = guarded([[event] for event in given], say, post=["secret"])
+    assert [event.data for event in await all_of(guard)] == [event.data for event in given]
+
+
+async def test_only_what_could_become_a_violation_waits(say: Any) -> None:
+    given = events("Hello there. ", "sec", "ond hand")
+    guard, _, _ = guarded([[event] for event in given], say, post=["secret"])
+    assert await guard.next() == given[:1]
+    assert await guard.next() == given[1:]
+
+
+async def test_a_violation_across_events_is_never_shown(say: Any) -> None:
+    given = events("fine. ", "se", "cr", "et", " more")
+    guard, made, _ = guarded([[event] for event in given], say, post=["secret"])
+    assert await guard.next() == given[:1]
+    with pytest.raises(GatewayError) as caught:
+        await guard.next()
+    assert caught.value.kind.name == "blocked"
+    assert made.guard == "post:prohibited_terms"
+
+
+async def test_a_violation_at_the_very_end(say: Any) -> None:
+    guard, _, _ = guarded([events("all "), events("secret")], say, post=["secret"])
+    with pytest.raises(GatewayError):
+        await all_of(guard)
+
+
+async def test_choices_are_judged_apart(say: Any) -> None:
+    mixed = [
+        Event(b"1", ((0, "se"),)),
+        Event(b"2", ((1, "cret "),)),
+        Event(b"3", ((0, "ction "), (1, "x "))),
+        Event(b"4", ((1, "y "), (0, "z "))),
+    ]
+    guard, _, _ = guarded([mixed], say, post=["secret"])
+    assert [event.data for event in await all_of(guard)] == [b"1", b"2", b"3", b"4"]
+    split = [Event(b"1", ((0, "sec"), (1, "sec"))), Event(b"2", ((1, "ond "), (0, "ret ")))]
+    guard, _, _ = guarded([split], say, post=["secret"])
+    with pytest.raises(GatewayError):
+        await all_of(guard)
+
+
+async def test_an_event_of_another_choice_never_overtakes(say: Any) -> None:
+    given = [Event(b"1", ((0, "sec"),)), Event(b"2", ((1, "free "),)), Event(b"3", ((0, "tion "),))]
+    guard, _, _ = guarded([[event] for event in given], say, post=["secret"])
+    assert [event.data for event in await guard.next()] == [b"1", b"2", b"3"]
+
+
+async def test_a_required_element_missing_at_the_end(say: Any) -> None:
+    guard, made, _ = guarded([events("no such thing")], say, required=["disclaimer"])
+    with pytest.raises(GatewayError):
+        await all_of(guard)
+    assert made.guard == "post:required_elements"
+    guard, _, _ = guarded([events("Our Discl"), events("aimer.")], say, required=["disclaimer"])
+    assert len(await all_of(guard)) == 2
+
+
+def test_a_whole_answer_is_judged_at_once(say: Any) -> None:
+    whole = [Event(b"x", ((0, "clean"), (1, "a secret")))]
+    guard, made, _ = guarded([whole], say, streamed=False, post=["secret"])
+    with pytest.raises(GatewayError):
+        guard.whole()
+    assert made.guard == "post:prohibited_terms"
+    guard, _, _ = guarded([events("clean")], say, streamed=False, post=["secret"])
+    assert guard.whole().texts == ((0, "clean"),)
+    guard, _, _ = guarded([whole], say, streamed=False)
+    assert guard.whole() is whole[0]

@@ -1,0 +1,83 @@
+"""One row per call, never two, and estimates only where something was made."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from gateway.core.events import Usage
+from gateway.core.journal import Journal
+from gateway.core.requests import Caller
+from gateway.core.upstream import Target
+from gateway.pipeline.record import record, row_of, settle
+from gateway.pipeline.serve import serve
+
+
+@pytest.fixture
+def journal(world: Any) -> Journal:
+    made = Journal(world.inbound({}))
+    made.caller = Caller("app-1", "demo", "key-1", "pub", None, None)
+    made.target = Target("openai", "gpt-4o-mini", "http://x", "")
+    return made
+
+
+def test_a_call_is_recorded_once(world: Any, journal: Journal) -> None:
+    for _ in range(3):
+        record(journal, world.services)
+    assert len(world.ledger.rows) == len(world.observed.journals) == 1
+
+
+def test_without_a_caller_there_is_no_row_but_a_count(world: Any, journal: Journal) -> None:
+    journal.caller = None
+    record(journal, world.services)
+    assert world.ledger.rows == []
+    assert len(world.observed.journals) == 1
+
+
+@pytest.mark.parametrize(("intended", "generated", "source"), [(True, 40, "estimated"), (True, 0, None), (False, 40, None)])
+def test_what_was_made_is_estimated(world: Any, journal: Journal, intended: bool, generated: int, source: str | None) -> None:
+    journal.intended, journal.generated, journal.input_chars = intended, generated, 400
+    record(journal, world.services)
+    row = world.row
+    assert (row.usage_source, row.cost_status) == (source, source)
+    assert (row.input_tokens, row.output_tokens) == ((100, 10) if source else (None, None))
+
+
+def test_money_is_settled_once_and_exactly(world: Any, journal: Journal) -> None:
+    journal.usage, journal.usage_source = Usage(1_000_000, 1_000_000, 500_000), "upstream"
+    assert settle(journal, world.services) == (500_000 * 150 + 500_000 * 75 + 1_000_000 * 600)
+    bill = journal.bill
+    journal.usage = Usage(1, 1)
+    settle(journal, world.services)
+    assert journal.bill is bill
+    assert bill.price_version == world.services.prices.version
+
+
+def test_unknown_is_none_and_never_zero(world: Any, journal: Journal) -> None:
+    row = row_of(journal, world.services)
+    empty = (
+        "input_tokens",
+        "output_tokens",
+        "cached_tokens",
+        "reasoning_tokens",
+        "cost_nano",
+        "first_byte_us",
+        "upstream_us",
+        "prompt",
+        "version",
+        "user",
+    )
+    assert [getattr(row, name) for name in empty] == [None] * len(empty)
+    assert row.attempt == 0
+
+
+async def test_where_records_must_survive_a_loss_of_power_the_last_byte_waits(world: Any, say: Any) -> None:
+    async def synced() -> None:
+        world.steps.append("synced")
+
+    services = msgspec.structs.replace(world.services, synced=synced)
+    for stream in (False, True):
+        world.steps.clear()
+        world.script(say.stream(say.delta("x"), say.usage() + say.DONE) if stream else say.completion())
+        await serve(world.inbound(say.chat(stream=stream)), services, world.caller())
+        assert world.steps[-3:] == ["row 1 ok", "synced", "end" if stream else "whole"]

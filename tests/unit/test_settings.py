@@ -1,0 +1,244 @@
+"""Settings: defaults, overrides, and errors that name the place and what is accepted."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from gateway import settings as module
+from gateway.settings import OPENAI_API, Provider, Route, RouteTarget, Settings, SettingsError, effective_routes, load
+
+SHIPPED = Path(__file__).parents[2] / "config"
+
+
+def config(folder: Path, gateway: str = "", providers: str = "") -> Path:
+    home = folder / "config"
+    home.mkdir(exist_ok=True)
+    (home / "gateway.toml").write_text(gateway)
+    (home / "providers.toml").write_text(providers)
+    return home
+
+
+def test_no_files_and_no_environment_mean_defaults_with_an_echo_provider(tmp_path: Path) -> None:
+    settings = load(tmp_path / "config", {})
+    assert (settings.server.port, settings.server.workers, settings.server.front) == (8080, 1, "protocol")
+    assert settings.database.url == ""
+    assert settings.limits.requests_per_minute is None
+    assert settings.storage.directory == str(tmp_path / ".promptgate")
+    assert settings.ledger.directory == str(tmp_path / ".promptgate" / "ledger")
+    assert settings.providers["echo"].base_url == "echo:"
+
+
+def test_the_shipped_files_are_valid_and_answer_by_echo() -> None:
+    settings = load(SHIPPED, {})
+    assert list(settings.providers) == ["echo", "openai"]
+    assert effective_routes(settings)[-1] == Route(("*",), (RouteTarget("echo"),))
+
+
+def test_every_commented_setting_in_the_shipped_file_exists_and_is_the_default(tmp_path: Path) -> None:
+    text = "\n".join(
+        line.removeprefix("# ") if line.startswith("# ") and " = " in line else line
+        for line in (SHIPPED / "gateway.toml").read_text().splitlines()
+    )
+    uncommented = load(config(tmp_path, text), {})
+    assert uncommented.limits.requests_per_minute == 600
+    defaults = load(tmp_path / "config", {"PROMPTGATE_LIMITS_REQUESTS_PER_MINUTE": "600"})
+    assert msgspec.to_builtins(uncommented) == msgspec.to_builtins(defaults)
+
+
+def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
+    home = config(
+        tmp_path, "[server]\nport = 1000\nworkers = 3\n[limits]\nrequests_per_minute = 5\n[telemetry]\nserver_timing = true"
+    )
+    settings = load(
+        home,
+        {
+            "PROMPTGATE_SERVER_PORT": "2000",
+            "PROMPTGATE_LIMITS_REQUESTS_PER_MINUTE": "null",
+            "PROMPTGATE_TELEMETRY_SERVER_TIMING": "false",
+            "PROMPTGATE_DATABASE_URL": "postgresql://postgres@/x?host=/run/pg",
+            "PROMPTGATE_REDIS_URL": "unix:///run/redis.sock",
+            "PROMPTGATE_STORAGE_DIRECTORY": "/var/lib/promptgate",
+            "PROMPTGATE_WORKERS": "",
+        },
+    )
+    assert (settings.server.port, settings.server.workers) == (2000, 3)
+    assert settings.limits.requests_per_minute is None
+    assert settings.telemetry.server_timing is False
+    assert settings.database.url.endswith("/run/pg")
+    assert settings.ledger.directory == "/var/lib/promptgate/ledger"
+
+
+def test_shorthands(tmp_path: Path) -> None:
+    settings = load(tmp_path, {"PROMPTGATE_PORT": "81", "PROMPTGATE_WORKERS": "2"})
+    assert (settings.server.port, settings.server.workers) == (81, 2)
+
+
+def test_every_field_is_documented_and_has_an_override(tmp_path: Path) -> None:
+    source = Path(module.__file__).read_text()
+    samples = {"url": {"database": "postgres://h/d", "redis": "redis://h"}, "front": "asgi", "fsync": "group"}
+    for section, cls in module._SECTIONS.items():
+        for field in msgspec.structs.fields(cls):
+            after = source.split(f"class {cls.__name__}(", 1)[1].split(f"    {field.name}: ", 1)[1]
+            assert after.split("\n", 2)[1].startswith('    """'), f"{section}.{field.name} has no docstring"
+            sample = samples.get(field.name, "100000")
+            value = sample[section] if isinstance(sample, dict) else sample
+            value = {"log_level": "error", "log_format": "text", "server_timing": "false"}.get(field.name, value)
+            value = {"port": "9", "workers": "9", "pool_size": "9", "max_bytes": "9999999"}.get(field.name, value)
+            settings = load(tmp_path, {f"PROMPTGATE_{section.upper()}_{field.name.upper()}": value})
+            got = getattr(getattr(settings, section), field.name)
+            assert str(got).lower().endswith(value), f"{section}.{field.name}"
+
+
+@pytest.mark.parametrize(
+    ("gateway", "message"),
+    [
+        (
+            "[server]\nport = 'x'",
+            r"gateway\.toml: \[server\] port: got a value of type str, expected an integer from 1 to 65535",
+        ),
+        ("[server]\nport = 0", r"\[server\] port: got a value of type int, expected an integer from 1 to 65535"),
+        ("[server]\nport = true", r"\[server\] port: got a value of type bool"),
+        ("[server]\nfront = 'wsgi'", r"\[server\] front: got a value of type str, expected one of asgi, protocol"),
+        ("[server]\nprot = 1", r"\[server\]: key 'prot' is unknown; did you mean port\? Known: body_timeout_ms, "),
+        ("[servers]\nport = 1", r"gateway\.toml: section 'servers' is unknown; did you mean server\?"),
+        ("server = 3", r"\[server\]: got a value of type int, expected a table"),
+        ("[telemetry]\nserver_timing = 'yes'", r"server_timing: got a value of type str, expected true or false"),
+        ("[limits]\nrequests_per_minute = 'many'", r"expected an integer from 1 or null"),
+        ("[redis]\nurl = 'localhost:6379'", r"\[redis\] url: got a value of type str, expected text matching .*redis"),
+        ("[server\n", r"gateway\.toml: cannot be read: "),
+    ],
+)
+def test_a_bad_file_is_an_error_that_names_file_key_and_what_is_accepted(tmp_path: Path, gateway: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        load(config(tmp_path, gateway), {})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        (
+            "PROMPTGATE_SERVER_PORT",
+            "eighty",
+            "PROMPTGATE_SERVER_PORT: got a value of type str, expected an integer from 1 to 65535",
+        ),
+        (
+            "PROMPTGATE_SERVER_PROT",
+            "80",
+            "environment variable 'PROMPTGATE_SERVER_PROT' is unknown; did you mean PROMPTGATE_SERVER_PORT",
+        ),
+        (
+            "PROMPTGATE_PROVIDERS_MISTRAL_API_KEY",
+            "x",
+            r"PROMPTGATE_PROVIDERS_MISTRAL_API_KEY: no such provider .* there are: echo",
+        ),
+        ("PROMPTGATE_PROVIDERS_ECHO_BASE_URL", "http://h/v1", "base_url echo: goes with kind echo"),
+        ("PROMPTGATE_PROVIDERS_ECHO_KIND", "openai", "'PROMPTGATE_PROVIDERS_ECHO_KIND' is unknown"),
+    ],
+)
+def test_a_bad_variable_is_an_error_that_names_it(tmp_path: Path, name: str, value: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        load(tmp_path, {name: value})
+
+
+def test_variables_meant_for_clients_are_not_settings(tmp_path: Path) -> None:
+    names = ("PROMPTGATE_URL", "PROMPTGATE_ADMIN_TOKEN", "PROMPTGATE_DEMO_PROMPT", "PROMPTGATE_CONFIG", "PATH")
+    assert load(tmp_path, dict.fromkeys(names, "x")) == load(tmp_path, {})
+
+
+def test_an_error_never_repeats_a_secret(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as e:
+        load(tmp_path, {"PROMPTGATE_SECURITY_ADMIN_TOKEN": "hush hush"})
+    assert "hush" not in str(e.value)
+    with pytest.raises(SettingsError) as e:
+        load(tmp_path, {"PROMPTGATE_DATABASE_URL": "mysql://u:hush@h/d"})
+    assert "hush" not in str(e.value)
+
+
+def test_repr_shows_no_secret(tmp_path: Path) -> None:
+    environ = {"PROMPTGATE_SECURITY_SECRET": "hush", "PROMPTGATE_DATABASE_URL": "postgres://u:hush@h/d"}
+    environ["PROMPTGATE_PROVIDERS_OPENAI_API_KEY"] = "sk-hush"
+    assert "hush" not in repr(load(SHIPPED, environ))
+
+
+def test_provider_from_the_environment() -> None:
+    settings = load(
+        SHIPPED,
+        {
+            "PROMPTGATE_PROVIDERS_OPENAI_API_KEY": "sk-1",
+            "PROMPTGATE_PROVIDERS_OPENAI_BASE_URL": "http://127.0.0.1:9/v1/",
+            "OPENAI_API_KEY": "sk-2",
+            "OPENAI_BASE_URL": "http://never/v1",
+        },
+    )
+    assert settings.providers["openai"].api_key == "sk-1"
+    assert settings.providers["openai"].base_url == "http://127.0.0.1:9/v1"
+
+
+def test_a_bare_openai_key_counts_unless_it_is_ours() -> None:
+    assert load(SHIPPED, {"OPENAI_API_KEY": "sk-2", "OPENAI_BASE_URL": "x"}).providers["openai"] == Provider(
+        "openai", OPENAI_API, "sk-2"
+    )
+    assert load(SHIPPED, {"OPENAI_API_KEY": "pg_abc"}).providers["openai"].api_key == ""
+
+
+def test_a_dash_in_a_provider_name_is_an_underscore_in_its_variable(tmp_path: Path) -> None:
+    home = config(tmp_path, providers="[providers.my-llm]\nkind = 'openai'\nbase_url = 'http://h/v1'")
+    assert load(home, {"PROMPTGATE_PROVIDERS_MY_LLM_API_KEY": "k"}).providers["my-llm"].api_key == "k"
+
+
+@pytest.mark.parametrize(
+    ("providers", "message"),
+    [
+        ("[providers.x]\nbase_url = 'http://h'", r"\[providers.x\]: kind is missing; expected one of echo, openai"),
+        (
+            "[providers.x]\nkind = 'openai'\nbase_url = 'h:80/v1'",
+            r"\[providers.x\] base_url: got a value of type str, expected text matching",
+        ),
+        ("[providers.x]\nkind = 'openai'\nbase_url = 'http://u:p@h/v1'", "base_url"),
+        ("[providers.X]\nkind = 'openai'", "a name is lower-case letters"),
+        ("provider = 1", "key 'provider' is unknown; did you mean providers"),
+        ("default_model = 1", "default_model: got a value of type int, expected text"),
+        (
+            "[[routes]]\nmodels = ['*']\ntargets = [{provider = 'ech'}]",
+            r"number 1: provider 'ech' is unknown; did you mean echo",
+        ),
+        ("[[routes]]\nmodels = []\ntargets = [{provider = 'echo'}]", "at least one of models"),
+        ("[[routes]]\nmodels = ['*']", "targets: got nothing, expected a list"),
+        ("[[routes]]\nmodels = '*'\ntargets = []", "models: got a value of type str, expected a list"),
+        ("[[routes]]\nmodel = ['*']\ntargets = []", "key 'model' is unknown; did you mean models"),
+        ("routes = 1", r"\[\[routes\]\]: got a value of type int, expected a list"),
+    ],
+)
+def test_bad_providers_are_errors(tmp_path: Path, providers: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        load(config(tmp_path, providers=providers), {})
+
+
+def test_routes_of_the_file_come_first_then_the_first_configured_upstream(tmp_path: Path) -> None:
+    text = """
+        [providers.openai]
+        kind = "openai"
+        [providers.local]
+        kind = "openai"
+        base_url = "http://127.0.0.1:11434/v1"
+        [[routes]]
+        models = ["gpt-*"]
+        targets = [{provider = "openai"}, {provider = "local", model = "llama3.1"}]
+    """
+    settings = load(config(tmp_path, providers=text), {})
+    assert effective_routes(settings) == (
+        Route(("gpt-*",), (RouteTarget("openai"), RouteTarget("local", "llama3.1"))),
+        Route(("*",), (RouteTarget("local"),)),
+    )
+    with_key = load(tmp_path / "config", {"PROMPTGATE_PROVIDERS_OPENAI_API_KEY": "sk"})
+    assert effective_routes(with_key)[-1].targets == (RouteTarget("openai"),)
+
+
+def test_a_base_url_alone_configures_an_upstream() -> None:
+    settings = load(SHIPPED, {"PROMPTGATE_PROVIDERS_OPENAI_BASE_URL": "http://127.0.0.1:9/v1"})
+    assert effective_routes(settings)[-1] == Route(("*",), (RouteTarget("openai"),))
+
+
+def test_without_any_provider_there_are_only_the_routes_of_the_file() -> None:
+    assert effective_routes(Settings()) == ()
