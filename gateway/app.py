@@ -25,7 +25,7 @@ from gateway.control.routes import control_router, with_encoded_slashes
 from gateway.control.services import ControlServices
 from gateway.control.status import probes
 from gateway.core.documents import SCHEMA_VERSION
-from gateway.core.errors import GatewayError
+from gateway.core.errors import STORE_UNAVAILABLE, GatewayError
 from gateway.core.events import Usage
 from gateway.core.ids import RANDOM_BITS, uuid7
 from gateway.core.ledger import Intent
@@ -36,7 +36,7 @@ from gateway.limits.tokens import count
 from gateway.pipeline.news import Follower
 from gateway.pipeline.permits import Permits
 from gateway.pipeline.receive import Receiver
-from gateway.pipeline.releases import Releases, Snapshot, decode_snapshot, encode_snapshot
+from gateway.pipeline.releases import CATALOG_PAUSE, Releases, Snapshot, decode_snapshot, encode_snapshot
 from gateway.pipeline.services import Observer, Provider, Services
 from gateway.pricing.table import PriceTable, load_prices, price
 from gateway.providers.echo import echo
@@ -61,6 +61,8 @@ from gateway.transport.client import Http1Transport
 from gateway.transport.httpx_twin import HttpxTransport
 from gateway.transport.local import LocalTransport
 
+FIRST_LOOKS = 3
+"""Tries of a starting worker to ask the registry: one slow connection on a busy host is no reason to start without it."""
 LEDGER_DRAIN_SECONDS = 10.0
 """How long a stopping worker goes on shipping rows; what is left stays on disk for the next worker."""
 LEDGER_LAG_ALARM_SECONDS = 30.0
@@ -262,11 +264,19 @@ async def _keep_snapshot(releases: Releases, shelf: Path, secret: bytes, seconds
 
 
 async def _first_look(releases: Releases) -> None:
-    """Learn the generation before serving, if the registry can be asked."""
-    try:
-        await releases.catch_up()
-    except GatewayError as error:
-        _log.warning("starting without the registry", extra={"cause": error.cause or error.detail})
+    """Learn the generation before serving, if the registry can be asked.
+
+    A worker that serves before it has asked would refuse calls while its predecessor could still answer them, so it is patient.
+    """
+    for left in reversed(range(FIRST_LOOKS)):
+        try:
+            await releases.catch_up()
+        except GatewayError as error:
+            if left and error.kind is STORE_UNAVAILABLE:
+                await asyncio.sleep(CATALOG_PAUSE)
+                continue
+            _log.warning("starting without the registry", extra={"cause": error.cause or error.detail})
+        return
 
 
 def _providers(settings: Settings) -> tuple[dict[str, Provider], list[Transport]]:

@@ -6,7 +6,8 @@ The registry's *generation* rises with every change; a change names what moved. 
 never bring an older version back. Dropped entries are kept aside as last-known-good, and are served only while neither store can
 be asked; a snapshot read at start fills the same shelf, which is how a worker starts without Redis and Postgres.
 
-Absent prompts and keys are remembered too (bounded, and dropped by the change that creates them), so they cost a lookup once.
+Absent prompts and keys are remembered too (bounded, and dropped by the change that creates them), so they cost a lookup once. A
+prompt that was absent stays so while nobody can be asked, or every call that names a plain model would fail with the registry.
 """
 
 import asyncio
@@ -64,7 +65,9 @@ class Snapshot(Struct):
 class Shelf(Generic[T]):
     """Entries by key with floors, absences and last-known-good beside them. ``K`` is any hashable."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, trusts_absence: bool) -> None:
+        self.trusts_absence = trusts_absence
+        """Whether "there was nothing" may answer while nobody can be asked. For a key it may not: a 401 is final, a 503 is not."""
         self.live: dict[object, T] = {}
         self.stale: dict[object, T] = {}
         self.absent: dict[object, float] = {}
@@ -102,8 +105,8 @@ class Releases:
         self._catalog = catalog
         self._cache = cache
         self._clock = clock
-        self._releases: Shelf[Release] = Shelf()
-        self._keys: Shelf[KeyEntry] = Shelf()
+        self._releases: Shelf[Release] = Shelf(trusts_absence=True)
+        self._keys: Shelf[KeyEntry] = Shelf(trusts_absence=False)
         self._floors: dict[tuple[str, str], int] = {}
         self._catalog_rests_until = 0.0
         self.generation = 0
@@ -179,7 +182,7 @@ class Releases:
             return await asyncio.shield(running)  # a caller who leaves must not end the load for the others
         except GatewayError as error:
             stale = shelf.stale.get(key)
-            if error.kind is STORE_UNAVAILABLE and stale is not None:
+            if error.kind is STORE_UNAVAILABLE and (stale is not None or (shelf.trusts_absence and key in shelf.absent)):
                 self.stale_served += 1
                 return stale
             raise

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,14 @@ class Up:
 
     def tree(self) -> list[psutil.Process]:
         return [p for p in psutil.Process(self.process.pid).children(recursive=True) if p.is_running()]
+
+    def names(self) -> dict[int, str]:
+        """Process id to name; those that end while we look are left out."""
+        found: dict[int, str] = {}
+        for process in self.tree():
+            with suppress(psutil.NoSuchProcess):
+                found[process.pid] = process.name()
+        return found
 
     def end(self, signum: int) -> int:
         self.process.send_signal(signum)
@@ -166,10 +175,10 @@ def test_up_makes_everything_and_a_second_run_keeps_data_and_key(up: Callable[[]
 @pytest.mark.slow
 def test_up_starts_a_dead_redis_again(up: Callable[[], Up]) -> None:
     running = up().ready()
-    redis = next(p for p in running.tree() if p.name() == "redis-server")
-    redis.kill()
+    redis = next(pid for pid, name in running.names().items() if name == "redis-server")
+    os.kill(redis, signal.SIGKILL)
     end = time.monotonic() + 30
-    while not any(p.name() == "redis-server" and p.pid != redis.pid for p in running.tree()):
+    while not any(name == "redis-server" and pid != redis for pid, name in running.names().items()):
         assert time.monotonic() < end, "".join(running.lines)
         time.sleep(0.05)
     assert ask(running.exports()).status_code == 200

@@ -191,6 +191,19 @@ async def test_without_stores_the_last_known_good_is_served_and_said(releases: R
     assert not releases.degraded
 
 
+async def test_without_stores_an_absent_prompt_stays_absent_but_a_key_is_not_judged(
+    releases: Releases, truth: Truth, clock: Clock
+) -> None:
+    assert await releases.release(APP, FAQ) is None
+    assert await releases.key("d") is None
+    clock.now += ABSENT_SECONDS + 1
+    truth.down = True
+    assert await releases.release(APP, FAQ) is None
+    with pytest.raises(GatewayError) as caught:
+        await releases.key("d")
+    assert caught.value.kind.name == "store_unavailable"
+
+
 async def test_without_stores_what_was_never_seen_is_an_honest_503(releases: Releases, truth: Truth) -> None:
     truth.down = True
     with pytest.raises(GatewayError) as caught:

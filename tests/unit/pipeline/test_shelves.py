@@ -16,7 +16,7 @@ FAQ = Reference("faq")
 
 def test_a_shelf_is_bounded_in_every_direction(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_ENTRIES", 3)
-    shelf: Shelf[int] = Shelf()
+    shelf: Shelf[int] = Shelf(trusts_absence=True)
     for i in range(10):
         shelf.put(f"k{i}", i)
         shelf.miss(f"m{i}", 0.0)

@@ -106,7 +106,7 @@ def test_of_a_million_violations_one_is_enough():
         contract.check({"a": [1] * 1_000_000})
     with pytest.raises(GatewayError, match="variable 'a' must satisfy"):
         Contract({"properties": {"a": {"type": "string"}}}).check({"a": ["x" * 100] * 300_000})
-    assert time.process_time() - started < 0.5
+    assert time.process_time() - started < 10, "unbounded, it takes minutes"
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_a_pattern_takes_linear_time():
     started = time.process_time()
     with pytest.raises(GatewayError):
         contract.check({"a": "a" * 100_000 + "!"})
-    assert time.process_time() - started < 0.5
+    assert time.process_time() - started < 10, "unbounded, it takes minutes"
 
 
 def test_defaults_that_only_break_rules_about_the_whole_are_fine():

