@@ -43,7 +43,7 @@ from gateway.providers.echo import echo
 from gateway.providers.registry import translators
 from gateway.routing.table import Route, RouteTable
 from gateway.settings import Provider as ProviderSettings
-from gateway.settings import Settings, effective_routes, is_configured
+from gateway.settings import Settings, effective_routes, has_responses, is_configured
 from gateway.storage import snapshot
 from gateway.storage.ledger.spool import SpoolLimits
 from gateway.storage.ledger.worker import WorkerLedger
@@ -288,7 +288,8 @@ def _providers(settings: Settings) -> tuple[dict[str, Provider], list[Transport]
         shared = (kind, provider.ca_file)
         if shared not in made:
             made[shared] = _transport(kind, provider, settings)
-        providers[name] = Provider(families[provider.kind], made[shared])
+        family = "openai-responses" if provider.kind == "openai" and has_responses(provider) else provider.kind
+        providers[name] = Provider(families[family], made[shared])
     return providers, list(made.values())
 
 

@@ -184,6 +184,8 @@ class Provider(Section, frozen=True):
     """Between two reads of the answer."""
     total_ms: Milliseconds = 600_000
     """The whole exchange."""
+    responses: bool | None = None
+    """Whether it has OpenAI's Responses API too (``POST {base_url}/responses``). Unset: only where ``base_url`` is OpenAI's own."""
     ca_file: str = ""
     """PEM file of the authorities to trust; empty means the system's."""
 
@@ -287,6 +289,11 @@ def load(config_folder: Path, environ: Mapping[str, str]) -> Settings:
 def is_configured(provider: Provider) -> bool:
     """Whether somebody set this upstream up: it has a key, or it is not the one that needs a key."""
     return provider.kind != "echo" and (bool(provider.api_key) or provider.base_url != OPENAI_API)
+
+
+def has_responses(provider: Provider) -> bool:
+    """Whether an upstream is spoken to in the Responses API by callers that use it; compatible servers often lack it."""
+    return provider.base_url == OPENAI_API if provider.responses is None else provider.responses
 
 
 def effective_routes(settings: Settings) -> tuple[Route, ...]:

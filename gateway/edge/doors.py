@@ -3,6 +3,7 @@
 from gateway.core.errors import METHOD_NOT_ALLOWED, NOT_FOUND, GatewayError
 from gateway.core.requests import Inbound
 from gateway.core.upstream import CHAT
+from gateway.dialects.responses.dialect import RESPONSES
 from gateway.edge import native, openai
 from gateway.edge.openai import Door
 from gateway.edge.problems import refuse
@@ -11,43 +12,51 @@ from gateway.pipeline.services import Services
 
 PREFIX = "/v1/"
 """Everything below this path is the data plane's."""
+_RESPONSES = "/v1/responses"
 
 
 async def answer(method: str, path: str, inbound: Inbound, services: Services, reply: Reply) -> None:
     """Answer any request below :data:`PREFIX`. ``path`` is raw: still percent-encoded, without the query."""
-    door, allowed = _find(path)
-    if door is None:
+    methods = _find(path)
+    door = methods.get(method)
+    if door is not None:
+        await door(inbound, services, reply)
+    elif not methods:
         await refuse(GatewayError(NOT_FOUND, f"no route {path[:200]}"), inbound, reply)
-    elif method != allowed:
+    else:
+        allowed = ", ".join(methods)
         error = GatewayError(METHOD_NOT_ALLOWED, f"{method} is not allowed on {path[:200]}; use {allowed}")
         error.headers = f"allow: {allowed}\r\n".encode()
         await refuse(error, inbound, reply)
-    else:
-        await door(inbound, services, reply)
 
 
 def name_of(path: str) -> str:
     """The door's name, for metrics and the ledger."""
+    if path == _RESPONSES or path.startswith(_RESPONSES + "/"):
+        return RESPONSES
     return "render" if path.endswith("/render") else CHAT
 
 
-def _find(path: str) -> tuple[Door | None, str]:
+def _find(path: str) -> dict[str, Door]:
+    """The doors of a path by method; none when there is no such path."""
     if path == "/v1/chat/completions":
-        return openai.chat, "POST"
+        return {"POST": openai.chat}
+    if path == _RESPONSES:
+        return {"POST": openai.responses}
     if path == "/v1/models":
-        return native.models, "GET"
+        return {"GET": native.models}
     name = path.removeprefix("/v1/models/")
     if name != path and name:
-        return lambda inbound, services, reply: native.model(inbound, services, reply, name), "GET"
+        return {"GET": lambda inbound, services, reply: native.model(inbound, services, reply, name)}
     rest = path.removeprefix("/v1/prompts/")
     if rest != path:
         ref = rest.removesuffix("/render")
         if ref not in {rest, ""}:
-            return lambda inbound, services, reply: native.render_prompt(inbound, services, reply, ref), "POST"
+            return {"POST": lambda inbound, services, reply: native.render_prompt(inbound, services, reply, ref)}
         ref = rest.removesuffix("/completions")
         if ref not in {rest, ""}:
-            return lambda inbound, services, reply: _prompt_chat(inbound, services, reply, ref), "POST"
-    return None, ""
+            return {"POST": lambda inbound, services, reply: _prompt_chat(inbound, services, reply, ref)}
+    return {}
 
 
 async def _prompt_chat(inbound: Inbound, services: Services, reply: Reply, ref: str) -> None:

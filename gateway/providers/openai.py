@@ -14,7 +14,8 @@ from gateway.core.errors import (
     GatewayError,
 )
 from gateway.core.events import Event
-from gateway.core.upstream import CHAT, HttpRequest, Target, UpstreamCall
+from gateway.core.upstream import CHAT, HttpRequest, StreamDecoder, Target, UpstreamCall
+from gateway.providers import responses
 from gateway.wire import openai as wire
 from gateway.wire.sse import MAX_EVENT_BYTES, SseParser
 
@@ -28,30 +29,33 @@ _LONGEST_RETRY_AFTER = 120.0
 
 
 class OpenAITranslator:
-    """``Translator`` for the OpenAI family. ``max_event_bytes`` bounds one event of a stream."""
+    """``Translator`` for the OpenAI family. ``max_event_bytes`` bounds one event of a stream.
 
-    def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+    ``has_responses``: whether the server has the Responses API too; OpenAI does, compatible servers often do not.
+    """
+
+    def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES, *, has_responses: bool = False) -> None:
         self._max_event_bytes = max_event_bytes
+        self.speaks = frozenset({CHAT, responses.RESPONSES}) if has_responses else frozenset({CHAT})
 
-    speaks = frozenset({CHAT})
     stream_type = b"text/event-stream"
 
     def request(self, target: Target, call: UpstreamCall) -> HttpRequest:
         """The chat request: stored and caller's fields as they are, model and messages ours, usage asked for in streams."""
+        if call.dialect == responses.RESPONSES:
+            return HttpRequest(responses.PATH, _headers(target), responses.body_of(call))
         body = dict(call.fields)
         body["model"] = Raw(wire.encode(call.model))
         body["messages"] = Raw(b"[" + b",".join([message.raw for message in call.conversation]) + b"]")
         if call.stream:
             body["stream"] = _TRUE
             body["stream_options"] = _with_usage(body.get("stream_options"))
-        headers = (
-            (_JSON_HEADERS, (b"authorization", b"Bearer " + target.api_key.encode())) if target.api_key else (_JSON_HEADERS,)
-        )
-        return HttpRequest("/chat/completions", headers, wire.encode(body))
+        return HttpRequest("/chat/completions", _headers(target), wire.encode(body))
 
     def answer(self, body: bytes, dialect: str) -> Event:
         """The whole answer as one event, its bytes untouched."""
-        del dialect
+        if dialect == responses.RESPONSES:
+            return responses.answer(body)
         try:
             completion = wire.decode_completion(body)
         except wire.DECODE_ERRORS as error:
@@ -63,9 +67,10 @@ class OpenAITranslator:
         finish = choices[0].finish_reason if choices else None
         return Event(body, texts, finish, wire.read_usage(completion.usage))
 
-    def decoder(self, dialect: str) -> "ChunkDecoder":
+    def decoder(self, dialect: str) -> StreamDecoder:
         """A reader for one stream."""
-        del dialect
+        if dialect == responses.RESPONSES:
+            return responses.EventDecoder(self._max_event_bytes)
         return ChunkDecoder(self._max_event_bytes)
 
     def failure(self, target: Target, status: int, headers: Mapping[bytes, bytes], body: bytes) -> GatewayError:
@@ -152,6 +157,12 @@ class ChunkDecoder:
         """Raises ``upstream_incomplete`` when the connection ended before ``[DONE]``."""
         if not self.done:
             raise GatewayError(UPSTREAM_INCOMPLETE, "the provider's stream ended before it was complete")
+
+
+def _headers(target: Target) -> tuple[tuple[bytes, bytes], ...]:
+    if not target.api_key:
+        return (_JSON_HEADERS,)
+    return (_JSON_HEADERS, (b"authorization", b"Bearer " + target.api_key.encode()))
 
 
 def _with_usage(options: Raw | None) -> Raw:
