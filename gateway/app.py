@@ -29,6 +29,7 @@ from gateway.core.errors import STORE_UNAVAILABLE, GatewayError
 from gateway.core.events import Usage
 from gateway.core.ids import RANDOM_BITS, uuid7
 from gateway.core.ledger import Intent
+from gateway.core.stored import Keeping
 from gateway.core.upstream import Target, Timeouts, Transport
 from gateway.edge.ops import Readiness, ops_handlers
 from gateway.edge.schema import data_plane_paths
@@ -52,6 +53,7 @@ from gateway.storage.postgres.catalog import PostgresCatalog
 from gateway.storage.postgres.migrate import pending
 from gateway.storage.postgres.pool import Pool, connected, open_pool
 from gateway.storage.postgres.registry import Registry
+from gateway.storage.postgres.responses import PostgresResponses
 from gateway.storage.redis.cache import RedisCache
 from gateway.storage.redis.leases import RedisLeases
 from gateway.storage.redis.link import Link
@@ -67,6 +69,8 @@ LEDGER_DRAIN_SECONDS = 10.0
 """How long a stopping worker goes on shipping rows; what is left stays on disk for the next worker."""
 LEDGER_LAG_ALARM_SECONDS = 30.0
 """Healthy lag is below 2 s (promise N10); half a minute means Postgres is away."""
+SWEEP_SECONDS = 600.0
+"""Between two looks for kept responses past their end: often enough to stay small, and nobody waits for it."""
 PROBE_TIMEOUT_SECONDS = 0.5
 """A person waits for the answer, so it may take longer than a call's few milliseconds."""
 
@@ -158,6 +162,7 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
         price=lambda intent: _price_of_input(prices, intent),
     )
     providers, transports = _providers(settings)
+    kept = PostgresResponses(pool)
     services = Services(
         releases=releases,
         permits=Permits(RedisLeases(link, time.monotonic), time.monotonic, settings.limits.requests_per_minute),
@@ -172,6 +177,13 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
         synced=ledger.synced if ledger.waits_for_disk else None,
         max_answer_bytes=settings.upstream.max_answer_bytes,
         server_timing=settings.telemetry.server_timing,
+        keeping=Keeping(
+            kept,
+            settings.responses.retention_days,
+            settings.responses.max_bytes,
+            settings.responses.max_turns,
+            settings.responses.max_history_bytes,
+        ),
     )
     registry = Registry(pool, ids=_new_id, clock=lambda: datetime.now(UTC))
     worker_id = _new_id()
@@ -186,6 +198,7 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
     tasks = [
         asyncio.ensure_future(follower.run()),
         asyncio.ensure_future(News(settings.redis.url, secret).subscribe(follower.hear)),
+        asyncio.ensure_future(_sweep(kept)),
         asyncio.ensure_future(_keep_snapshot(releases, shelf, secret, settings.registry.snapshot_seconds)),
     ]
     await _first_look(releases)
@@ -261,6 +274,15 @@ async def _keep_snapshot(releases: Releases, shelf: Path, secret: bytes, seconds
             await asyncio.to_thread(snapshot.write, shelf, secret, payload)
         except OSError as error:
             _log.warning("the snapshot cannot be written", extra={"error": error, "path": shelf})
+
+
+async def _sweep(kept: PostgresResponses) -> None:
+    """Remove kept responses that are past their end; they have not been served since then."""
+    while True:
+        await asyncio.sleep(SWEEP_SECONDS)
+        with contextlib.suppress(GatewayError):
+            while await kept.sweep(now_ms=time.time_ns() // 1_000_000):
+                pass
 
 
 async def _first_look(releases: Releases) -> None:

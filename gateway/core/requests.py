@@ -26,6 +26,8 @@ class Inbound(Struct, gc=False):
     """Monotonic seconds; every duration is measured from here."""
     deadline: float
     """Monotonic seconds after which the call fails with ``deadline``."""
+    query: str = ""
+    """The query of the request's target, still encoded; hot routes have none."""
 
 
 class Caller(Struct, frozen=True):

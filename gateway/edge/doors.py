@@ -4,7 +4,7 @@ from gateway.core.errors import METHOD_NOT_ALLOWED, NOT_FOUND, GatewayError
 from gateway.core.requests import Inbound
 from gateway.core.upstream import CHAT
 from gateway.dialects.responses.dialect import RESPONSES
-from gateway.edge import native, openai
+from gateway.edge import native, openai, responses
 from gateway.edge.openai import Door
 from gateway.edge.problems import refuse
 from gateway.pipeline.reply import Reply
@@ -43,6 +43,9 @@ def _find(path: str) -> dict[str, Door]:
         return {"POST": openai.chat}
     if path == _RESPONSES:
         return {"POST": openai.responses}
+    response = path.removeprefix(_RESPONSES + "/")
+    if response not in {path, ""}:
+        return _response(response)
     if path == "/v1/models":
         return {"GET": native.models}
     name = path.removeprefix("/v1/models/")
@@ -57,6 +60,19 @@ def _find(path: str) -> dict[str, Door]:
         if ref not in {rest, ""}:
             return {"POST": lambda inbound, services, reply: _prompt_chat(inbound, services, reply, ref)}
     return {}
+
+
+def _response(name: str) -> dict[str, Door]:
+    """The doors of one kept response. Its id has no slash."""
+    listing = name.removesuffix("/input_items")
+    if "/" in listing or not listing:
+        return {}
+    if listing != name:
+        return {"GET": lambda inbound, services, reply: responses.input_items(inbound, services, reply, listing)}
+    return {
+        "GET": lambda inbound, services, reply: responses.read(inbound, services, reply, name),
+        "DELETE": lambda inbound, services, reply: responses.delete(inbound, services, reply, name),
+    }
 
 
 async def _prompt_chat(inbound: Inbound, services: Services, reply: Reply, ref: str) -> None:

@@ -53,6 +53,12 @@ _PINS = [
     Parameter("x-prompt-alias", "header", _TEXT, "Pins an alias"),
     Parameter("x-request-timeout-ms", "header", _TEXT, "Shortens the call's deadline"),
 ]
+_RESPONSE_ID = Parameter("id", "path", _TEXT, "The id of a response", required=True)
+_PAGE = [
+    Parameter("limit", "query", _TEXT, "Items per page, 1 to 100; 20 unless told"),
+    Parameter("order", "query", _TEXT, "`asc` or `desc` (newest first, the default)"),
+    Parameter("after", "query", _TEXT, "The id of the last item seen"),
+]
 _REF = Parameter("ref", "path", _TEXT, "A prompt reference, percent-encoded", required=True)
 
 
@@ -61,6 +67,10 @@ def data_plane_paths() -> dict[str, PathItem]:
     return {
         "/v1/chat/completions": PathItem(post=_post("Answer a prompt or a model, whole or streamed", _CHAT, _PINS)),
         "/v1/responses": PathItem(post=_post("The same in the form of OpenAI's Responses API", _RESPONSES, _PINS)),
+        "/v1/responses/{id}": PathItem(
+            get=_operation("A kept response", [_RESPONSE_ID]), delete=_operation("Forget a kept response", [_RESPONSE_ID])
+        ),
+        "/v1/responses/{id}/input_items": PathItem(get=_operation("What was said to a kept response", [_RESPONSE_ID, *_PAGE])),
         "/v1/prompts/{ref}/completions": PathItem(post=_post("A prompt as an endpoint", _CHAT, [_REF])),
         "/v1/prompts/{ref}/render": PathItem(post=_post("The messages a call would send, without a call", _RENDER, [_REF])),
         "/v1/models": PathItem(get=_operation("The prompts and routes that the key may name as a model")),

@@ -327,6 +327,7 @@ def _key_entry(document: KeyDocument) -> KeyEntry:
         public_id=document.public_id,
         requests_per_minute=document.requests_per_minute,
         default_model=document.default_model,
+        store_responses=document.store_responses,
     )
     return KeyEntry(document, caller)
 

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from gateway.core.journal import Journal
 from gateway.core.ports import Ledger
+from gateway.core.stored import Keeping
 from gateway.core.upstream import Translator, Transport
 from gateway.pipeline.permits import Permits
 from gateway.pipeline.releases import Releases
@@ -56,3 +57,5 @@ class Services(Struct, frozen=True):
     server_timing: bool
     synced: Callable[[], Awaitable[None]] | None = None
     """Awaited before the last byte when records must survive a loss of power; None when the page cache is enough."""
+    keeping: Keeping | None = None
+    """Where responses of applications that ask for it are kept."""

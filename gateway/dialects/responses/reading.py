@@ -73,7 +73,7 @@ def after(request: ChatRequest, earlier: list[Raw]) -> ChatRequest:
     """``request`` with the items of the turns before it, oldest first. Instructions are not carried over, as at OpenAI."""
     turn = request.turn
     assert turn is not None
-    whole = convert([*earlier, *turn.items])
+    whole = convert([*earlier, *turn.items], "previous_response_id")
     own = len(convert(turn.items).messages)
     head = request.messages[: len(request.messages) - own]
     return structs.replace(
