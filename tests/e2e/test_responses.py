@@ -303,6 +303,10 @@ def test_a_stored_prompt(client: OpenAI, gateway: Any, upstream: str) -> None:
     assert response.prompt is not None
     assert response.prompt.id == slug
     assert [m["content"] for m in seen(upstream)["body"]["messages"]] == ["You help Umbrella.", "Hello"]
+    with gateway.admin() as admin:
+        own = admin.get(f"/api/v1/prompts/{slug}", params={"application": application(gateway)}).json()["id"].replace("-", "")
+    by_id = client.responses.create(prompt={"id": f"pmpt_{own}", "variables": {"company": "X"}})
+    assert by_id.output_text == "1 messages"
     assert (
         client.responses.create(prompt={"id": slug, "version": "1", "variables": {"company": "X"}}).output_text == "1 messages"
     )

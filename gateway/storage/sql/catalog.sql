@@ -55,6 +55,9 @@ join applications o on o.id = k.application_id and o.archived_at is null
 cross join generation g
 where k.digest = $1 and k.revoked_at is null and (k.expires_at is null or k.expires_at > now());
 
+-- name: slug
+select slug from prompts where application_id = $1 and id = $2;
+
 -- name: names
 select p.slug, a.name
 from prompts p

@@ -16,7 +16,7 @@ from gateway.core.documents import KeyDocument, MessageTemplate, VersionContent,
 from gateway.core.errors import STORE_UNAVAILABLE, GatewayError
 from gateway.core.ids import uuid7
 from gateway.core.ports import Catalog
-from gateway.core.references import Reference, parse_reference
+from gateway.core.references import Reference, parse_reference, prompt_id_of
 from gateway.storage.memory.catalog import MemoryCatalog
 from gateway.storage.postgres.catalog import PostgresCatalog
 from gateway.storage.postgres.migrate import migrate
@@ -194,6 +194,17 @@ async def test_every_reference_form_resolves(scene: Scene) -> None:
         assert await found(scene, reference) == version, reference
     for missing in ["faq@draft", "faq@nope", "faq:3", "faq:4", "faq:9.9.9", "faq#00000000", "nope", "nope:1", "nope@latest"]:
         assert await found(scene, missing) is None, missing
+
+
+async def test_a_prompt_by_its_own_id(scene: Scene) -> None:
+    await scene.add_version("billing/faq", "one")
+    await scene.publish("billing/faq", 1)
+    document = await scene.catalog.release(scene.application_id, Reference("billing/faq"))
+    assert document is not None
+    assert prompt_id_of("pmpt_" + document.prompt_id.replace("-", "")) == document.prompt_id
+    assert await scene.catalog.slug(scene.application_id, document.prompt_id) == "billing/faq"
+    assert await scene.catalog.slug(new_id(), document.prompt_id) is None
+    assert await scene.catalog.slug(scene.application_id, new_id()) is None
 
 
 async def test_unpublished_versions_are_not_served(scene: Scene) -> None:
