@@ -9,7 +9,7 @@ from msgspec import Raw
 from gateway.core.errors import UPSTREAM_INVALID, GatewayError
 from gateway.core.events import Event, Usage
 from gateway.core.requests import ChatRequest
-from gateway.dialects.responses.objects import NANO, error_event, failure_object, usage_object
+from gateway.dialects.responses.objects import NANO, error_event, failure_object, frame, framed, usage_object
 from gateway.wire import openai as chat
 from gateway.wire import responses as wire
 
@@ -51,7 +51,7 @@ class NativeFramer:
                     self._last = fields
                     continue
                 data = chat.encode(fields)
-            out.append(b"event: %b\ndata: %b\n\n" % (kind.encode(), data))
+            out.append(framed(kind, data))
         return b"".join(out)
 
     def response(self, usage: Usage | None, cost: int | None) -> bytes:
@@ -63,7 +63,7 @@ class NativeFramer:
         assert self._last is not None
         self._last["response"] = self._finished(usage, cost)
         kind = wire.decode_event(self._seen).type
-        return b"event: %b\ndata: %b\n\n" % (kind.encode(), chat.encode(self._last))
+        return frame(kind, self._last)
 
     def failure(self, error: GatewayError) -> bytes:
         """``response.failed`` with what the provider has told so far, then ``error``, by which the SDKs raise."""
@@ -72,8 +72,8 @@ class NativeFramer:
             return error_event(error, number + 1)
         body = _ours(self._object, self._request)
         body |= {"status": "failed", "error": failure_object(error), "store": False}
-        event = {"type": "response.failed", "sequence_number": number + 1, "response": body}
-        return b"event: response.failed\ndata: %b\n\n" % chat.encode(event) + error_event(error, number + 2)
+        event: dict[str, object] = {"type": "response.failed", "sequence_number": number + 1, "response": body}
+        return frame("response.failed", event) + error_event(error, number + 2)
 
     def _finished(self, usage: Usage | None, cost: int | None) -> dict[str, object]:
         assert self._object is not None

@@ -84,3 +84,11 @@ def test_an_event_without_its_response_is_refused(ask: Ask) -> None:
     with pytest.raises(GatewayError) as caught:
         framer_of(ask(stream=True)).frames([event("response.created", 0)])
     assert caught.value.kind is UPSTREAM_INVALID
+
+
+def test_line_ends_between_tokens_do_not_break_the_framing(ask: Ask) -> None:
+    framer = framer_of(ask(stream=True))
+    pretty = b'{"type":"response.created",\r\n"sequence_number":0,\n"response":{"id":"resp_up",\n"a":"b\\nc"}}'
+    delta = b'{"type":"response.output_text.delta",\n"delta":"x\\ny"}'
+    shown = events_of(framer.frames([Event(pretty), Event(delta)]))
+    assert (shown[0]["response"]["a"], shown[1]["delta"]) == ("b\nc", "x\ny")
