@@ -6,7 +6,17 @@ import msgspec
 import pytest
 
 from gateway import settings as module
-from gateway.settings import OPENAI_API, Provider, Route, RouteTarget, Settings, SettingsError, effective_routes, load
+from gateway.settings import (
+    OPENAI_API,
+    Provider,
+    Route,
+    RouteTarget,
+    Settings,
+    SettingsError,
+    effective_routes,
+    has_responses,
+    load,
+)
 
 SHIPPED = Path(__file__).parents[2] / "config"
 
@@ -242,3 +252,16 @@ def test_a_base_url_alone_configures_an_upstream() -> None:
 
 def test_without_any_provider_there_are_only_the_routes_of_the_file() -> None:
     assert effective_routes(Settings()) == ()
+
+
+@pytest.mark.parametrize(
+    ("provider", "expected"),
+    [
+        (Provider(kind="openai"), True),
+        (Provider(kind="openai", base_url="http://127.0.0.1:11434/v1"), False),
+        (Provider(kind="openai", base_url="http://127.0.0.1:11434/v1", responses=True), True),
+        (Provider(kind="openai", responses=False), False),
+    ],
+)
+def test_only_openai_has_responses_unless_a_provider_says_so(provider: Provider, expected: bool):
+    assert has_responses(provider) is expected
