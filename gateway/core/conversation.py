@@ -10,7 +10,10 @@ class Message(Struct, frozen=True, gc=False):
     text: str
     """All text parts, joined with line feeds; empty for a pure tool call or image."""
     raw: bytes
-    """A JSON object in the OpenAI chat form. A caller's message is kept byte for byte."""
+    """A JSON object in the OpenAI chat form. A caller's message in that form is kept byte for byte."""
+    native: bytes | None = None
+    """The caller's own JSON where its dialect is not the chat form (a Messages API message, a Responses API item), so that a
+    provider that speaks the same dialect gets it byte for byte. None for stored messages."""
 
 
 Conversation = tuple[Message, ...]

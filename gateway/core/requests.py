@@ -59,4 +59,9 @@ class ChatRequest(Struct, gc=False):
     session: str | None
     tags: tuple[str, ...]
     fields: dict[str, Raw]
-    """Every body field the gateway does not act on, untouched."""
+    """Every body field the gateway does not act on, by its name and in its form of the Chat Completions API; untouched when the
+    caller spoke that."""
+    native: dict[str, Raw] = {}
+    """The same fields as the caller wrote them, when its dialect is not chat: for providers that speak it too."""
+    untranslatable: str | None = None
+    """The first field of a dialect other than chat that has no form in chat: only a provider of that dialect can be asked."""

@@ -35,23 +35,36 @@ class Target(Struct, frozen=True):
 
 
 class HttpRequest(Struct, frozen=True):
-    """What a translator asks to have sent. Always a POST: providers take nothing else on the paths we use."""
+    """What a translator asks to have sent."""
 
     path: str
     """Appended to the target's ``base_url`` (``/chat/completions``)."""
     headers: tuple[tuple[bytes, bytes], ...]
     """Without ``host``, ``content-length``, ``connection``, ``accept-encoding``: those are the transport's."""
     body: bytes
+    method: bytes = b"POST"
+
+
+CHAT = "chat"
+"""The name of the common dialect: OpenAI's Chat Completions API. Every translator speaks it."""
 
 
 class UpstreamCall(Struct, frozen=True, gc=False):
-    """One chat call as a provider is to make it, in the field's common (OpenAI) terms."""
+    """One call as a provider is to make it, in the field's common (OpenAI chat) terms."""
 
     model: str
     conversation: Conversation
     stream: bool
     fields: Mapping[str, Raw]
-    """Every other body field, already merged: stored defaults under the caller's overrides."""
+    """Every other body field, already merged: stored defaults under the caller's overrides. In chat terms."""
+    dialect: str = CHAT
+    """The dialect of the exchange with the provider: the caller's own if the translator speaks it, else ``chat``. Events come in
+    this dialect. With another dialect than chat, ``native`` and ``stored`` count instead of ``fields``, and
+    :attr:`~gateway.core.conversation.Message.native` where it is given."""
+    native: Mapping[str, Raw] = {}
+    """The caller's fields in its own dialect, byte for byte."""
+    stored: Mapping[str, Raw] = {}
+    """Stored defaults that the caller did not give, in chat terms: to be put into the dialect by the translator."""
 
 
 class StreamDecoder(Protocol):
@@ -74,14 +87,26 @@ class StreamDecoder(Protocol):
 class Translator(Protocol):
     """A provider family: our call to its bytes, its bytes to our events. Pure; ``request`` may run again on a retry."""
 
-    def request(self, target: Target, call: UpstreamCall) -> HttpRequest: ...
-
-    def answer(self, body: bytes) -> Event:
-        """The whole, non-streamed answer. Raises ``upstream_invalid``."""
+    @property
+    def speaks(self) -> frozenset[str]:
+        """The dialects an exchange can be held in: always ``chat``, and the provider's own ones (``messages``, ``responses``)."""
         ...
 
-    def decoder(self, *, want_text: bool) -> StreamDecoder:
-        """``want_text=False`` when no guard reads the answer: texts may then be left out of the events."""
+    @property
+    def stream_type(self) -> bytes:
+        """How the media type of a streamed answer begins (``text/event-stream``)."""
+        ...
+
+    def request(self, target: Target, call: UpstreamCall) -> HttpRequest:
+        """The call in the provider's form. Raises ``malformed`` naming a field that it cannot be given."""
+        ...
+
+    def answer(self, body: bytes, dialect: str) -> Event:
+        """The whole, non-streamed answer, as an event in ``dialect``. Raises ``upstream_invalid``."""
+        ...
+
+    def decoder(self, dialect: str) -> StreamDecoder:
+        """A reader for one streamed answer, giving events in ``dialect``."""
         ...
 
     def failure(self, target: Target, status: int, headers: Mapping[bytes, bytes], body: bytes) -> GatewayError:
