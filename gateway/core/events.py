@@ -2,19 +2,69 @@
 
 from msgspec import Struct
 
+_LARGEST_COUNT = 2**53
+"""Token counts above what a JSON number holds exactly are nonsense, not usage."""
+
 
 class Usage(Struct, frozen=True, gc=False):
-    """Token counts as billed. ``input`` includes ``cached``; ``output`` includes ``reasoning``."""
+    """What a provider bills for one call, in one model for all of them.
+
+    ``input`` and ``output`` are totals; every other token count is a part of one of them and never added to it. The parts of
+    ``input`` do not overlap (``audio_cached`` apart, which is in two), so that no token is billed twice.
+    """
 
     input: int
+    """All input tokens: fresh, read from a cache and written to one, of text, audio and images."""
     output: int
+    """All output tokens: text, reasoning, audio, images."""
     cached: int = 0
+    """Part of ``input``: read from the provider's cache."""
     reasoning: int = 0
+    """Part of ``output``: thoughts."""
+    cache_write: int = 0
+    """Part of ``input``, beside ``cached``: written to a cache that lives 5 minutes (or as long as the provider's default)."""
+    cache_write_1h: int = 0
+    """Part of ``input``, beside ``cached`` and ``cache_write``: written to a cache that lives an hour."""
+    audio_input: int = 0
+    """Part of ``input``: audio, whether or not it came from the cache."""
+    audio_cached: int = 0
+    """Part of ``audio_input`` and of ``cached``: audio read from the cache."""
+    audio_output: int = 0
+    """Part of ``output``: audio."""
+    image_input: int = 0
+    """Part of ``input``, beside ``cached``: image tokens where the provider counts them apart."""
+    image_output: int = 0
+    """Part of ``output``: image tokens."""
+    images: int = 0
+    """Pictures made, where they are billed by the piece. Not tokens, so not part of ``output``."""
+    requests: int = 1
+    """Units of a fee per request: one for a call, or what the provider counted (search units of a rerank)."""
+    tier: str | None = None
+    """The service tier that was billed (``batch``, ``flex``, ``priority``); None is the standard one."""
+
+    def plausible(self) -> bool:
+        """Whether the counts can be true: none negative or absurd, no part larger than its whole. Else they are no usage."""
+        read, made = self.input, self.output
+        if not (0 <= read < _LARGEST_COUNT and 0 <= made < _LARGEST_COUNT and 0 <= self.cached <= read):
+            return False
+        if not 0 <= self.reasoning <= made:
+            return False
+        rest = self.__struct_fields__[4:13]
+        return (
+            all(0 <= getattr(self, name) < _LARGEST_COUNT for name in rest)
+            and self.cached + self.cache_write + self.cache_write_1h <= read
+            and self.audio_cached <= min(self.audio_input, self.cached)
+            and self.audio_input + self.image_input <= read
+            and self.reasoning + self.audio_output + self.image_output <= made
+        )
 
 
 class Event(Struct, gc=False):
-    """One step of an answer (a chunk of a stream, or the whole answer): in the OpenAI chat form, or in the caller's own dialect
-    where the provider speaks it (:attr:`gateway.core.upstream.UpstreamCall.dialect`)."""
+    """One step of an answer: a chunk of a stream, or the whole answer.
+
+    In the OpenAI chat form, or in the caller's own dialect where the provider speaks it
+    (:attr:`gateway.core.upstream.UpstreamCall.dialect`).
+    """
 
     data: bytes
     """The JSON, without framing; what a caller of the same dialect gets if nobody changes it."""
