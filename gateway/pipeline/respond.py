@@ -3,7 +3,6 @@
 from gateway.core.conversation import Conversation
 from gateway.core.dialect import Dialect
 from gateway.core.errors import GatewayError
-from gateway.core.events import Usage
 from gateway.core.journal import PHASES, Journal
 from gateway.core.requests import ChatRequest
 from gateway.pipeline.guard_out import Guarded
