@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-_LARGEST_COUNT = 2**53
+LARGEST_COUNT = 2**53
 """Token counts above what a JSON number holds exactly are nonsense, not usage."""
 
 
@@ -45,17 +45,16 @@ class Usage(Struct, frozen=True, gc=False):
     def plausible(self) -> bool:
         """Whether the counts can be true: none negative or absurd, no part larger than its whole. Else they are no usage."""
         read, made = self.input, self.output
-        if not (0 <= read < _LARGEST_COUNT and 0 <= made < _LARGEST_COUNT and 0 <= self.cached <= read):
-            return False
-        if not 0 <= self.reasoning <= made:
-            return False
-        rest = self.__struct_fields__[4:13]
+        cached, kept, hour = self.cached, self.cache_write, self.cache_write_1h
+        audio, heard, image = self.audio_input, self.audio_cached, self.image_input
+        thought, spoken, drawn = self.reasoning, self.audio_output, self.image_output
         return (
-            all(0 <= getattr(self, name) < _LARGEST_COUNT for name in rest)
-            and self.cached + self.cache_write + self.cache_write_1h <= read
-            and self.audio_cached <= min(self.audio_input, self.cached)
-            and self.audio_input + self.image_input <= read
-            and self.reasoning + self.audio_output + self.image_output <= made
+            min(cached, kept, hour, heard, image, thought, spoken, drawn, self.images, self.requests) >= 0
+            and cached + kept + hour <= read < LARGEST_COUNT
+            and heard <= audio <= read - image
+            and heard <= cached
+            and thought + spoken + drawn <= made < LARGEST_COUNT
+            and max(self.images, self.requests) < LARGEST_COUNT
         )
 
 

@@ -33,48 +33,33 @@ class Price(Struct, frozen=True, gc=False):
     """Whether only fresh input, cached input and output have prices of their own, whatever the length: the short sum will do."""
 
     def amount(self, usage: Usage) -> int:
-        """A millionth of a nano-dollar is the unit: exact, to be rounded once by the caller.
-
-        Counts that make no sense (negative, parts larger than their whole) are read in the way that bills no token twice: a part
-        takes at most what the parts before it have left.
-        """
-        left = read = max(usage.input, 0)
+        """A millionth of a nano-dollar is the unit: exact, to be rounded once by the caller."""
         rates = self
         for bound, dearer in self.above:
-            if read > bound:
+            if usage.input > bound:
                 rates = dearer
-        cached = _part(usage.cached, left)
-        left -= cached
-        heard = _part(usage.audio_cached, cached)
-        hour = _part(usage.cache_write_1h, left)
-        left -= hour
-        kept = _part(usage.cache_write, left)
-        left -= kept
-        audio = _part(usage.audio_input - heard, left)
-        left -= audio
-        image = _part(usage.image_input, left)
-        left -= image
-        rest = max(usage.output, 0)
-        spoken = _part(usage.audio_output, rest)
-        rest -= spoken
-        drawn = _part(usage.image_output, rest)
-        rest -= drawn
-        thought = _part(usage.reasoning, rest)
-        rest -= thought
+        cached, heard, kept, hour = usage.cached, usage.audio_cached, usage.cache_write, usage.cache_write_1h
+        audio, image = usage.audio_input - heard, usage.image_input
+        thought, spoken, drawn = usage.reasoning, usage.audio_output, usage.image_output
+        fresh = usage.input - cached - kept - hour - audio - image
+        prose = usage.output - thought - spoken - drawn
+        images, requests = usage.images, usage.requests
+        if min(fresh, cached - heard, heard, kept, hour, audio, image, prose, thought, spoken, drawn, images, requests) < 0:
+            return rates.amount(untangled(usage))
         return (
-            left * rates.input
+            fresh * rates.input
             + (cached - heard) * rates.cached_input
             + heard * rates.audio_cached
             + kept * rates.cache_write
             + hour * rates.cache_write_1h
             + audio * rates.audio_input
             + image * rates.image_input
-            + rest * rates.output
+            + prose * rates.output
             + thought * rates.reasoning
             + spoken * rates.audio_output
             + drawn * rates.image_output
-            + max(usage.images, 0) * rates.image
-            + max(usage.requests, 0) * rates.request
+            + images * rates.image
+            + requests * rates.request
         )
 
     def of_tier(self, tier: str) -> "Price | None":
@@ -99,6 +84,46 @@ class Price(Struct, frozen=True, gc=False):
             )
 
         return all_of(self)
+
+
+def untangled(usage: Usage) -> Usage:
+    """Counts that make no sense (negative, parts larger than their whole) read in the way that bills no token twice.
+
+    A part takes at most what the parts before it have left of the whole.
+    """
+    left = read = max(usage.input, 0)
+    cached = _part(usage.cached, left)
+    left -= cached
+    heard = _part(usage.audio_cached, cached)
+    hour = _part(usage.cache_write_1h, left)
+    left -= hour
+    kept = _part(usage.cache_write, left)
+    left -= kept
+    audio = _part(usage.audio_input - heard, left)
+    left -= audio
+    image = _part(usage.image_input, left)
+    rest = made = max(usage.output, 0)
+    spoken = _part(usage.audio_output, rest)
+    rest -= spoken
+    drawn = _part(usage.image_output, rest)
+    rest -= drawn
+    thought = _part(usage.reasoning, rest)
+    return Usage(
+        read,
+        made,
+        cached,
+        thought,
+        kept,
+        hour,
+        audio + heard,
+        heard,
+        spoken,
+        image,
+        drawn,
+        max(usage.images, 0),
+        max(usage.requests, 0),
+        usage.tier,
+    )
 
 
 def _part(count: int, left: int) -> int:

@@ -11,7 +11,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import Raw, Struct
 
-from gateway.core.events import Usage
+from gateway.core.events import LARGEST_COUNT, Usage
 
 _STANDARD = frozenset({"default", "standard", "auto", "on_demand"})
 """What vendors call the tier without a name: OpenAI ``default``, Anthropic and Bedrock ``standard``."""
@@ -222,7 +222,7 @@ def cohere_usage(raw: Raw) -> Usage | None:
     if not units:
         return None
     counts = (units.input_tokens or 0, units.output_tokens or 0, 1 if units.search_units is None else units.search_units)
-    if not all(0 <= count < 2**53 for count in counts):
+    if not all(0 <= count < LARGEST_COUNT for count in counts):
         return None
     read, made, searches = map(int, counts)
     return sensible(Usage(read, made, requests=searches))

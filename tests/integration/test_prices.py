@@ -1,25 +1,34 @@
 """Prices against a real ledger: what had none, new prices for old calls, and the way back."""
 
 import random
+import secrets
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
+import httpx
 import msgspec
 import pytest
+from litestar import Litestar
 
+from gateway.control.openapi import ContentSchema
+from gateway.control.problems import HANDLERS
+from gateway.control.routes import control_router
+from gateway.control.services import ControlServices
 from gateway.core.errors import GatewayError
 from gateway.core.ids import uuid7
 from gateway.core.ledger import LedgerRow, State
 from gateway.pricing.table import PriceTable, load_prices
+from gateway.storage.memory.cache import MemoryCache
 from gateway.storage.postgres import prices as stored
 from gateway.storage.postgres.calls import CallReader, PostgresCallWriter
 from gateway.storage.postgres.migrate import migrate
 from gateway.storage.postgres.partitions import add_partitions
 from gateway.storage.postgres.pool import Pool, open_pool
 from gateway.storage.postgres.prices import Prices, Scope, Step
+from gateway.storage.postgres.registry import Registry
 from gateway.storage.sql.statements import load
 
 NOW = 1_790_000_000_000
@@ -280,7 +289,9 @@ async def crowded(pool: Pool) -> AsyncIterator[asyncpg.Connection]:
         await connection.execute(
             "insert into rerates select call_id, now(), 'x', 'v', call_id, call_id from calls order by call_id limit 2"
         )
-        await connection.execute("insert into rerated_calls select (select id from rerates order by id limit 1), call_id, attempt from calls")
+        await connection.execute(
+            "insert into rerated_calls select (select id from rerates order by id limit 1), call_id, attempt from calls"
+        )
         await connection.execute("analyze")
         yield connection
 
@@ -311,3 +322,92 @@ async def test_the_ledger_is_never_scanned(crowded: asyncpg.Connection, mode: st
             n["Relation Name"] for n in nodes(plan) if n["Node Type"] == "Seq Scan" and n["Relation Name"] != "calls_default"
         ]
         assert scanned == [], (name, scanned)
+
+
+# --- the admin API ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def api(pool: Pool, money: Prices) -> AsyncIterator[httpx.AsyncClient]:
+    services = ControlServices(
+        registry=Registry(pool, lambda: "", lambda: datetime.now(UTC)),
+        calls=CallReader(pool),
+        prices=table("new"),
+        money=money,
+        cache=MemoryCache(),
+        probes=(),
+        random_bytes=secrets.token_bytes,
+        clock=lambda: datetime.fromtimestamp(NOW / 1000, UTC),
+        monotonic=time.monotonic,
+    )
+    app = Litestar([control_router(services, "t")], exception_handlers=HANDLERS, plugins=[ContentSchema()], logging_config=None)
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=app),
+        base_url="http://gateway/api/v1/prices",
+        headers={"authorization": "Bearer t", "x-actor": "ann"},
+    ) as client:
+        yield client
+
+
+SPAN = {"from": "2026-09-11T00:00:00Z", "to": "2026-10-11T00:00:00+00:00"}
+
+
+async def test_the_api_prices_anew_and_takes_it_back(api: httpx.AsyncClient, pool: Pool, write: Any):
+    call = row()
+    await write([call])
+    trial = (await api.post("/rerates", json={**SPAN, "dry_run": True})).json()
+    assert (trial["run"], trial["changed"], trial["price_version"]) == (None, 1, "new")
+    step = (await api.post("/rerates", json=SPAN)).json()
+    assert (step["changed"], step["next_cursor"]) == (1, None)
+    assert await bills(pool, call) == [(3_000_000, "exact", "new")]
+    (run,) = (await api.get("/rerates")).json()["items"]
+    assert (run["id"], run["actor"], run["calls"]) == (step["run"], "admin:ann", 1)
+    undone = (await api.post(f"/rerates/{step['run']}/undo")).json()
+    assert undone == {"run": step["run"], "looked_at": 1, "restored": 1, "next_cursor": None}
+    assert await bills(pool, call) == [(1_500_000, "exact", "old")]
+
+
+async def test_the_api_checks_what_is_served_and_what_is_sent(api: httpx.AsyncClient, write: Any):
+    await write([row(NOW - DAY, model="secret", cost_nano=None, cost_status="unpriced")])
+    assert (await api.get("")).json() == {
+        "version": "new",
+        "entries": [{"provider": "p", "models": ["m"], "source": None, "date": None}],
+    }
+    served = (await api.post("/check")).json()
+    assert (served["version"], served["entries"], served["problems"], served["old"]) == ("new", 1, [], [])
+    assert served["unsourced"] == [{"provider": "p", "models": ["m"], "source": None, "date": None}]
+    (missing,) = served["unpriced"]
+    assert (missing["provider"], missing["model"], missing["calls"], missing["priced_now"]) == ("p", "secret", 1, False)
+    assert missing["first_at"] == missing["last_at"] == "2026-09-20T14:13:20Z"
+    text = 'version = "next"\n[[price]]\nprovider = "p"\nmodels = ["sec*", "sec*"]\ninput = "1"\noutput = "1"\ndate = "2026-03-25"\n'
+    sent = (await api.post("/check", json={"file": text, "days": 2, "older_than_days": 180})).json()
+    assert sent["version"] == "next"
+    assert "'sec*' is listed twice" in sent["problems"][0]
+    assert sent["unpriced"][0]["priced_now"] is True
+    assert [entry["date"] for entry in sent["old"]] == []
+    assert len((await api.post("/check", json={"file": text, "older_than_days": 179})).json()["old"]) == 1
+    assert (await api.post("/check", json={"days": 0})).json()["unpriced"] == []
+    broken = (await api.post("/check", json={"file": "version"})).json()
+    assert (broken["version"], broken["entries"]) == (None, 0)
+    assert broken["problems"][0].startswith("price table: ")
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "param"),
+    [
+        ("/rerates", {}, 400, "from"),
+        ("/rerates", {**SPAN, "to": SPAN["from"]}, 400, "to"),
+        ("/rerates", {**SPAN, "from": "yesterday"}, 400, "from"),
+        ("/rerates", {**SPAN, "modle": "m"}, 400, "modle"),
+        ("/rerates", {**SPAN, "run": "x"}, 400, "run"),
+        ("/rerates", {**SPAN, "run": "01900000-0000-7000-8000-00000000000a"}, 404, "run"),
+        ("/rerates", {**SPAN, "cursor": "x"}, 400, "cursor"),
+        ("/rerates/x/undo", {}, 400, "run"),
+        ("/rerates/01900000-0000-7000-8000-00000000000a/undo", {}, 404, "run"),
+        ("/check", {"days": -1}, 400, "days"),
+        ("/check", {"file": "x" * (1 << 20) + "x"}, 400, "file"),
+    ],
+)
+async def test_refusals_name_their_field(api: httpx.AsyncClient, path: str, body: Any, status: int, param: str):
+    answer = await api.post(path, json=body)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (status, param), answer.text
