@@ -51,6 +51,7 @@ from gateway.storage.postgres.calls import CallReader, PostgresCallWriter
 from gateway.storage.postgres.catalog import PostgresCatalog
 from gateway.storage.postgres.migrate import pending
 from gateway.storage.postgres.pool import Pool, connected, open_pool
+from gateway.storage.postgres.prices import Prices
 from gateway.storage.postgres.registry import Registry
 from gateway.storage.postgres.writing import LIVE_S
 from gateway.storage.redis.cache import RedisCache
@@ -207,7 +208,7 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
     async def readiness() -> tuple[bool, Readiness]:
         return await _readiness(services, ledger, link, is_stopping)
 
-    control = _control(settings, pool, registry, cache, link, ledger)
+    control = _control(settings, pool, registry, prices, cache, link, ledger)
     litestar = _litestar(settings, control, ops_handlers(readiness, lambda: exposition(table)))
     receiver = Receiver(
         time.monotonic,
@@ -338,7 +339,13 @@ async def _readiness(
 
 
 def _control(
-    settings: Settings, pool: Pool, registry: Registry, cache: RedisCache, link: Link, ledger: WorkerLedger
+    settings: Settings,
+    pool: Pool,
+    registry: Registry,
+    prices: PriceTable,
+    cache: RedisCache,
+    link: Link,
+    ledger: WorkerLedger,
 ) -> ControlServices:
     async def postgres_version() -> str:
         async with connected(pool) as connection:
@@ -357,6 +364,8 @@ def _control(
     return ControlServices(
         registry=registry,
         calls=CallReader(pool),
+        prices=prices,
+        money=Prices(pool, _new_id, lambda: datetime.now(UTC)),
         cache=cache,
         probes=(
             probes.postgres(postgres_version),

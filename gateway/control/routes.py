@@ -13,6 +13,7 @@ from gateway.control.applications.controller import ApplicationController
 from gateway.control.calls.controller import CallController
 from gateway.control.keys.controller import KeyController
 from gateway.control.openapi import SCHEME
+from gateway.control.prices.controller import PriceController
 from gateway.control.problems import HANDLERS
 from gateway.control.prompts.controller import PromptController
 from gateway.control.services import ControlServices
@@ -28,6 +29,7 @@ CONTROLLERS: Final = (
     VersionController,
     AliasController,
     CallController,
+    PriceController,
     WorkerController,
     StatusController,
 )

@@ -61,7 +61,7 @@ class OpenAITranslator:
         choices = completion.choices
         texts = tuple((c.index, c.message.content or c.message.refusal or "") for c in choices)
         finish = choices[0].finish_reason if choices else None
-        return Event(body, texts, finish, wire.read_usage(completion.usage))
+        return Event(body, texts, finish, wire.read_usage(completion.usage, completion.service_tier))
 
     def decoder(self, dialect: str) -> "ChunkDecoder":
         """A reader for one stream."""
@@ -143,7 +143,7 @@ class ChunkDecoder:
                 finish = next((c.finish_reason for c in choices if c.finish_reason), None)
             usage = chunk.usage
             if wire.is_given(usage):
-                events.append(Event(payload, texts, finish, wire.read_usage(usage), not choices))
+                events.append(Event(payload, texts, finish, wire.read_usage(usage, chunk.service_tier), not choices))
             else:
                 events.append(Event(payload, texts, finish))
         return events
