@@ -13,7 +13,7 @@ from gateway.core.errors import CONTRADICTION, MALFORMED, UNKNOWN_PROMPT, Gatewa
 from gateway.core.references import DRAFT, Reference, is_slug, narrow, parse_alias, parse_reference, parse_version
 from gateway.core.requests import Caller, ChatRequest, Inbound
 from gateway.pipeline.receive import check
-from gateway.pipeline.releases import Release
+from gateway.pipeline.release import PIN, Release, unsplit
 from gateway.pipeline.services import Services
 from gateway.wire import openai as wire
 
@@ -28,6 +28,7 @@ MAX_TAGS = 16
 _NAMING = frozenset(
     (b"x-session-id", b"x-tags", b"x-prompt", b"x-prompt-unit", b"x-prompt-version", b"x-prompt-alias", b"x-prompt-variant")
 )
+_PINS = frozenset((b"x-prompt-version", b"x-prompt-alias", b"x-prompt-variant"))
 _SELECTOR = re.compile("[@:#]")
 _REMEMBERED = 4096
 """Distinct model names whose reading is remembered; names come from callers, so the memory is bounded."""
@@ -67,7 +68,7 @@ def read_chat(inbound: Inbound) -> ChatRequest:
     if not 1 <= choices <= MAX_CHOICES:
         raise GatewayError(MALFORMED, f"n: must be between 1 and {MAX_CHOICES}", param="n")
     headers = inbound.headers
-    session, unit, tags = (None, None, ()) if _NAMING.isdisjoint(headers) else _labels(headers)
+    session, unit, tags, variant = (None, None, (), None) if _NAMING.isdisjoint(headers) else _labels(headers)
     user = body.user[:MAX_LABEL] if body.user else None
     reference, variables = _named_prompt(body, headers)
     return ChatRequest(
@@ -83,6 +84,7 @@ def read_chat(inbound: Inbound) -> ChatRequest:
         session=session,
         tags=tags,
         fields=fields,
+        variant=variant,
     )
 
 
@@ -101,6 +103,10 @@ async def resolve(request: ChatRequest, caller: Caller, services: Services) -> R
             release = releases.release_now(application_id, candidate) or await releases.release(application_id, candidate)
         if release is None:
             await _refuse_mistyped(request.model, application_id, services)
+    if release is not None and release.split is not None:
+        release = release.split.choose(request.unit or caller.key_id, request.variant)
+    elif request.variant is not None:
+        raise unsplit(request.variant, release, reference)
     if release is None:
         if request.variables:
             raise GatewayError(MALFORMED, "variables: given, but no prompt is named", param="variables")
@@ -184,12 +190,9 @@ def _named_prompt(body: wire.ChatBody, headers: dict[bytes, bytes]) -> tuple[Ref
     if header is not None:
         named = parse_reference(header, "x-prompt")
         reference, param = (named if reference is None else narrow(reference, named, param, "x-prompt")), "x-prompt"
-    if reference is None and (b"x-prompt-version" in headers or b"x-prompt-alias" in headers):
+    if reference is None and not _PINS.isdisjoint(headers):
         reference = _candidate(body.model) if body.model else None
-    reference = pinned(reference, headers, param)
-    if b"x-prompt-variant" in headers:
-        raise GatewayError(MALFORMED, "x-prompt-variant: no alias is split into variants", param="x-prompt-variant")
-    return reference, variables
+    return pinned(reference, headers, param), variables
 
 
 def _from_model(request: ChatRequest) -> Reference | None:
@@ -250,8 +253,8 @@ def _label(headers: dict[bytes, bytes], name: bytes) -> str | None:
         raise GatewayError(MALFORMED, f"{name.decode()}: not valid UTF-8", param=name.decode()) from None
 
 
-def _labels(headers: dict[bytes, bytes]) -> tuple[str | None, str | None, tuple[str, ...]]:
-    return _label(headers, b"x-session-id"), _label(headers, b"x-prompt-unit"), _tags(headers)
+def _labels(headers: dict[bytes, bytes]) -> tuple[str | None, str | None, tuple[str, ...], str | None]:
+    return _label(headers, b"x-session-id"), _label(headers, b"x-prompt-unit"), _tags(headers), _label(headers, PIN.encode())
 
 
 def _tags(headers: dict[bytes, bytes]) -> tuple[str, ...]:
