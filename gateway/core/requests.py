@@ -61,8 +61,6 @@ class ChatRequest(Struct, gc=False):
     fields: dict[str, Raw]
     """Every body field the gateway does not act on, by its name and in its form of the Chat Completions API; untouched when the
     caller spoke that."""
-    variant: str | None = None
-    """The variant of a split that the caller pins."""
     native: dict[str, Raw] = {}
     """The same fields as the caller wrote them, when its dialect is not chat: for providers that speak it too."""
     untranslatable: str | None = None

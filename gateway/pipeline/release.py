@@ -4,15 +4,14 @@ from msgspec import Struct, structs
 
 from gateway.core.documents import ReleaseDocument, Variant
 from gateway.core.documents import Split as SplitDocument
-from gateway.core.errors import CONTRADICTION, MALFORMED, GatewayError
+from gateway.core.errors import MALFORMED, GatewayError
 from gateway.core.journal import PromptFacts
-from gateway.core.references import Reference
 from gateway.experiments.assignment import Assignment
 from gateway.guards.plan import GuardPlan, compile_guards
 from gateway.prompts.compiler import CompiledPrompt, compile_prompt
 
 PIN = "x-prompt-variant"
-"""The header by which a caller names its variant."""
+"""The header by which a caller pins a variant."""
 
 
 class Release(Struct, frozen=True):
@@ -44,15 +43,9 @@ class Split(Struct, frozen=True):
         raise GatewayError(MALFORMED, f"{PIN}: {name} has no variant {pin[:80]!r}; it has {known}", param=PIN)
 
 
-def unsplit(pin: str, release: Release | None, reference: Reference | None) -> GatewayError:
-    """Why a variant cannot be pinned where there are none: ``contradiction`` beside a version, else ``malformed``."""
-    if release is None:
-        return GatewayError(MALFORMED, f"{PIN}: given, but no prompt is named", param=PIN)
-    facts = release.facts
-    if facts.alias is None:
-        asked = reference or facts.label
-        return GatewayError(CONTRADICTION, f"{PIN} ({pin[:80]}) and the version of {asked} are both given; give one", param=PIN)
-    return GatewayError(MALFORMED, f"{PIN}: {facts.slug}@{facts.alias} is not split into variants", param=PIN)
+def unsplit(release: Release) -> GatewayError:
+    """What the caller of a variant is told about an alias that has none."""
+    return GatewayError(MALFORMED, f"{PIN}: {release.facts.label} is not split into variants", param=PIN)
 
 
 def compile_release(document: ReleaseDocument) -> Release:
