@@ -6,7 +6,7 @@ units move as the weights allow. That needs the allocation of before: it is stor
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from gateway.core.errors import MALFORMED, GatewayError
 from gateway.core.references import ALIAS
@@ -19,37 +19,42 @@ MAX_VARIANTS = 10
 Share = list[tuple[int, int]]
 """The buckets of one variant, as ascending half-open ranges."""
 
+Weights = Sequence[tuple[str, int]]
+"""Variants by name, in order, each with its weight in basis points."""
+
 _NAME = re.compile(ALIAS)
 
 
-def allocate(weights: Mapping[str, int], before: Mapping[str, Share]) -> dict[str, Share]:
+def allocate(weights: Weights, before: Mapping[str, Share]) -> dict[str, Share]:
     """The buckets of every variant, given those of the split that this one follows (none: ``{}``).
 
     Raises ``malformed`` for names and weights that are no split (:func:`check`).
     """
     check(weights)
-    owned = {name: _numbers(before.get(name, []))[:weight] for name, weight in weights.items()}
+    owned = {name: _numbers(before.get(name, []))[:weight] for name, weight in weights}
     taken = {bucket for numbers in owned.values() for bucket in numbers}
     free = iter([bucket for bucket in range(BUCKETS) if bucket not in taken])
-    for name, weight in weights.items():
+    for name, weight in weights:
         numbers = owned[name]
         numbers += [next(free) for _ in range(weight - len(numbers))]
     return {name: _ranges(sorted(numbers)) for name, numbers in owned.items()}
 
 
-def check(weights: Mapping[str, int]) -> None:
-    """Raises ``malformed`` unless these are 2 to 10 well-named variants whose weights, in basis points, make up the whole.
+def check(weights: Weights) -> None:
+    """Raises ``malformed`` unless these are 2 to 10 variants with good and different names whose weights make up the whole.
 
     A weight of 0 is a variant that only a pin reaches.
     """
     if not 2 <= len(weights) <= MAX_VARIANTS:
         raise _wrong(f"a split has 2 to {MAX_VARIANTS} variants, not {len(weights)}")
-    for name, weight in weights.items():
+    for name, weight in weights:
         if _NAME.fullmatch(name) is None:
             raise _wrong(f"{name[:80]!r} is not a variant name (lower-case letters, digits, '.', '_', '-')")
         if not 0 <= weight <= BUCKETS:
             raise _wrong(f"the weight of {name} is {weight}; weights are basis points, 0 to {BUCKETS}")
-    if (total := sum(weights.values())) != BUCKETS:
+    if len({name for name, _ in weights}) != len(weights):
+        raise _wrong("two have the same name")
+    if (total := sum(weight for _, weight in weights)) != BUCKETS:
         raise _wrong(f"the weights add up to {total} basis points; a split has {BUCKETS} (100 %)")
 
 

@@ -74,7 +74,7 @@ class MemoryCatalog:
         follows = now if isinstance(now, Split) and salt in {"", now.salt} else None
         new = f"split-{self._generation + 1}"
         before = {v.name: v.buckets for v in follows.variants} if follows else {}
-        shares = allocate({v.name: v.weight for v in variants}, before)
+        shares = allocate([(v.name, v.weight) for v in variants], before)
         arms: list[Variant] = []
         for spec in variants:
             version = prompt.versions[spec.version - 1]

@@ -1,5 +1,7 @@
 """Splits: publishing several versions under one name."""
 
+import re
+
 from gateway.core.documents import VariantSpec, VersionContent
 from gateway.core.errors import MALFORMED, NOT_FOUND, GatewayError
 from gateway.experiments.allocation import Share, allocate
@@ -12,6 +14,8 @@ from gateway.storage.postgres.writing import Store, Write, is_id
 from gateway.storage.sql.statements import load
 
 _SQL = load("splits.sql")
+_SALT = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+"""At most what BLAKE2b takes for a key."""
 
 
 class Splits(Store):
@@ -35,15 +39,14 @@ class Splits(Store):
         async with self._write(actor) as write:
             move = await open_move(write, self._ids(), application, prompt, alias)
             move.expect(asked.expected_version, asked.expected_split)
+            if asked.salt is not None and _SALT.fullmatch(asked.salt) is None:
+                raise GatewayError(MALFORMED, "salt: 1 to 64 letters, digits, '.', '_', ':' or '-'", param="salt")
             now, salt, variants = move.now.split, asked.salt, asked.variants
             if now is not None and salt in {None, now.salt} and now.variants == variants:
                 return await move.to("split", move.now, message)
             follows = now if now is not None and salt in {None, now.salt} else None
             before = {} if follows is None else await _buckets(write, follows)
-            weights = {variant.name: variant.weight for variant in variants}
-            if len(weights) != len(variants):
-                raise GatewayError(MALFORMED, "variants: two have the same name", param="variants")
-            shares = allocate(weights, before)
+            shares = allocate([(variant.name, variant.weight) for variant in variants], before)
             versions = [await find_version(write.connection, move.prompt, variant.version) for variant in variants]
             new = self._ids()
             kept = salt or (new if follows is None else follows.salt)
