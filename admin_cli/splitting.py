@@ -1,6 +1,6 @@
 """Serving several versions under one name: ``split``, ``promote``."""
 
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +156,7 @@ def _variant(text: str) -> dict[str, Any]:
         points = Decimal(percent) * _PERCENT
         if not 0 <= points <= 100 * _PERCENT:
             raise click.UsageError(f"--variant {text!r}: a share is 0 to 100 percent")
-    except InvalidOperation:
+    except ArithmeticError:
         raise click.UsageError(f"--variant {text!r}: {percent!r} is not a percentage") from None
     if points != int(points):
         raise click.UsageError(f"--variant {text!r}: at most two digits after the point")
