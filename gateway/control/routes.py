@@ -9,6 +9,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from gateway.control import auth, tenancy
 from gateway.control.aliases.controller import AliasController
+from gateway.control.aliases.splits import SplitController
 from gateway.control.applications.controller import ApplicationController
 from gateway.control.calls.controller import CallController
 from gateway.control.keys.controller import KeyController
@@ -28,6 +29,7 @@ CONTROLLERS: Final = (
     PromptController,
     VersionController,
     AliasController,
+    SplitController,
     CallController,
     PriceController,
     WorkerController,
