@@ -141,10 +141,10 @@ async def _attempt(provider: Provider, target: Target, upstream: UpstreamCall, j
             body = await _error_body(exchange)
             raise translator.failure(target, exchange.status, exchange.headers, body)
         if not upstream.stream:
-            event = translator.answer(await exchange.read(services.max_answer_bytes))
+            event = translator.answer(await exchange.read(services.max_answer_bytes), upstream.dialect)
             journal.first_byte = services.clock()
             return Answer([event], exchange, None, journal)
-        if not exchange.headers.get(b"content-type", b"").startswith(b"text/event-stream"):
+        if not exchange.headers.get(b"content-type", b"").startswith(translator.stream_type):
             body = await _error_body(exchange)
             raise GatewayError(
                 UPSTREAM_INVALID,
@@ -152,7 +152,7 @@ async def _attempt(provider: Provider, target: Target, upstream: UpstreamCall, j
                 cause=repr(body[:200]),
                 target=target.provider,
             )
-        decoder = translator.decoder(want_text=True)
+        decoder = translator.decoder(upstream.dialect)
         events: list[Event] = []
         while not events:
             data = await exchange.chunk()

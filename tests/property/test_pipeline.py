@@ -52,7 +52,7 @@ def chunk(choice: int, text: str) -> bytes:
 async def seen(pieces: list[bytes]) -> tuple[list[bytes], str]:
     """Payloads shown, and how it ended."""
     journal = Journal(Inbound("chat", {}, b"", "id", "id", 0, 0.0, 1.0))
-    decoder = OpenAITranslator().decoder(want_text=True)
+    decoder = OpenAITranslator().decoder("chat")
     first: list[Event] = []
     pieces = [piece for piece in pieces if piece]
     while not first and pieces:
