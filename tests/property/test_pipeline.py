@@ -57,7 +57,7 @@ async def seen(pieces: list[bytes]) -> tuple[list[bytes], str]:
     pieces = [piece for piece in pieces if piece]
     while not first and pieces:
         first = decoder.feed(pieces.pop(0))
-    answer = Answer(first, Pieces(pieces), decoder, journal)
+    answer = Answer(first, Pieces(pieces), decoder, journal, native=False)
     guard = Guarded(answer, PLAN, journal, streamed=True)
     shown: list[bytes] = []
     try:
