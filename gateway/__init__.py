@@ -10,4 +10,6 @@ routing     which targets, in which order                     limits     permits
 pricing     integer money                                     dialects   what callers speak, pure
 storage     Postgres, Redis, memory twins, the ledger         telemetry  logs, metrics
 control     the control plane: one folder per resource        embedded   Postgres and Redis from their wheels
+
+settings reads sections of its own, settings_providers upstream accounts and routes, both by settings_tables.
 """
