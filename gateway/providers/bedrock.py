@@ -30,7 +30,7 @@ from gateway.wire.chat_in import ChatMessage, Fields, NamedTool, lacking, read_a
 from gateway.wire.chat_out import Choice, Delta, OutFunction, OutToolCall, Writer
 from gateway.wire.eventstream import MAX_MESSAGE_BYTES, EventStreamParser
 from gateway.wire.eventstream import Message as Frame
-from gateway.wire.openai import DECODE_ERRORS
+from gateway.wire.openai import DECODE_ERRORS, is_given
 
 SERVICE = "bedrock"
 """What signatures are for; the host says ``bedrock-runtime``."""
@@ -255,7 +255,7 @@ def _put_tools(body: dict[str, Any], fields: Fields, messages: list[ChatMessage]
     specs: list[dict[str, object]] = []
     for tool in tools:
         function = tool.function
-        schema = function.parameters if function.parameters is not None else Raw(b'{"type":"object"}')
+        schema = function.parameters if is_given(function.parameters) else Raw(b'{"type":"object"}')
         spec: dict[str, object] = {"name": function.name, "inputSchema": {"json": schema}}
         if function.description is not None:
             spec["description"] = function.description
@@ -275,7 +275,7 @@ def _put_format(body: dict[str, Any], fields: Fields, provider: str) -> None:
     if form is None or form.type == "text":
         return
     wanted = form.json_schema
-    if wanted is None or wanted.schema is None:
+    if wanted is None or not is_given(wanted.schema):
         raise lacking("response_format", provider, "JSON without a schema")
     schema: dict[str, str] = {"schema": bytes(wanted.schema).decode(), "name": wanted.name}
     if wanted.description is not None:
@@ -299,6 +299,8 @@ class _Reader(StreamReader[Frame]):
         self._writer = writer
         self._calls: dict[int, int] = {}
         """The tool call's number by its content block."""
+        self._empty: set[int] = set()
+        """Content blocks of calls that have no arguments yet."""
 
     def read(self, piece: Frame) -> list[Event]:
         payload = piece.payload
@@ -317,6 +319,8 @@ class _Reader(StreamReader[Frame]):
                 return self._start(step)
             case "contentBlockDelta" if step.delta is not None:
                 return self._delta(step.content_block_index, step.delta, payload)
+            case "contentBlockStop" if step.content_block_index in self._empty:
+                return [self._arguments(step.content_block_index, "{}")]
             case "messageStop":
                 self.finished = True
                 return [self._writer.chunk(Delta(), _finish(step.stop_reason or "", payload))]
@@ -333,6 +337,7 @@ class _Reader(StreamReader[Frame]):
         if tool is None:
             return []
         number = self._calls[step.content_block_index] = len(self._calls)
+        self._empty.add(step.content_block_index)
         call = OutToolCall(OutFunction(tool.name, ""), tool.tool_use_id, "function", number)
         return [self._writer.chunk(Delta(tool_calls=[call]))]
 
@@ -344,9 +349,12 @@ class _Reader(StreamReader[Frame]):
         if delta.tool_use is not None and delta.tool_use.input:
             if block not in self._calls:
                 raise broken_event(ValueError("arguments of no tool call"), payload)
-            call = OutToolCall(OutFunction(None, delta.tool_use.input), index=self._calls[block])
-            return [self._writer.chunk(Delta(tool_calls=[call]))]
+            return [self._arguments(block, delta.tool_use.input)]
         return []
+
+    def _arguments(self, block: int, text: str) -> Event:
+        self._empty.discard(block)
+        return self._writer.chunk(Delta(tool_calls=[OutToolCall(OutFunction(None, text), index=self._calls[block])]))
 
 
 _MIDWAY: dict[str, Kind] = {

@@ -12,7 +12,7 @@ from gateway.providers.streams import StreamReader
 from gateway.wire import chat_in, cohere
 from gateway.wire.chat_in import ChatMessage, Fields, NamedTool, lacking, text_of
 from gateway.wire.chat_out import Choice, Delta, OutFunction, OutToolCall, Writer
-from gateway.wire.openai import DECODE_ERRORS
+from gateway.wire.openai import DECODE_ERRORS, is_given
 from gateway.wire.sse import MAX_EVENT_BYTES, SseParser
 
 _PLAIN = {
@@ -72,8 +72,9 @@ class CohereTranslator:
         _put_tools(body, fields, name)
         form = fields.take("response_format", chat_in.decode_response_format)
         if form is not None and form.type != "text":
-            schema = form.json_schema.schema if form.json_schema is not None else None
-            body["response_format"] = {"type": "json_object", **({} if schema is None else {"json_schema": schema})}
+            body["response_format"] = {"type": "json_object"}
+            if form.json_schema is not None and is_given(form.json_schema.schema):
+                body["response_format"]["json_schema"] = form.json_schema.schema
         effort = fields.take("reasoning_effort", chat_in.decode_text)
         if effort is not None:
             if effort not in _THINKING:
@@ -95,9 +96,7 @@ class CohereTranslator:
         content = said.content or []
         text = "".join([part.text or "" for part in content])
         thoughts = "".join([part.thinking or "" for part in content]) + (said.tool_plan or "")
-        calls = [_call(call, number, body) for number, call in enumerate(said.tool_calls or ())]
-        for call in calls:
-            call.index = None
+        calls = [_call(call, None, body) for call in said.tool_calls or ()]
         delta = Delta(None, text or None, thoughts or None, None, calls or None)
         writer = Writer(answer.id, self._clock(), "")
         return writer.whole([Choice(0, delta, _finish(answer.finish_reason, body))], cohere.read_usage(answer.usage))
@@ -164,7 +163,7 @@ def _put_tools(body: dict[str, Any], fields: Fields, provider: str) -> None:
                 "function": {
                     "name": tool.function.name,
                     **({} if tool.function.description is None else {"description": tool.function.description}),
-                    **({} if tool.function.parameters is None else {"parameters": tool.function.parameters}),
+                    **({"parameters": tool.function.parameters} if is_given(tool.function.parameters) else {}),
                 },
             }
             for tool in tools
@@ -175,11 +174,11 @@ def _put_tools(body: dict[str, Any], fields: Fields, provider: str) -> None:
         body["tool_choice"] = str(choice).upper()
 
 
-def _call(call: cohere.ToolCall, number: int, body: bytes) -> OutToolCall:
+def _call(call: cohere.ToolCall, index: int | None, body: bytes) -> OutToolCall:
     function = call.function
     if call.id is None or function is None or function.name is None:
-        raise broken_answer("complete: a tool call lacks its id or name", ValueError(f"tool_calls[{number}]"), body)
-    return OutToolCall(OutFunction(function.name, function.arguments or ""), call.id, "function", number)
+        raise broken_answer("complete: a tool call lacks its id or name", ValueError("tool_calls"), body)
+    return OutToolCall(OutFunction(function.name, function.arguments or ""), call.id, "function", index)
 
 
 def _finish(reason: str | None, body: bytes) -> str:
@@ -200,6 +199,8 @@ class _Reader(StreamReader[bytes]):
         super().__init__(frame)
         self._writer = Writer("", created, "")
         self._calls = 0
+        self._empty = False
+        """Whether the last call has no arguments yet."""
 
     def read(self, piece: bytes) -> list[Event]:
         try:
@@ -218,6 +219,8 @@ class _Reader(StreamReader[bytes]):
                 return self._said(message)
             case "tool-call-start" | "tool-call-delta" if message is not None:
                 return self._called(message, piece, begins=event.type == "tool-call-start")
+            case "tool-call-end" if self._empty:
+                return [self._arguments("{}")]
             case "error":
                 raise failed_midway(event.message or "", piece)
             case _:
@@ -240,15 +243,17 @@ class _Reader(StreamReader[bytes]):
             if begins:
                 out = _call(call, self._calls, piece)
                 self._calls += 1
-            else:
-                arguments = call.function.arguments if call.function is not None else None
-                if not arguments:
-                    continue
+                self._empty = not out.function.arguments
+                events.append(self._writer.chunk(Delta(tool_calls=[out])))
+            elif call.function is not None and call.function.arguments:
                 if not self._calls:
                     raise broken_event(ValueError("arguments of no tool call"), piece)
-                out = OutToolCall(OutFunction(None, arguments), index=self._calls - 1)
-            events.append(self._writer.chunk(Delta(tool_calls=[out])))
+                events.append(self._arguments(call.function.arguments))
         return events
+
+    def _arguments(self, text: str) -> Event:
+        self._empty = False
+        return self._writer.chunk(Delta(tool_calls=[OutToolCall(OutFunction(None, text), index=self._calls - 1)]))
 
     def _end(self, step: cohere.Step | None, piece: bytes) -> list[Event]:
         if step is not None and step.error:

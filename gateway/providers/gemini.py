@@ -5,12 +5,12 @@ signatures.
 """
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
 import msgspec
-from msgspec import Raw
 
 from gateway.core.errors import MALFORMED, UPSTREAM_AUTH, UPSTREAM_ERROR, GatewayError, Kind
 from gateway.core.events import Event, Usage
@@ -21,7 +21,7 @@ from gateway.providers.streams import StreamReader
 from gateway.wire import chat_in, gemini
 from gateway.wire.chat_in import ChatMessage, Fields, NamedTool, lacking, read_arguments, read_data_url, text_of
 from gateway.wire.chat_out import Choice, Delta, OutFunction, OutToolCall, Writer
-from gateway.wire.openai import DECODE_ERRORS
+from gateway.wire.openai import DECODE_ERRORS, is_given
 from gateway.wire.sse import MAX_EVENT_BYTES, SseParser
 
 _PLAIN = {
@@ -54,6 +54,7 @@ _FINISH = {
 }
 """Every other reason (``MALFORMED_FUNCTION_CALL``, ``OTHER``, ...) means that the answer is no answer."""
 _AUDIO = {"wav": "audio/wav", "mp3": "audio/mp3"}
+_MADE_ID = re.compile(r"call_[0-9a-f]{24}", re.ASCII)
 _VENDOR = "google"
 """Under this name Google's OpenAI endpoint keeps what callers must give back (``extra_content``)."""
 
@@ -184,7 +185,7 @@ def _said(message: ChatMessage, index: int, names: dict[str, str], provider: str
         names[call.id] = call.function.name
         arguments = read_arguments(call, f"messages[{index}].tool_calls[{number}]")
         signature = (call.extra_content or {}).get(_VENDOR, {}).get("thought_signature")
-        function = gemini.FunctionCall(call.function.name, arguments)
+        function = gemini.FunctionCall(call.function.name, arguments, _native_id(call.id))
         parts.append(gemini.Part(function_call=function, thought_signature=signature if isinstance(signature, str) else None))
     return parts
 
@@ -201,7 +202,12 @@ def _tool_result(message: ChatMessage, index: int, names: dict[str, str], provid
     except DECODE_ERRORS:
         result = text
     response: dict[str, Any] = result if isinstance(result, dict) else {"result": result}  # pyright: ignore[reportUnknownVariableType]
-    return gemini.Part(function_response=gemini.FunctionResponse(name, response))
+    return gemini.Part(function_response=gemini.FunctionResponse(name, response, _native_id(message.tool_call_id or "")))
+
+
+def _native_id(call_id: str) -> str | None:
+    """An id of a call as Gemini may be told it: not one that we made because it gave none."""
+    return None if _MADE_ID.fullmatch(call_id) else call_id
 
 
 def _put_tools(body: dict[str, Any], fields: Fields) -> None:
@@ -217,7 +223,7 @@ def _put_tools(body: dict[str, Any], fields: Fields) -> None:
         declaration: dict[str, object] = {"name": function.name}
         if function.description is not None:
             declaration["description"] = function.description
-        if function.parameters is not None:
+        if is_given(function.parameters):
             declaration["parametersJsonSchema"] = function.parameters
         declarations.append(declaration)
     body["tools"] = [{"functionDeclarations": declarations}]
@@ -248,9 +254,8 @@ def _generation_config(fields: Fields, model: str) -> dict[str, object]:
     form = fields.take("response_format", chat_in.decode_response_format)
     if form is not None and form.type != "text":
         config["responseMimeType"] = "application/json"
-        schema: Raw | None = form.json_schema.schema if form.json_schema is not None else None
-        if schema is not None:
-            config["responseJsonSchema"] = schema
+        if form.json_schema is not None and is_given(form.json_schema.schema):
+            config["responseJsonSchema"] = form.json_schema.schema
     effort = fields.take("reasoning_effort", chat_in.decode_text)
     if effort is not None:
         config["thinkingConfig"] = _thinking(effort, model)

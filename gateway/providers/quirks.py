@@ -85,7 +85,7 @@ def refuse(provider: str, name: str, raw: Raw) -> None:
     """Raise ``malformed`` for a field that ``provider`` has no form for, unless its value asks for nothing."""
     if name in HANDLED or is_no_op(name, raw):
         return
-    raise GatewayError(MALFORMED, f"{name}: {provider} has no such parameter", param=name)
+    raise GatewayError(MALFORMED, f"{name}: {provider} has no form for what is asked", param=name)
 
 
 def is_no_op(name: str, raw: Raw) -> bool:

@@ -12,9 +12,11 @@ from msgspec import Raw, Struct
 
 from gateway.core.conversation import Conversation
 from gateway.core.errors import MALFORMED, GatewayError
-from gateway.wire.openai import DECODE_ERRORS
+from gateway.wire.openai import ABSENT, DECODE_ERRORS
 
 _T = TypeVar("_T")
+_UNKNOWN = "Object contains unknown field `"
+"""How msgspec begins what it says of a field that a struct does not name."""
 
 
 # --- messages -------------------------------------------------------------------------------------------------------
@@ -148,7 +150,7 @@ class FunctionTool(Struct, forbid_unknown_fields=True):
 
     name: str
     description: str | None = None
-    parameters: Raw | None = None
+    parameters: Raw = ABSENT
     strict: bool | None = None
 
 
@@ -177,7 +179,7 @@ class JsonSchema(Struct, forbid_unknown_fields=True):
 
     name: str
     description: str | None = None
-    schema: Raw | None = None
+    schema: Raw = ABSENT
     strict: bool | None = None
 
 
@@ -244,4 +246,6 @@ def _decode(decode: Callable[[bytes], _T], raw: bytes, where: str) -> _T:
     except DECODE_ERRORS as error:
         what, _, path = str(error).partition(" - at `$")
         place = where + path.rstrip("`")
+        if what.startswith(_UNKNOWN):
+            place, what = f"{place}.{what.removeprefix(_UNKNOWN).rstrip('`')}", "has no translation"
         raise GatewayError(MALFORMED, f"{place}: {what}", param=place) from None

@@ -25,11 +25,12 @@ class FunctionCall(Struct, omit_defaults=True):
     id: str | None = None
 
 
-class FunctionResponse(Struct):
+class FunctionResponse(Struct, omit_defaults=True):
     """``functionResponse``: what a tool answered."""
 
     name: str
     response: dict[str, Any]
+    id: str | None = None
 
 
 class Part(Struct, rename="camel", omit_defaults=True):
