@@ -40,7 +40,7 @@ from gateway.pipeline.releases import CATALOG_PAUSE, Releases, Snapshot, decode_
 from gateway.pipeline.services import Observer, Provider, Services
 from gateway.pricing.table import PriceTable, load_prices, price
 from gateway.providers.echo import echo
-from gateway.providers.registry import translators
+from gateway.providers.registry import own_translator, translators
 from gateway.routing.table import Route, RouteTable
 from gateway.settings import Provider as ProviderSettings
 from gateway.settings import Settings, effective_routes, is_configured
@@ -285,14 +285,16 @@ async def _first_look(releases: Releases) -> None:
 
 def _providers(settings: Settings) -> tuple[dict[str, Provider], list[Transport]]:
     made: dict[tuple[str, str], Transport] = {}
-    families = translators(settings.upstream.max_event_bytes)
+    largest, now = settings.upstream.max_event_bytes, lambda: int(time.time())
+    families = translators(largest, now)
     providers: dict[str, Provider] = {}
     for name, provider in settings.providers.items():
         kind = "echo" if provider.kind == "echo" else provider.transport
         shared = (kind, provider.ca_file)
         if shared not in made:
             made[shared] = _transport(kind, provider, settings)
-        providers[name] = Provider(families[provider.kind], made[shared])
+        translator = own_translator(provider, largest, now, lambda: f"chatcmpl-{_new_id()}") or families[provider.kind]
+        providers[name] = Provider(translator, made[shared])
     return providers, list(made.values())
 
 

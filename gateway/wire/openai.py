@@ -149,10 +149,35 @@ class WireError(Struct):
     param: str | None = None
 
 
+class Flaw(Struct):
+    """One finding of a FastAPI server about a request: what, and where in it."""
+
+    msg: str = ""
+    loc: list[str | int] = []
+
+
+class Flaws(Struct):
+    """Findings as Mistral wraps them."""
+
+    detail: str | list[Flaw] = ""
+
+
 class ErrorBody(Struct):
-    """A refusal."""
+    """A refusal: OpenAI's own form, or one of those of servers that copy its API (``message``, FastAPI's ``detail``)."""
 
     error: WireError | str | None = None
+    message: str | Flaws | None = None
+    detail: str | list[Flaw] | None = None
+    param: str | None = None
+    code: str | int | None = None
+
+
+class Refusal(Struct, frozen=True):
+    """A refusal, whatever its form."""
+
+    message: str = ""
+    param: str | None = None
+    code: str | int | None = None
 
 
 decode_chat_body = msgspec.json.Decoder(ChatBody).decode
@@ -224,6 +249,24 @@ def read_tier(raw: Raw) -> str | None:
         return tier_of(_decode_text(raw))
     except DECODE_ERRORS:
         return None
+
+
+def read_refusal(body: bytes) -> Refusal:
+    """What a refusal says; empty where it is not in any known form."""
+    try:
+        found = decode_error_body(body)
+    except DECODE_ERRORS:
+        return Refusal()
+    if isinstance(found.error, WireError):
+        return Refusal(found.error.message, found.error.param, found.error.code)
+    text = found.error or found.message or found.detail or ""
+    if isinstance(text, Flaws):
+        text = text.detail
+    if isinstance(text, str):
+        return Refusal(text, found.param, found.code)
+    places = [".".join(map(str, flaw.loc[1:] if flaw.loc[:1] == ["body"] else flaw.loc)) for flaw in text]
+    lines = "; ".join([f"{place}: {flaw.msg}" if place else flaw.msg for place, flaw in zip(places, text, strict=True)])
+    return Refusal(lines, next(iter(places), None) or None, found.code)
 
 
 def message_text(message: InputMessage) -> str:
