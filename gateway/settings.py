@@ -186,6 +186,8 @@ class Provider(Section, frozen=True):
     """The whole exchange."""
     ca_file: str = ""
     """PEM file of the authorities to trust; empty means the system's."""
+    passthrough: bool = False
+    """Whether forwarded calls that no model routes go here (files, batches); at most one. Else the first set-up one that can."""
 
 
 class RouteTarget(Section, frozen=True):
@@ -326,6 +328,9 @@ def _providers(file: Path, given: Mapping[str, str]) -> dict[str, Any]:
         if (provider.kind == "echo") != (provider.base_url == _ECHO.base_url):
             raise SettingsError(f"{file}: [providers.{name}]: base_url echo: goes with kind echo, and no other does")
         providers[name] = msgspec.structs.replace(provider, base_url=provider.base_url.rstrip("/"))
+    chosen = [name for name, provider in providers.items() if provider.passthrough]
+    if len(chosen) > 1:
+        raise SettingsError(f"{file}: passthrough is true for {' and '.join(chosen)}; it can be for one provider")
     return {
         "providers": providers,
         "routes": _routes(tables.get("routes", []), providers, file),

@@ -1,6 +1,8 @@
 """Provider kinds by the name that ``config/providers.toml`` uses. Adding a family is adding one file and one line here."""
 
+from gateway.core.forward import Forwarder
 from gateway.core.upstream import Translator
+from gateway.providers.forwarding import ECHO_FORWARDER, OpenAIForwarder
 from gateway.providers.openai import OpenAITranslator
 
 
@@ -11,3 +13,8 @@ def translators(max_event_bytes: int) -> dict[str, Translator]:
     """
     openai = OpenAITranslator(max_event_bytes)
     return {"openai": openai, "echo": openai}
+
+
+def forwarders() -> dict[str, Forwarder]:
+    """A forwarder per kind that takes forwarded calls; other kinds have none."""
+    return {"openai": OpenAIForwarder(), "echo": ECHO_FORWARDER}

@@ -64,7 +64,7 @@ def test_an_unquoted_name() -> None:
     ],
 )
 def test_a_content_type_that_is_refused(content_type: str) -> None:
-    with pytest.raises(MultipartError, match="content-type|parameters"):
+    with pytest.raises(MultipartError, match=r"content-type|parameters"):
         text_fields(content_type, form(part("model", b"m")), ("model",))
 
 
