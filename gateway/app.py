@@ -40,6 +40,7 @@ from gateway.pipeline.receive import Receiver
 from gateway.pipeline.releases import CATALOG_PAUSE, Releases, Snapshot, decode_snapshot, encode_snapshot
 from gateway.pipeline.services import Observer, Provider, Services
 from gateway.pricing.table import PriceTable, load_prices, price
+from gateway.providers.completions import CompletionsTranslator
 from gateway.providers.echo import echo
 from gateway.providers.registry import forwarders, translators
 from gateway.routing.table import Route, RouteTable
@@ -293,7 +294,10 @@ def _providers(settings: Settings) -> tuple[dict[str, Provider], list[Transport]
         if shared not in made:
             made[shared] = _transport(kind, provider, settings)
         account = _target(name, provider, "")
-        providers[name] = Provider(families[provider.kind], made[shared], passing.get(provider.kind), account)
+        translator = families[provider.kind]
+        if provider.completions:
+            translator = CompletionsTranslator(translator, settings.upstream.max_event_bytes)
+        providers[name] = Provider(translator, made[shared], passing.get(provider.kind), account)
     return providers, list(made.values())
 
 

@@ -186,6 +186,8 @@ class Provider(Section, frozen=True):
     """The whole exchange."""
     ca_file: str = ""
     """PEM file of the authorities to trust; empty means the system's."""
+    completions: bool = False
+    """Whether it has the legacy ``/completions``; else such calls are put into chat's form."""
     passthrough: bool = False
     """Whether forwarded calls that no model routes go here (files, batches); at most one. Else the first set-up one that can."""
 

@@ -7,6 +7,7 @@ from gateway.core.forward import EMBEDDINGS, FORWARDED
 from gateway.core.requests import Inbound
 from gateway.core.upstream import CHAT
 from gateway.dialects.chat import CHAT_DIALECT
+from gateway.dialects.completions import COMPLETIONS
 from gateway.edge import forwarding, native, openai
 from gateway.edge.openai import Door, HotRoute
 from gateway.edge.problems import refuse
@@ -15,7 +16,7 @@ from gateway.pipeline.services import Services
 
 PREFIX = "/v1/"
 """Everything below this path is the data plane's."""
-_NAMED = frozenset(("completions", *FORWARDED))
+_NAMED = frozenset((COMPLETIONS, *FORWARDED))
 """Doors that are called like the first part of their paths."""
 
 
@@ -46,6 +47,8 @@ def _find(path: str) -> Mapping[str, Door]:
     """The doors at a path, by method."""
     if path == "/v1/chat/completions":
         return {"POST": openai.chat}
+    if path == "/v1/completions":
+        return {"POST": openai.completions}
     if path == "/v1/models":
         return {"GET": native.models}
     name = path.removeprefix("/v1/models/")

@@ -31,6 +31,16 @@ _CHAT = Schema(
         ),
     },
 )
+_COMPLETIONS = Schema(
+    type=OpenAPIType.OBJECT,
+    description="OpenAI's legacy completion request: a text in, texts out.",
+    properties={
+        "model": Schema(type=OpenAPIType.STRING, description="As for chat; here and in headers alone a prompt can be named"),
+        "prompt": Schema(description="The text itself"),
+        "stream": Schema(type=OpenAPIType.BOOLEAN),
+        "variables": _VARIABLES,
+    },
+)
 _RENDER = Schema(type=OpenAPIType.OBJECT, properties={"variables": _VARIABLES, "messages": _MESSAGES})
 _PINS = [
     Parameter("x-prompt", "header", _TEXT, "A prompt reference"),
@@ -47,6 +57,7 @@ def data_plane_paths() -> dict[str, PathItem]:
     """Path -> item, for the application's OpenAPI document."""
     return {
         "/v1/chat/completions": PathItem(post=_post("Answer a prompt or a model, whole or streamed", _CHAT, _PINS)),
+        "/v1/completions": PathItem(post=_post("The same in the form of OpenAI's legacy completions", _COMPLETIONS, _PINS)),
         "/v1/prompts/{ref}/completions": PathItem(post=_post("A prompt as an endpoint", _CHAT, [_REF])),
         "/v1/prompts/{ref}/render": PathItem(post=_post("The messages a call would send, without a call", _RENDER, [_REF])),
         "/v1/models": PathItem(get=_operation("The prompts and routes that the key may name as a model")),

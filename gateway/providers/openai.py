@@ -43,7 +43,7 @@ class OpenAITranslator:
         body["messages"] = Raw(b"[" + b",".join([message.raw for message in call.conversation]) + b"]")
         if call.stream:
             body["stream"] = _TRUE
-            body["stream_options"] = _with_usage(body.get("stream_options"))
+            body["stream_options"] = with_usage(body.get("stream_options"))
         headers = (
             (_JSON_HEADERS, (b"authorization", b"Bearer " + target.api_key.encode())) if target.api_key else (_JSON_HEADERS,)
         )
@@ -130,7 +130,7 @@ class ChunkDecoder:
                 )
                 break
             if wire.is_given(chunk.error):
-                self.failure = _stream_error(chunk.error)
+                self.failure = stream_error(chunk.error)
                 break
             choices = chunk.choices
             if len(choices) == 1:
@@ -154,7 +154,8 @@ class ChunkDecoder:
             raise GatewayError(UPSTREAM_INCOMPLETE, "the provider's stream ended before it was complete")
 
 
-def _with_usage(options: Raw | None) -> Raw:
+def with_usage(options: Raw | None) -> Raw:
+    """A stream's ``stream_options`` with usage asked for, the caller's other options kept."""
     if options is None:
         return _STREAM_OPTIONS
     given = wire.decode_fields(options) if wire.is_given(options) else {}
@@ -174,7 +175,8 @@ def _read_error(body: bytes) -> tuple[str, str | None]:
     return error.message[:_LARGEST_ERROR_TEXT], error.param
 
 
-def _stream_error(raw: Raw) -> GatewayError:
+def stream_error(raw: Raw) -> GatewayError:
+    """What the ``error`` of a stream's event means."""
     try:
         error = wire.decode_wire_error(raw)
         message = error if isinstance(error, str) else error.message
