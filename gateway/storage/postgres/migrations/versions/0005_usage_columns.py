@@ -3,7 +3,7 @@
 from gateway.storage.postgres.migrate import run_file
 
 revision = "0005_usage_columns"
-down_revision = "0002_calls"
+down_revision = "0004_upstream_objects"
 
 
 def upgrade() -> None:
