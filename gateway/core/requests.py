@@ -27,7 +27,7 @@ class Inbound(Struct, gc=False):
     deadline: float
     """Monotonic seconds after which the call fails with ``deadline``."""
     query: str = ""
-    """The query of the request's target, still encoded; hot routes have none."""
+    """What follows ``?`` in the request's path, still percent-encoded; empty where no route takes any."""
 
 
 class Caller(Struct, frozen=True):

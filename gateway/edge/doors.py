@@ -1,11 +1,16 @@
 """The data plane's routes: method and raw path to the function that answers, errors in the route's own dialect."""
 
+from collections.abc import Mapping
+
 from gateway.core.errors import METHOD_NOT_ALLOWED, NOT_FOUND, GatewayError
+from gateway.core.forward import EMBEDDINGS, FORWARDED
 from gateway.core.requests import Inbound
 from gateway.core.upstream import CHAT
+from gateway.dialects.chat import CHAT_DIALECT
+from gateway.dialects.completions import COMPLETIONS
 from gateway.dialects.responses.dialect import RESPONSES
-from gateway.edge import native, openai, responses
-from gateway.edge.openai import Door
+from gateway.edge import forwarding, native, openai, responses
+from gateway.edge.openai import Door, HotRoute
 from gateway.edge.problems import refuse
 from gateway.pipeline.reply import Reply
 from gateway.pipeline.services import Services
@@ -13,34 +18,39 @@ from gateway.pipeline.services import Services
 PREFIX = "/v1/"
 """Everything below this path is the data plane's."""
 _RESPONSES = "/v1/responses"
+_NAMED = frozenset((COMPLETIONS, RESPONSES, *FORWARDED))
+"""Doors that are called like the first part of their paths."""
 
 
 async def answer(method: str, path: str, inbound: Inbound, services: Services, reply: Reply) -> None:
     """Answer any request below :data:`PREFIX`. ``path`` is raw: still percent-encoded, without the query."""
-    methods = _find(path)
-    door = methods.get(method)
-    if door is not None:
-        await door(inbound, services, reply)
-    elif not methods:
+    found = _find(path)
+    door = found.get(method)
+    if not found:
         await refuse(GatewayError(NOT_FOUND, f"no route {path[:200]}"), inbound, reply)
-    else:
-        allowed = ", ".join(methods)
+    elif door is None:
+        allowed = ", ".join(found)
         error = GatewayError(METHOD_NOT_ALLOWED, f"{method} is not allowed on {path[:200]}; use {allowed}")
         error.headers = f"allow: {allowed}\r\n".encode()
         await refuse(error, inbound, reply)
+    else:
+        await door(inbound, services, reply)
 
 
 def name_of(path: str) -> str:
     """The door's name, for metrics and the ledger."""
-    if path == _RESPONSES or path.startswith(_RESPONSES + "/"):
-        return RESPONSES
+    first = path[len(PREFIX) :].partition("/")[0]
+    if first in _NAMED:
+        return first
     return "render" if path.endswith("/render") else CHAT
 
 
-def _find(path: str) -> dict[str, Door]:
-    """The doors of a path by method; none when there is no such path."""
+def _find(path: str) -> Mapping[str, Door]:
+    """The doors at a path, by method."""
     if path == "/v1/chat/completions":
         return {"POST": openai.chat}
+    if path == "/v1/completions":
+        return {"POST": openai.completions}
     if path == _RESPONSES:
         return {"POST": openai.responses}
     response = path.removeprefix(_RESPONSES + "/")
@@ -59,10 +69,10 @@ def _find(path: str) -> dict[str, Door]:
         ref = rest.removesuffix("/completions")
         if ref not in {rest, ""}:
             return {"POST": lambda inbound, services, reply: _prompt_chat(inbound, services, reply, ref)}
-    return {}
+    return forwarding.doors_at(path[len(PREFIX) - 1 :])
 
 
-def _response(name: str) -> dict[str, Door]:
+def _response(name: str) -> Mapping[str, Door]:
     """The doors of one kept response. Its id has no slash."""
     listing = name.removesuffix("/input_items")
     if "/" in listing or not listing:
@@ -73,6 +83,10 @@ def _response(name: str) -> dict[str, Door]:
         "GET": lambda inbound, services, reply: responses.read(inbound, services, reply, name),
         "DELETE": lambda inbound, services, reply: responses.delete(inbound, services, reply, name),
     }
+
+
+HOT_ROUTES = {**openai.HOT_ROUTES, b"/v1/embeddings": HotRoute(EMBEDDINGS, forwarding.embeddings, CHAT_DIALECT)}
+"""What the front door hands straight to the pipeline, by raw request path; all of them are POST."""
 
 
 async def _prompt_chat(inbound: Inbound, services: Services, reply: Reply, ref: str) -> None:

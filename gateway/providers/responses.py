@@ -50,7 +50,9 @@ def answer(body: bytes) -> Event:
         raise _failed(response.error)
     if response.status not in {"completed", "incomplete"}:
         raise GatewayError(UPSTREAM_INVALID, f"the provider answered with a response that is {response.status!r:.40}")
-    return Event(body, ((0, text),) if text else (), wire.finish_of(response), wire.read_usage(response.usage))
+    return Event(
+        body, ((0, text),) if text else (), wire.finish_of(response), wire.read_usage(response.usage, response.service_tier)
+    )
 
 
 class EventDecoder:
@@ -135,7 +137,12 @@ class EventDecoder:
         response = wire.decode_response(event.response)
         rest = wire.text_of(response)[self._read :]
         self.done = True
-        return Event(payload, ((0, rest),) if rest else (), wire.finish_of(response), wire.read_usage(response.usage))
+        return Event(
+            payload,
+            ((0, rest),) if rest else (),
+            wire.finish_of(response),
+            wire.read_usage(response.usage, response.service_tier),
+        )
 
 
 def _failed(problem: wire.Problem | None) -> GatewayError:

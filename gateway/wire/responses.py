@@ -9,10 +9,8 @@ import msgspec
 from msgspec import Raw, Struct
 
 from gateway.core.events import Usage
-from gateway.wire.openai import ABSENT, DECODE_ERRORS, is_given
+from gateway.wire.openai import ABSENT, DECODE_ERRORS, is_given, read_tier, sensible
 
-LARGEST_COUNT = 2**53
-"""Token counts above what a JSON number holds exactly are nonsense, not usage."""
 TERMINAL = frozenset({"response.completed", "response.incomplete"})
 """Events that end a true stream. ``response.failed`` and ``error`` end it too, as failures; there is no ``[DONE]``."""
 
@@ -115,6 +113,7 @@ class InputDetails(Struct, gc=False):
     """``usage.input_tokens_details``."""
 
     cached_tokens: int | None = 0
+    cache_write_tokens: int | None = 0
 
 
 class OutputDetails(Struct, gc=False):
@@ -159,6 +158,7 @@ class Response(Struct, gc=False):
     status: str | None = None
     output: list[OutputItem] = []
     usage: Raw = ABSENT
+    service_tier: Raw = ABSENT
     error: Problem | None = None
     incomplete_details: IncompleteDetails | None = None
 
@@ -193,8 +193,11 @@ decode_string = msgspec.json.Decoder(str).decode
 _decode_usage = msgspec.json.Decoder(WireUsage | None).decode
 
 
-def read_usage(raw: Raw) -> Usage | None:
-    """Usage as billed, or None where the provider gave none or nonsense: then it is estimated."""
+def read_usage(raw: Raw, tier: Raw = ABSENT) -> Usage | None:
+    """Usage as billed, or None where the provider gave none or nonsense: then it is estimated.
+
+    ``tier`` is the response's ``service_tier``.
+    """
     if not is_given(raw):
         return None
     try:
@@ -203,11 +206,17 @@ def read_usage(raw: Raw) -> Usage | None:
         return None
     if wire is None:
         return None
-    cached = (wire.input_tokens_details and wire.input_tokens_details.cached_tokens) or 0
-    reasoning = (wire.output_tokens_details and wire.output_tokens_details.reasoning_tokens) or 0
-    usage = Usage(wire.input_tokens, wire.output_tokens, cached, reasoning)
-    plausible = 0 <= usage.cached <= usage.input < LARGEST_COUNT and 0 <= usage.reasoning <= usage.output < LARGEST_COUNT
-    return usage if plausible else None
+    read, made = wire.input_tokens_details or InputDetails(), wire.output_tokens_details or OutputDetails()
+    return sensible(
+        Usage(
+            wire.input_tokens,
+            wire.output_tokens,
+            read.cached_tokens or 0,
+            made.reasoning_tokens or 0,
+            cache_write=read.cache_write_tokens or 0,
+            tier=read_tier(tier) if is_given(tier) else None,
+        )
+    )
 
 
 def finish_of(response: Response) -> str:

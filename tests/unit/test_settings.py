@@ -14,9 +14,9 @@ from gateway.settings import (
     Settings,
     SettingsError,
     effective_routes,
-    has_responses,
     load,
 )
+from gateway.settings_providers import has_responses
 
 SHIPPED = Path(__file__).parents[2] / "config"
 
@@ -200,7 +200,7 @@ def test_a_dash_in_a_provider_name_is_an_underscore_in_its_variable(tmp_path: Pa
 @pytest.mark.parametrize(
     ("providers", "message"),
     [
-        ("[providers.x]\nbase_url = 'http://h'", r"\[providers.x\]: kind is missing; expected one of echo, openai"),
+        ("[providers.x]\nbase_url = 'http://h'", r"\[providers.x\]: kind is missing; expected one of azure, bedrock, "),
         (
             "[providers.x]\nkind = 'openai'\nbase_url = 'h:80/v1'",
             r"\[providers.x\] base_url: got a value of type str, expected text matching",
@@ -257,10 +257,12 @@ def test_without_any_provider_there_are_only_the_routes_of_the_file() -> None:
 @pytest.mark.parametrize(
     ("provider", "expected"),
     [
-        (Provider(kind="openai"), True),
+        (Provider(kind="openai", base_url=OPENAI_API), True),
         (Provider(kind="openai", base_url="http://127.0.0.1:11434/v1"), False),
         (Provider(kind="openai", base_url="http://127.0.0.1:11434/v1", responses=True), True),
-        (Provider(kind="openai", responses=False), False),
+        (Provider(kind="openai", base_url=OPENAI_API, responses=False), False),
+        (Provider(kind="vllm", base_url="http://127.0.0.1:8000/v1", responses=True), True),
+        (Provider(kind="gemini", responses=True), False),
     ],
 )
 def test_only_openai_has_responses_unless_a_provider_says_so(provider: Provider, expected: bool):

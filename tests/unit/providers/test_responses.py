@@ -4,20 +4,21 @@ from typing import Any
 
 import msgspec
 import pytest
-from msgspec import Raw
+from msgspec import Raw, structs
 
 from gateway.core.conversation import Message
 from gateway.core.errors import MALFORMED, UPSTREAM_ERROR, UPSTREAM_INCOMPLETE, UPSTREAM_INVALID, GatewayError
 from gateway.core.events import Event, Usage
 from gateway.core.upstream import CHAT, Target, UpstreamCall
 from gateway.providers.openai import OpenAITranslator
-from gateway.providers.registry import translators
+from gateway.providers.registry import own_translator, translators
 from gateway.providers.responses import EventDecoder
+from gateway.settings_providers import Provider
 
 TARGET = Target("openai", "gpt-up", "https://api.openai.com/v1", "sk-1")
 USAGE = {
     "input_tokens": 9,
-    "input_tokens_details": {"cached_tokens": 4},
+    "input_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 1},
     "output_tokens": 5,
     "output_tokens_details": {"reasoning_tokens": 2},
     "total_tokens": 14,
@@ -56,10 +57,15 @@ def read(*frames: bytes) -> tuple[list[Event], EventDecoder]:
     return decoder.feed(b"".join(frames)), decoder
 
 
-def test_only_servers_that_have_it_speak_it() -> None:
-    families = translators(1000)
-    assert families["openai-responses"].speaks == {CHAT, "responses"}
-    assert families["openai"].speaks == families["echo"].speaks == {CHAT}
+@pytest.mark.parametrize("kind", ["openai", "vllm"])
+def test_only_servers_that_have_it_speak_it(kind: Any) -> None:
+    account = Provider(kind=kind, base_url="http://x/v1", responses=True)
+    having = own_translator(account, 1000, lambda: 0, lambda: "id")
+    assert having is not None
+    assert having.speaks == {CHAT, "responses"}
+    without = structs.replace(account, responses=None)
+    assert own_translator(without, 1000, lambda: 0, lambda: "id") is None
+    assert translators(1000, lambda: 0)[kind].speaks == {CHAT}
 
 
 def test_the_request() -> None:
@@ -141,7 +147,7 @@ def test_a_whole_answer() -> None:
     data = msgspec.json.encode(response())
     event = NATIVE.answer(data, "responses")
     assert (event.data, event.texts, event.finish) == (data, ((0, "Hi"),), "stop")
-    assert event.usage == Usage(9, 5, 4, 2)
+    assert event.usage == Usage(9, 5, 4, 2, cache_write=1)
 
 
 @pytest.mark.parametrize(
@@ -191,7 +197,7 @@ def test_a_stream() -> None:
         b"data: [DONE]\n\n",
     )
     assert [event.texts for event in events] == [(), ((0, "Hi"),), (), (), ()]
-    assert (events[-1].finish, events[-1].usage) == ("stop", Usage(9, 5, 4, 2))
+    assert (events[-1].finish, events[-1].usage) == ("stop", Usage(9, 5, 4, 2, cache_write=1))
     assert decoder.done
     decoder.end()
     assert decoder.feed(delta("more")) == []
