@@ -11,6 +11,7 @@ from gateway.core.upstream import Translator, Transport
 from gateway.pipeline.permits import Permits
 from gateway.pipeline.releases import Releases
 from gateway.pricing.table import PriceTable
+from gateway.routing.models import ModelTable
 from gateway.routing.table import RouteTable
 
 
@@ -56,3 +57,5 @@ class Services(Struct, frozen=True):
     server_timing: bool
     synced: Callable[[], Awaitable[None]] | None = None
     """Awaited before the last byte when records must survive a loss of power; None when the page cache is enough."""
+    models: ModelTable = ModelTable()
+    """What is known of models, for those who ask."""
