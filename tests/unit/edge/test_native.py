@@ -8,7 +8,7 @@ import pytest
 from gateway.core.requests import Inbound
 from gateway.edge import doors
 from gateway.routing.models import Model, ModelTable
-from gateway.routing.table import Route
+from gateway.routing.table import Route, RouteTable
 
 
 async def ask(world: Any, method: str, path: str, body: object = b"", **headers: str) -> Any:
@@ -184,7 +184,8 @@ async def test_without_the_registry_listing_is_a_503(world: Any) -> None:
 async def test_a_known_model_tells_what_it_can_do(shop: Any) -> None:
     known = Model(128_000, 16_384, tools=True, vision=None)
     models = ModelTable({"gpt-4o": known, "nowhere": known}, (("o", Model(reasoning=True)),))
-    services = msgspec.structs.replace(shop.services, models=models)
+    routes = RouteTable([Route(("gpt-4o", "o*"), shop.targets)])
+    services = msgspec.structs.replace(shop.services, models=models, routes=routes)
 
     async def get(name: str) -> Any:
         caller = shop.caller()
