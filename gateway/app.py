@@ -44,6 +44,7 @@ from gateway.pricing.table import PriceTable, load_prices, price
 from gateway.providers.completions import CompletionsTranslator
 from gateway.providers.echo import echo
 from gateway.providers.registry import forwarders, own_translator, translators
+from gateway.routing.models import load_models
 from gateway.routing.table import Route, RouteTable
 from gateway.settings import Provider as ProviderSettings
 from gateway.settings import Settings, effective_routes, is_configured
@@ -158,6 +159,7 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
     shelf = Path(settings.storage.directory) / "snapshot"
     _restore(releases, shelf, secret)
     prices = load_prices((Path(settings.config_folder) / "prices.toml").read_bytes())
+    models = load_models(_optional(Path(settings.config_folder) / "models.toml"))
     writer = PostgresCallWriter(settings.database.url)
     ledger = await WorkerLedger.open(
         Path(settings.ledger.directory),
@@ -184,6 +186,8 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
         synced=ledger.synced if ledger.waits_for_disk else None,
         max_answer_bytes=settings.upstream.max_answer_bytes,
         server_timing=settings.telemetry.server_timing,
+        objects=PostgresObjects(pool),
+        passthrough=_passthrough(settings, providers),
         keeping=Keeping(
             kept,
             settings.responses.retention_days,
@@ -191,8 +195,7 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
             settings.responses.max_turns,
             settings.responses.max_history_bytes,
         ),
-        objects=PostgresObjects(pool),
-        passthrough=_passthrough(settings, providers),
+        models=models,
     )
     registry = Registry(pool, _new_id, lambda: datetime.now(UTC), max(LIVE_S, LIVE_POLLS * settings.registry.poll_ms / 1000))
     worker_id = _new_id()
@@ -241,6 +244,11 @@ def _price_of_input(prices: PriceTable, intent: Intent) -> tuple[int, str] | Non
     """What an interrupted call has cost at least: its estimated input. (nano-dollars, price version)."""
     cost, _ = price(prices, intent.provider, intent.model, Usage(intent.estimated_input_tokens, 0), estimated=True)
     return None if cost is None else (cost, prices.version)
+
+
+def _optional(file: Path) -> bytes:
+    """A file's content; an absent one is empty."""
+    return file.read_bytes() if file.is_file() else b""
 
 
 def _new_id() -> str:

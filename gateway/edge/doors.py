@@ -17,24 +17,24 @@ from gateway.pipeline.services import Services
 
 PREFIX = "/v1/"
 """Everything below this path is the data plane's."""
-_RESPONSES = "/v1/responses"
 _NAMED = frozenset((COMPLETIONS, RESPONSES, *FORWARDED))
 """Doors that are called like the first part of their paths."""
+_RESPONSES = "/v1/responses"
 
 
 async def answer(method: str, path: str, inbound: Inbound, services: Services, reply: Reply) -> None:
     """Answer any request below :data:`PREFIX`. ``path`` is raw: still percent-encoded, without the query."""
-    found = _find(path)
-    door = found.get(method)
-    if not found:
+    doors = _find(path)
+    door = doors.get(method)
+    if door is not None:
+        await door(inbound, services, reply)
+    elif not doors:
         await refuse(GatewayError(NOT_FOUND, f"no route {path[:200]}"), inbound, reply)
-    elif door is None:
-        allowed = ", ".join(found)
+    else:
+        allowed = ", ".join(doors)
         error = GatewayError(METHOD_NOT_ALLOWED, f"{method} is not allowed on {path[:200]}; use {allowed}")
         error.headers = f"allow: {allowed}\r\n".encode()
         await refuse(error, inbound, reply)
-    else:
-        await door(inbound, services, reply)
 
 
 def name_of(path: str) -> str:
@@ -46,7 +46,7 @@ def name_of(path: str) -> str:
 
 
 def _find(path: str) -> Mapping[str, Door]:
-    """The doors at a path, by method."""
+    """The doors at a path, by method; none when there is no such path."""
     if path == "/v1/chat/completions":
         return {"POST": openai.chat}
     if path == "/v1/completions":

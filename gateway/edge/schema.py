@@ -63,14 +63,14 @@ _PINS = [
     Parameter("x-prompt-alias", "header", _TEXT, "Pins an alias"),
     Parameter("x-request-timeout-ms", "header", _TEXT, "Shortens the call's deadline"),
 ]
+_ID = Parameter("id", "path", _TEXT, "Of an object that this application has made", required=True)
+_FORM = "multipart/form-data"
 _RESPONSE_ID = Parameter("id", "path", _TEXT, "The id of a response", required=True)
 _PAGE = [
     Parameter("limit", "query", _TEXT, "Items per page, 1 to 100; 20 unless told"),
     Parameter("order", "query", _TEXT, "`asc` or `desc` (newest first, the default)"),
     Parameter("after", "query", _TEXT, "The id of the last item seen"),
 ]
-_ID = Parameter("id", "path", _TEXT, "Of an object that this application has made", required=True)
-_FORM = "multipart/form-data"
 _REF = Parameter("ref", "path", _TEXT, "A prompt reference, percent-encoded", required=True)
 
 

@@ -14,6 +14,7 @@ from gateway.core.upstream import Target, Translator, Transport
 from gateway.pipeline.permits import Permits
 from gateway.pipeline.releases import Releases
 from gateway.pricing.table import PriceTable
+from gateway.routing.models import ModelTable
 from gateway.routing.table import RouteTable
 
 
@@ -69,3 +70,5 @@ class Services(Struct, frozen=True):
     """Awaited before the last byte when records must survive a loss of power; None when the page cache is enough."""
     keeping: Keeping | None = None
     """Where responses of applications that ask for it are kept."""
+    models: ModelTable = ModelTable()
+    """What is known of models, for those who ask."""
