@@ -11,4 +11,6 @@ pricing     integer money                                     dialects   what ca
 experiments  who gets which variant of a split alias
 storage     Postgres, Redis, memory twins, the ledger         telemetry  logs, metrics
 control     the control plane: one folder per resource        embedded   Postgres and Redis from their wheels
+
+settings reads sections of its own, settings_providers upstream accounts and routes, both by settings_tables.
 """

@@ -14,6 +14,7 @@ from gateway.control.applications.controller import ApplicationController
 from gateway.control.calls.controller import CallController
 from gateway.control.keys.controller import KeyController
 from gateway.control.openapi import SCHEME
+from gateway.control.prices.controller import PriceController
 from gateway.control.problems import HANDLERS
 from gateway.control.prompts.controller import PromptController
 from gateway.control.services import ControlServices
@@ -30,6 +31,7 @@ CONTROLLERS: Final = (
     AliasController,
     SplitController,
     CallController,
+    PriceController,
     WorkerController,
     StatusController,
 )

@@ -3,7 +3,7 @@
 from gateway.storage.postgres.migrate import run_file
 
 revision = "0006_splits"
-down_revision = "0002_calls"
+down_revision = "0005_usage_columns"
 
 
 def upgrade() -> None:
