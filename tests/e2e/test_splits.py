@@ -62,9 +62,13 @@ def assigned(gateway: Any, units: list[str], run: str = "none") -> dict[str, str
             return dict(pool.map(ask, units))
 
 
-def workers(gateway: Any) -> int:
+def wait_for_workers(gateway: Any, count: int) -> None:
+    """Until so many report that they serve."""
+    end = time.monotonic() + LAND_SECONDS
     with gateway.admin() as admin:
-        return len(admin.get("/api/v1/workers").json()["items"])
+        while len(admin.get("/api/v1/workers").json()["items"]) != count:
+            assert time.monotonic() < end, gateway.log
+            time.sleep(0.1)
 
 
 def rows(gateway: Any, run: str, count: int) -> list[Any]:
@@ -83,7 +87,7 @@ def client(gateway: Any) -> Iterator[OpenAI]:
 
 
 def test_two_thousand_users_get_their_share_and_their_rows(gateway: Any) -> None:
-    assert workers(gateway) == 2
+    wait_for_workers(gateway, 2)
     units, run = [f"user-{i}" for i in range(UNITS)], str(uuid.uuid4())
     given = assigned(gateway, units, run)
     count = Counter(given.values())
