@@ -62,7 +62,7 @@ def _cells(row: dict[str, Any]) -> tuple[Any, ...]:
     return (
         screen.when(row.get("started_at")),
         row["call_id"],
-        row["prompt"] and f"{row['prompt']}:{row['version']}",
+        row["prompt"] and f"{row['prompt']}:{row['version']}" + (f" ({row['variant']})" if row.get("variant") else ""),
         row["outcome"],
         row["status"],
         row["model"] or row["requested_model"],

@@ -110,7 +110,8 @@ def pull(session: Session, folder: Path, alias: str) -> None:
     written: list[str] = []
     skipped: list[str] = []
     for prompt in session.api.all("/prompts"):
-        version = _found(session.api, version_path(prompt["slug"], alias))
+        split = alias in prompt.get("splits", {})
+        version = None if split else _found(session.api, version_path(prompt["slug"], alias))
         if version is None:
             skipped.append(prompt["slug"])
             continue
@@ -142,7 +143,7 @@ def _tell(written: list[str], skipped: list[str], alias: str) -> None:
     if not written:
         screen.line("every file is as the registry has it")
     for name in skipped:
-        screen.note(f"skipped {name}: it has no {alias}")
+        screen.note(f"skipped {name}: it has no {alias} that is one version")
 
 
 COMMANDS = (push, pull)

@@ -201,6 +201,8 @@ def preflight(upstream: Upstream, gateway: Gateway | None) -> None:
         after = upstream.stats()
         if answer.status_code != 200 or after["requests"] != before["requests"] + 1:
             raise RuntimeError(f"{work.name}: the gateway answers {answer.status_code} {answer.text[:500]}")
+        if "x-prompt-variant" not in answer.headers:
+            raise RuntimeError(f"{work.name}: no variant was chosen: {dict(answer.headers)}")
         if work.stream and not (answer.text.endswith("data: [DONE]\n\n") and f"token{EVENTS - 1}" in answer.text):
             raise RuntimeError(f"{work.name}: not a whole stream: ...{answer.text[-300:]!r}")
         upstream.sizes[work.name] = after["body_bytes"] - before["body_bytes"]

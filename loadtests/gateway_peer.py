@@ -1,8 +1,9 @@
 """The gateway as a peer: one worker, everything on, a fresh installation of its own, and a prompt to serve.
 
-On: key check, alias resolution, a 1 KB template with 5 variables and their contract, prohibited terms before and after, sticky
-unit, per-minute limit (high), ledger rows in Postgres, metrics. Worker on the test core; supervisor, Postgres and Redis on the
-load core, so that core 1 holds what nginx's and the forwarder's core holds: the process that serves.
+On: key check, alias resolution, a 1 KB template with 5 variables and their contract, prohibited terms before and after, an alias
+split among two variants with another user per call, per-minute limit (high), ledger rows in Postgres, metrics. Worker on the test
+core; supervisor, Postgres and Redis on the load core, so that core 1 holds what nginx's and the forwarder's core holds: the process
+that serves.
 """
 
 import os
@@ -22,7 +23,7 @@ import httpx
 from loadtests.machine import LOAD_CORE, TEST_CORE, Family, family, pin
 from loadtests.peers import PATH, Counted, Upstream
 from loadtests.tools import BUILD, Running, free_port, wait_for_port
-from loadtests.work import PROMPT, SDK_HEADERS, Workload, gateway_body, prompt_content
+from loadtests.work import PROMPT, SDK_HEADERS, VARIANTS, Workload, gateway_body, prompt_content
 
 _APPLICATION = "bench"
 _PER_MINUTE = 100_000_000
@@ -137,17 +138,23 @@ class Gateway:
                 raise RuntimeError(f"the gateway is not ready:\n{self._running.log_end()}")
             time.sleep(0.1)
 
-    def _admin(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        answer = self._http.post(f"/api/v1{path}", json=body, headers={"x-application": _APPLICATION})
+    def _admin(self, path: str, body: dict[str, Any], method: str = "POST") -> dict[str, Any]:
+        answer = self._http.request(method, f"/api/v1{path}", json=body, headers={"x-application": _APPLICATION})
         if answer.is_error:
-            raise RuntimeError(f"POST {path}: {answer.status_code} {answer.text}")
+            raise RuntimeError(f"{method} {path}: {answer.status_code} {answer.text}")
         return answer.json()
 
     def _seed(self) -> str:
-        """An application with a key, and the prompt published under ``production``; the key."""
+        """An application with a key, and the prompt with ``production`` split among its versions; the key."""
         made = self._admin("/applications", {"slug": _APPLICATION, "requests_per_minute": _PER_MINUTE})
-        self._admin("/prompts", {"slug": PROMPT, "content": prompt_content()})
-        self._admin(f"/prompts/{PROMPT}/versions/1/publish", {"alias": "production", "wait": True, "wait_timeout_ms": 10_000})
+        first, *others = VARIANTS.values()
+        self._admin("/prompts", {"slug": PROMPT, "content": prompt_content(first)})
+        for text in others:
+            self._admin(f"/prompts/{PROMPT}/versions", {"content": prompt_content(text)})
+        weight = 10_000 // len(VARIANTS)
+        variants = [{"name": name, "version": i, "weight": weight} for i, name in enumerate(VARIANTS, 1)]
+        split = {"variants": variants, "wait": True, "wait_timeout_ms": 10_000}
+        self._admin(f"/prompts/{PROMPT}/aliases/production/split", split, "PUT")
         return made["api_key"]
 
 

@@ -53,10 +53,14 @@ VARIABLES = {
 _TERMS = [f"forbidden phrase {letter}" for letter in "abcdefghij"] + [f"blockedterm{i:02d}" for i in range(10)]
 
 
-def prompt_content() -> dict[str, Any]:
-    """The prompt version that is served: 1 KB, 5 variables with a contract, 20 prohibited terms before and after."""
+VARIANTS = {"control": _PARAGRAPH, "brief": _PARAGRAPH.replace("Use short sentences", "Use brief sentences")}
+"""Half of the users get one text, half the other; of the same length, so that all calls weigh the same."""
+
+
+def prompt_content(text: str = _PARAGRAPH) -> dict[str, Any]:
+    """A prompt version that is served: 1 KB, 5 variables with a contract, 20 prohibited terms before and after."""
     return {
-        "messages": [{"type": "message", "role": "system", "content": _PARAGRAPH}],
+        "messages": [{"type": "message", "role": "system", "content": text}],
         "format": "jinja",
         "variables": {
             "type": "object",

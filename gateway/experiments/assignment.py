@@ -41,4 +41,7 @@ class Assignment:
 
     def arm(self, unit: str) -> int:
         """The index of the unit's variant."""
-        return self._owner[self.bucket(unit)]
+        # As in ``bucket``, without the call: this runs per request, and a call is a fifth of it.
+        keyed = self._keyed.copy()
+        keyed.update(unit.encode())
+        return self._owner[int.from_bytes(keyed.digest(), "big") % BUCKETS]

@@ -1,5 +1,6 @@
 """Splits by the admin API and the command line over HTTP, on a real Postgres: every route, refusal, and way back."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -108,7 +109,7 @@ def test_no_value_is_our_fault(
         assert answer.status_code < 300 or set(answer.json()["error"]) == {"message", "type", "code", "param"}
 
 
-def test_an_experiment_on_the_command_line(control: base.Control, app: str):
+def test_an_experiment_on_the_command_line(control: base.Control, app: str, tmp_path: Path):
     control.cli("create", "faq", "--text", "one", app=app)
     control.cli("update", "faq", "--text", "two", app=app)
     control.cli("publish", "faq", "1", app=app)
@@ -138,6 +139,8 @@ def test_an_experiment_on_the_command_line(control: base.Control, app: str):
     assert "is split" in control.cli("get", "faq", app=app, code=3).stderr
     assert control.json("get", "faq:2", app=app)["aliases"] == ["production"]
     assert "control=1:33.34 concise=2:66.66" in control.cli("alias", "list", "faq", app=app).stdout
+    pulled = control.json("pull", str(tmp_path), "--alias", "production", app=app)
+    assert pulled == {"written": [], "skipped": ["faq"]}
     ended = control.cli("promote", "faq", "concise", app=app)
     assert "faq@production is now version 3 (was control=1:33.34 concise=2:66.66)" in ended.stdout
     assert ended.stderr == f"undo: promptgate rollback faq --app {app}\n"

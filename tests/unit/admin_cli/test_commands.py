@@ -289,6 +289,7 @@ def test_calls_are_shown_oldest_first_and_harmless(run: Run):
         "started_at": "2026-01-02T03:04:05Z",
         "prompt": "faq-bot",
         "version": 3,
+        "variant": "concise",
         "outcome": "ok",
         "status": 200,
         "model": "gpt\x1b[31m",
@@ -308,6 +309,7 @@ def test_calls_are_shown_oldest_first_and_harmless(run: Run):
     assert dict(script.asked[0].url.params) == {"prompt": "faq-bot", "outcome": "ok", "limit": "20"}
     assert result.stdout.index("first") < result.stdout.index("second")
     assert "gpt\\x1b[31m" in result.stdout
+    assert "faq-bot:3 (concise)" in result.stdout
     assert "1.5 ms" in result.stdout
     assert "120/40" in result.stdout
     assert "0/7" in result.stdout

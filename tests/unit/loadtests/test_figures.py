@@ -88,3 +88,9 @@ def test_the_bench_prompt_renders_to_a_kilobyte_of_five_variables() -> None:
     assert all(f"{{{{ {name} }}}}" in message["content"] for name in work.VARIABLES)
     assert len(work.VARIABLES) == 5
     assert len(work.prompt_content()["guardrails"]["pre_validation"]["prohibited_terms"]) == 20
+
+
+def test_the_variants_of_the_bench_weigh_the_same() -> None:
+    texts = list(work.VARIANTS.values())
+    assert len(set(texts)) == len(texts) == 2
+    assert len({len(text) for text in texts}) == 1
