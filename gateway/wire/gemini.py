@@ -8,6 +8,9 @@ from msgspec import Struct
 from gateway.core.events import Usage
 from gateway.wire.chat_out import plausible
 
+VENDOR = "google"
+"""Under this name Google's OpenAI endpoint keeps what callers must give back (``tool_calls[].extra_content``)."""
+
 
 # --- requests -------------------------------------------------------------------------------------------------------
 class Blob(Struct, rename="camel"):
