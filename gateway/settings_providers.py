@@ -74,6 +74,10 @@ class Provider(Section, frozen=True):
     """The whole exchange."""
     ca_file: str = ""
     """PEM file of the authorities to trust; empty means the system's."""
+    completions: bool = False
+    """Whether it has the legacy ``/completions``; else such calls are put into chat's form."""
+    passthrough: bool = False
+    """Whether forwarded calls that no model routes go here (files, batches); at most one. Else the first set-up one that can."""
 
 
 class RouteTarget(Section, frozen=True):
@@ -171,6 +175,9 @@ def read_providers(file: Path, given: Mapping[str, str]) -> dict[str, Any]:
         provider = build(Provider, table, where)
         provider = _with_environment(name, provider, given)
         providers[name] = _complete(provider, where, file.resolve().parent.parent)
+    chosen = [name for name, provider in providers.items() if provider.passthrough]
+    if len(chosen) > 1:
+        raise SettingsError(f"{file}: passthrough is true for {' and '.join(chosen)}; it can be for one provider")
     return {
         "providers": providers,
         "routes": _routes(tables.get("routes", []), providers, file),

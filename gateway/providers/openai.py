@@ -35,7 +35,7 @@ class OpenAITranslator:
         body["messages"] = Raw(b"[" + b",".join([message.raw for message in call.conversation]) + b"]")
         if call.stream:
             body["stream"] = _TRUE
-            body["stream_options"] = _with_usage(body.get("stream_options"))
+            body["stream_options"] = with_usage(body.get("stream_options"))
         if self._quirks is not None:
             fit(target.provider, self._quirks, body)
         headers = (
@@ -53,7 +53,7 @@ class OpenAITranslator:
         choices = completion.choices
         texts = tuple((c.index, c.message.content or c.message.refusal or "") for c in choices)
         finish = choices[0].finish_reason if choices else None
-        return Event(body, texts, finish, wire.read_usage(completion.usage))
+        return Event(body, texts, finish, wire.read_usage(completion.usage, completion.service_tier))
 
     def decoder(self, dialect: str) -> "ChunkDecoder":
         """A reader for one stream."""
@@ -96,7 +96,7 @@ class ChunkDecoder:
                 self.failure = broken_event(error, payload)
                 break
             if wire.is_given(chunk.error):
-                self.failure = _stream_error(chunk.error)
+                self.failure = stream_error(chunk.error)
                 break
             choices = chunk.choices
             if len(choices) == 1:
@@ -109,7 +109,7 @@ class ChunkDecoder:
                 finish = next((c.finish_reason for c in choices if c.finish_reason), None)
             usage = chunk.usage
             if wire.is_given(usage):
-                events.append(Event(payload, texts, finish, wire.read_usage(usage), not choices))
+                events.append(Event(payload, texts, finish, wire.read_usage(usage, chunk.service_tier), not choices))
             else:
                 events.append(Event(payload, texts, finish))
         return events
@@ -120,7 +120,8 @@ class ChunkDecoder:
             raise GatewayError(UPSTREAM_INCOMPLETE, "the provider's stream ended before it was complete")
 
 
-def _with_usage(options: Raw | None) -> Raw:
+def with_usage(options: Raw | None) -> Raw:
+    """A stream's ``stream_options`` with usage asked for, the caller's other options kept."""
     if options is None:
         return _STREAM_OPTIONS
     try:
@@ -131,7 +132,8 @@ def _with_usage(options: Raw | None) -> Raw:
     return Raw(wire.encode(given))
 
 
-def _stream_error(raw: Raw) -> GatewayError:
+def stream_error(raw: Raw) -> GatewayError:
+    """What the ``error`` of a stream's event means."""
     try:
         error = wire.decode_wire_error(raw)
         message = error if isinstance(error, str) else error.message

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 
+from gateway.core.forward import Forwarder
 from gateway.core.upstream import Translator
 from gateway.providers.azure import AzureTranslator
 from gateway.providers.bedrock import BedrockTranslator
 from gateway.providers.cohere import CohereTranslator
+from gateway.providers.forwarding import ECHO_FORWARDER, OpenAIForwarder
 from gateway.providers.gemini import GeminiTranslator
 from gateway.providers.mistral import MistralTranslator
 from gateway.providers.openai import OpenAITranslator
@@ -41,3 +43,13 @@ def own_translator(
         credentials = Credentials(provider.access_key_id, provider.secret_access_key, provider.session_token)
         return BedrockTranslator(provider.region, credentials, now, new_id, max_event_bytes)
     return None
+
+
+_OPENAI_SERVERS = ("openai", "mistral", "ollama", "llamacpp", "vllm", "tgi")
+"""Kinds whose other paths (embeddings, audio, files) are OpenAI's, behind a bearer key."""
+
+
+def forwarders() -> dict[str, Forwarder]:
+    """A forwarder per kind that takes forwarded calls; other kinds have none."""
+    openai = OpenAIForwarder()
+    return {**dict.fromkeys(_OPENAI_SERVERS, openai), "echo": ECHO_FORWARDER}

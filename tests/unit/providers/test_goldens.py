@@ -6,7 +6,12 @@ import msgspec
 import pytest
 
 from gateway.core.errors import GatewayError
+from gateway.core.events import Usage
 from tests.unit.providers.golden import TRANSLATORS, call, cases, stream_bytes, target
+
+
+def usage(counts: dict[str, int] | None) -> Usage | None:
+    return None if counts is None else Usage(**counts)
 
 
 def parameters(kind: str) -> Any:
@@ -39,7 +44,7 @@ def test_what_a_provider_has_no_form_for_is_refused_by_name(provider: str, case:
 def test_a_whole_answer_in_the_chat_form(provider: str, case: dict[str, Any]) -> None:
     event = TRANSLATORS[provider].answer(msgspec.json.encode(case["native"]), "chat")
     assert msgspec.json.decode(event.data) == case["chat"]
-    assert msgspec.to_builtins(event.usage) == case["usage"]
+    assert event.usage == usage(case["usage"])
     choice = case["chat"]["choices"][0]
     assert event.finish == choice["finish_reason"]
     assert event.texts[0] == (0, choice["message"]["content"] or choice["message"].get("refusal") or "")
@@ -58,7 +63,7 @@ def test_a_stream_in_the_chat_form(provider: str, case: dict[str, Any]) -> None:
     decoder.end()
     assert "".join([text for event in events for _, text in event.texts]) == case["text"]
     assert [event.finish for event in events if event.finish] == case["finish"]
-    assert [msgspec.to_builtins(event.usage) for event in events if event.usage] == [case["usage"]]
+    assert [event.usage for event in events if event.usage] == [usage(case["usage"])]
     assert events[-1].usage_only
 
 
