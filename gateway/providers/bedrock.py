@@ -6,6 +6,8 @@ Source: AWS's API reference of ``Converse`` and ``ConverseStream``, its guides t
 from collections.abc import Callable, Iterable, Mapping
 from urllib.parse import urlsplit
 
+from msgspec import Raw
+
 from gateway.core.errors import (
     UPSTREAM_AUTH,
     UPSTREAM_ERROR,
@@ -14,7 +16,7 @@ from gateway.core.errors import (
     GatewayError,
     Kind,
 )
-from gateway.core.events import Event
+from gateway.core.events import Event, Usage
 from gateway.core.upstream import CHAT, HttpRequest, Target, UpstreamCall
 from gateway.providers import sigv4
 from gateway.providers.bedrock_request import body_of
@@ -26,6 +28,7 @@ from gateway.wire.chat_out import Choice, Delta, OutFunction, OutToolCall, Write
 from gateway.wire.eventstream import MAX_MESSAGE_BYTES, EventStreamParser
 from gateway.wire.eventstream import Message as Frame
 from gateway.wire.openai import DECODE_ERRORS
+from gateway.wire.usage import bedrock_usage
 
 SERVICE = "bedrock"
 """What signatures are for; the host says ``bedrock-runtime``."""
@@ -115,7 +118,7 @@ class BedrockTranslator:
         ]
         delta = Delta(None, text or None, thoughts or None, None, calls or None)
         writer = Writer(self._new_id(), self._clock(), "")
-        return writer.whole([Choice(0, delta, _finish(answer.stop_reason, body))], bedrock.read_usage(answer.usage))
+        return writer.whole([Choice(0, delta, _finish(answer.stop_reason, body))], _usage(answer.usage, answer.service_tier))
 
     def decoder(self, dialect: str) -> StreamReader[Frame]:
         """A reader for one stream."""
@@ -130,6 +133,10 @@ class BedrockTranslator:
             error = bedrock.ErrorBody()
         name = headers.get(b"x-amzn-errortype", b"").decode("latin-1").partition(":")[0]
         return judge(target, status, headers, body, message=error.message or error.Message, kind=_BY_NAME.get(name))
+
+
+def _usage(raw: Raw, tier: bedrock.ServiceTier | None) -> Usage | None:
+    return bedrock_usage(raw, None if tier is None else tier.type)
 
 
 def _finish(reason: str, body: bytes) -> str:
@@ -174,7 +181,7 @@ class _Reader(StreamReader[Frame]):
                 return [self._writer.chunk(Delta(), _finish(step.stop_reason or "", payload))]
             case "metadata":
                 self.done = self.finished
-                usage = bedrock.read_usage(step.usage)
+                usage = _usage(step.usage, step.service_tier)
                 return [] if usage is None else [self._writer.usage(usage)]
             case _:
                 # Ends of blocks, and kinds of events that do not exist yet.

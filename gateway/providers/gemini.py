@@ -18,6 +18,7 @@ from gateway.wire import gemini
 from gateway.wire.chat_out import Choice, Delta, OutFunction, OutToolCall, Writer
 from gateway.wire.openai import DECODE_ERRORS
 from gateway.wire.sse import MAX_EVENT_BYTES, SseParser
+from gateway.wire.usage import gemini_usage
 
 _FINISH = {
     "STOP": "stop",
@@ -59,7 +60,7 @@ class GeminiTranslator:
             answer = gemini.decode_answer(body)
         except DECODE_ERRORS as error:
             raise broken_answer("a generateContent response", error, body) from None
-        usage = gemini.read_usage(answer.usage_metadata)
+        usage = gemini_usage(answer.usage_metadata)
         writer = Writer(answer.response_id, self._clock(), answer.model_version)
         blocked = _blocked(answer)
         if blocked is not None:
@@ -171,7 +172,7 @@ class _Reader(StreamReader[bytes]):
         writer = self._writer
         if writer is None:
             writer = self._writer = Writer(answer.response_id, self._created, answer.model_version)
-        self._usage = gemini.read_usage(answer.usage_metadata) or self._usage
+        self._usage = gemini_usage(answer.usage_metadata) or self._usage
         blocked = _blocked(answer)
         if blocked is not None:
             events = [writer.chunk(Delta(refusal=blocked)), writer.chunk(Delta(), "content_filter")]

@@ -46,10 +46,13 @@ def test_an_end_that_is_no_answer(provider: str, body: bytes, kind: str) -> None
     [
         ("gemini", b'{"candidates":[{"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":-1}}'),
         ("gemini", b'{"candidates":[{"finishReason":"STOP"}]}'),
-        ("cohere", b'{"id":"x","message":{},"finish_reason":"COMPLETE","usage":{"billed_units":{"input_tokens":1}}}'),
         (
             "cohere",
-            b'{"id":"x","message":{},"finish_reason":"COMPLETE","usage":{"tokens":{"input_tokens":-5,"output_tokens":1}}}',
+            b'{"id":"x","message":{},"finish_reason":"COMPLETE","usage":{"tokens":{"input_tokens":1,"output_tokens":1}}}',
+        ),
+        (
+            "cohere",
+            b'{"id":"x","message":{},"finish_reason":"COMPLETE","usage":{"billed_units":{"input_tokens":-5,"output_tokens":1}}}',
         ),
         ("bedrock", b'{"output":{"message":{}},"stopReason":"end_turn"}'),
         (
