@@ -14,6 +14,7 @@ from gateway.wire.chat_in import ChatMessage, Fields, NamedTool, lacking, text_o
 from gateway.wire.chat_out import Choice, Delta, OutFunction, OutToolCall, Writer
 from gateway.wire.openai import DECODE_ERRORS, is_given
 from gateway.wire.sse import MAX_EVENT_BYTES, SseParser
+from gateway.wire.usage import cohere_usage
 
 _PLAIN = {
     "temperature": "temperature",
@@ -99,7 +100,7 @@ class CohereTranslator:
         calls = [_call(call, None, body) for call in said.tool_calls or ()]
         delta = Delta(None, text or None, thoughts or None, None, calls or None)
         writer = Writer(answer.id, self._clock(), "")
-        return writer.whole([Choice(0, delta, _finish(answer.finish_reason, body))], cohere.read_usage(answer.usage))
+        return writer.whole([Choice(0, delta, _finish(answer.finish_reason, body))], cohere_usage(answer.usage))
 
     def decoder(self, dialect: str) -> StreamReader[bytes]:
         """A reader for one stream."""
@@ -259,7 +260,7 @@ class _Reader(StreamReader[bytes]):
         if step is not None and step.error:
             raise failed_midway(step.error, piece)
         events = [self._writer.chunk(Delta(), _finish(step.finish_reason if step is not None else None, piece))]
-        usage = cohere.read_usage(step.usage) if step is not None else None
+        usage = cohere_usage(step.usage) if step is not None else None
         if usage is not None:
             events.append(self._writer.usage(usage))
         self.finished = self.done = True

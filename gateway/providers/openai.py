@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from msgspec import Raw
 
-from gateway.core.errors import UPSTREAM_INCOMPLETE, GatewayError
+from gateway.core.errors import MALFORMED, UPSTREAM_INCOMPLETE, GatewayError
 from gateway.core.events import Event
 from gateway.core.upstream import CHAT, HttpRequest, StreamDecoder, Target, UpstreamCall
 from gateway.providers import responses
@@ -137,7 +137,10 @@ def with_usage(options: Raw | None) -> Raw:
     """A stream's ``stream_options`` with usage asked for, the caller's other options kept."""
     if options is None:
         return _STREAM_OPTIONS
-    given = wire.decode_fields(options) if wire.is_given(options) else {}
+    try:
+        given = wire.decode_fields(options) if wire.is_given(options) else {}
+    except wire.DECODE_ERRORS as error:
+        raise GatewayError(MALFORMED, f"stream_options: {error}", param="stream_options") from None
     given["include_usage"] = _TRUE
     return Raw(wire.encode(given))
 

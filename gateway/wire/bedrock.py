@@ -3,10 +3,9 @@
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
-from gateway.core.events import Usage
-from gateway.wire.chat_out import plausible
+from gateway.wire.openai import ABSENT
 
 
 class ToolUse(Struct, rename="camel"):
@@ -49,13 +48,10 @@ class Output(Struct):
     message: Message
 
 
-class TokenUsage(Struct, rename="camel"):
-    """``usage``. The input's count leaves out what was read from or written to the cache."""
+class ServiceTier(Struct):
+    """``serviceTier``: what the call was served as."""
 
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cache_read_input_tokens: int | None = 0
-    cache_write_input_tokens: int | None = 0
+    type: str | None = None
 
 
 class Answer(Struct, rename="camel"):
@@ -63,7 +59,8 @@ class Answer(Struct, rename="camel"):
 
     output: Output
     stop_reason: str
-    usage: TokenUsage | None = None
+    usage: Raw = ABSENT
+    service_tier: ServiceTier | None = None
 
 
 class ToolDelta(Struct):
@@ -99,7 +96,8 @@ class Step(Struct, rename="camel"):
     start: Start | None = None
     delta: Delta | None = None
     stop_reason: str | None = None
-    usage: TokenUsage | None = None
+    usage: Raw = ABSENT
+    service_tier: ServiceTier | None = None
     message: str = ""
     """Of an exception."""
 
@@ -115,11 +113,3 @@ decode_answer = msgspec.json.Decoder(Answer).decode
 decode_step = msgspec.json.Decoder(Step).decode
 decode_error = msgspec.json.Decoder(ErrorBody).decode
 encode = msgspec.json.Encoder().encode
-
-
-def read_usage(counts: TokenUsage | None) -> Usage | None:
-    """Usage as billed, the cache's part of the input included."""
-    if counts is None:
-        return None
-    cached, written = counts.cache_read_input_tokens or 0, counts.cache_write_input_tokens or 0
-    return plausible(Usage(counts.input_tokens + cached + written, counts.output_tokens, cached))

@@ -124,13 +124,3 @@ def usage_form(usage: Usage) -> dict[str, object]:
         "prompt_tokens_details": {"cached_tokens": usage.cached},
         "completion_tokens_details": {"reasoning_tokens": usage.reasoning},
     }
-
-
-_LARGEST_COUNT = 2**53
-"""Token counts above what a JSON number holds exactly are nonsense, not usage."""
-
-
-def plausible(usage: Usage) -> Usage | None:
-    """``usage``, or None where it is nonsense (negative, absurd, parts larger than wholes): then it is estimated."""
-    sound = 0 <= usage.cached <= usage.input < _LARGEST_COUNT and 0 <= usage.reasoning <= usage.output < _LARGEST_COUNT
-    return usage if sound else None

@@ -1,10 +1,9 @@
 """Cohere's JSON, as far as the gateway acts on it. Source: Cohere's reference of ``v2/chat`` and its guide to stream events."""
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
-from gateway.core.events import Usage
-from gateway.wire.chat_out import plausible
+from gateway.wire.openai import ABSENT
 
 
 class Function(Struct):
@@ -37,28 +36,13 @@ class Message(Struct):
     tool_calls: list[ToolCall] | None = None
 
 
-class Tokens(Struct):
-    """Counts of one kind; Cohere writes them as floating-point numbers."""
-
-    input_tokens: float | None = None
-    output_tokens: float | None = None
-
-
-class WireUsage(Struct):
-    """``usage``: what is billed, and all that the model read and wrote."""
-
-    billed_units: Tokens | None = None
-    tokens: Tokens | None = None
-    cached_tokens: float | None = None
-
-
 class Answer(Struct):
     """A whole answer."""
 
     id: str
     message: Message
     finish_reason: str | None = None
-    usage: WireUsage | None = None
+    usage: Raw = ABSENT
 
 
 class StepMessage(Struct):
@@ -74,7 +58,7 @@ class Step(Struct):
 
     message: StepMessage | None = None
     finish_reason: str | None = None
-    usage: WireUsage | None = None
+    usage: Raw = ABSENT
     error: str | None = None
 
 
@@ -99,12 +83,3 @@ decode_answer = msgspec.json.Decoder(Answer).decode
 decode_event = msgspec.json.Decoder(Event).decode
 decode_error = msgspec.json.Decoder(ErrorBody).decode
 encode = msgspec.json.Encoder().encode
-
-
-def read_usage(wire: WireUsage | None) -> Usage | None:
-    """Usage as billed; without billed units what was counted."""
-    counts = (wire.billed_units or wire.tokens) if wire is not None else None
-    if wire is None or counts is None or counts.input_tokens is None or counts.output_tokens is None:
-        return None
-    read = round(counts.input_tokens)
-    return plausible(Usage(read, round(counts.output_tokens), min(round(wire.cached_tokens or 0), max(read, 0))))

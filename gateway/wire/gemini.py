@@ -3,10 +3,12 @@
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
-from gateway.core.events import Usage
-from gateway.wire.chat_out import plausible
+from gateway.wire.openai import ABSENT
+
+VENDOR = "google"
+"""Under this name Google's OpenAI endpoint keeps what callers must give back (``tool_calls[].extra_content``)."""
 
 
 # --- requests -------------------------------------------------------------------------------------------------------
@@ -68,22 +70,12 @@ class PromptFeedback(Struct, rename="camel"):
     block_reason: str | None = None
 
 
-class UsageMetadata(Struct, rename="camel"):
-    """``usageMetadata``; absent counts are 0. The prompt's count includes cached tokens, the candidates' not the thoughts."""
-
-    prompt_token_count: int = 0
-    candidates_token_count: int = 0
-    cached_content_token_count: int = 0
-    thoughts_token_count: int = 0
-    tool_use_prompt_token_count: int = 0
-
-
 class Answer(Struct, rename="camel"):
     """A whole answer, or one event of a stream."""
 
     candidates: list[Candidate] = []
     prompt_feedback: PromptFeedback | None = None
-    usage_metadata: UsageMetadata | None = None
+    usage_metadata: Raw = ABSENT
     model_version: str = ""
     response_id: str = ""
     error: "Status | None" = None
@@ -113,17 +105,3 @@ class ErrorBody(Struct):
 decode_answer = msgspec.json.Decoder(Answer).decode
 decode_error = msgspec.json.Decoder(ErrorBody).decode
 encode = msgspec.json.Encoder().encode
-
-
-def read_usage(counts: UsageMetadata | None) -> Usage | None:
-    """Usage as billed: thoughts are output, a tool's results are input."""
-    if counts is None:
-        return None
-    return plausible(
-        Usage(
-            counts.prompt_token_count + counts.tool_use_prompt_token_count,
-            counts.candidates_token_count + counts.thoughts_token_count,
-            counts.cached_content_token_count,
-            counts.thoughts_token_count,
-        )
-    )

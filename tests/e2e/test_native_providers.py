@@ -174,3 +174,10 @@ def test_stored_prompts_reach_every_provider(client: OpenAI, provider: str) -> N
         extra_body={"variables": {"question": "are returns free?"}},
     )
     assert "are returns free?" in answer.choices[0].message.content
+
+
+def test_a_model_tells_what_it_can_do(client: OpenAI) -> None:
+    model = client.models.retrieve("gemini-2.5-flash")
+    assert model.id == "gemini-2.5-flash"
+    known = model.model_extra["promptgate"]
+    assert (known["context"], known["max_output"], known["reasoning"]) == (1_048_576, 65_536, True)

@@ -46,10 +46,13 @@ def test_an_end_that_is_no_answer(provider: str, body: bytes, kind: str) -> None
     [
         ("gemini", b'{"candidates":[{"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":-1}}'),
         ("gemini", b'{"candidates":[{"finishReason":"STOP"}]}'),
-        ("cohere", b'{"id":"x","message":{},"finish_reason":"COMPLETE","usage":{"billed_units":{"input_tokens":1}}}'),
         (
             "cohere",
-            b'{"id":"x","message":{},"finish_reason":"COMPLETE","usage":{"tokens":{"input_tokens":-5,"output_tokens":1}}}',
+            b'{"id":"x","message":{},"finish_reason":"COMPLETE","usage":{"tokens":{"input_tokens":1,"output_tokens":1}}}',
+        ),
+        (
+            "cohere",
+            b'{"id":"x","message":{},"finish_reason":"COMPLETE","usage":{"billed_units":{"input_tokens":-5,"output_tokens":1}}}',
         ),
         ("bedrock", b'{"output":{"message":{}},"stopReason":"end_turn"}'),
         (
@@ -161,3 +164,31 @@ def test_arguments_nested_too_deeply_are_a_clear_error(provider: str) -> None:
     with pytest.raises(GatewayError) as caught:
         TRANSLATORS[provider].request(target(provider), call(chat))
     assert caught.value.param == "messages[0].tool_calls[0].function.arguments"
+
+
+def test_a_broken_event_of_mistral_is_left_to_its_reader() -> None:
+    decoder = TRANSLATORS["mistral"].decoder("chat")
+    assert decoder.feed(b'data: {"thinking":\n\n') == []
+    assert decoder.failure is not None
+    assert decoder.failure.kind.name == "upstream_invalid"
+
+
+@pytest.mark.parametrize("provider", ["mistral", "azure", "ollama"])
+def test_stream_options_that_are_no_object_are_named(provider: str) -> None:
+    with pytest.raises(GatewayError) as caught:
+        TRANSLATORS[provider].request(
+            target(provider), call({"model": "m", "messages": HI, "stream": True, "stream_options": [1]})
+        )
+    assert (caught.value.kind.name, caught.value.param) == ("malformed", "stream_options")
+
+
+@pytest.mark.parametrize("provider", ["azure", "gemini", "bedrock"])
+@pytest.mark.parametrize("model", ["", ".", "..", "models/.."])
+def test_a_model_that_would_be_another_place_is_no_model(provider: str, model: str) -> None:
+    if model.startswith("models/") and provider != "gemini":
+        request = TRANSLATORS[provider].request(target(provider), call({"model": model, "messages": HI}))
+        assert "models%2F.." in request.path
+        return
+    with pytest.raises(GatewayError) as caught:
+        TRANSLATORS[provider].request(target(provider), call({"model": model, "messages": HI}))
+    assert caught.value.kind.name == "unknown_model"
