@@ -7,7 +7,7 @@ core        the words: requests, events, errors, ports        wire       other p
 providers   our call to their bytes and back, pure            transport  the only upstream sockets
 prompts     templates, contracts, merging                     guards     what may go in and come out
 routing     which targets, in which order                     limits     permits and token counts
-pricing     integer money                                     experiments  who gets which variant
+pricing     integer money                                     dialects   what callers speak, pure
 storage     Postgres, Redis, memory twins, the ledger         telemetry  logs, metrics
 control     the control plane: one folder per resource        embedded   Postgres and Redis from their wheels
 """

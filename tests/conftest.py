@@ -17,7 +17,6 @@ import redis
 from gateway.embedded.postgres import Postgres
 from gateway.embedded.redis import Redis
 
-
 REAL_TIME = ("e2e", "integration", "contract", "unit/loadtests", "unit/server", "unit/embedded", "unit/transport")
 """Where real processes, sockets and clocks are: a stalled machine can fail such a test though the product is right."""
 

@@ -61,6 +61,8 @@ class GatewayError(Exception):
         """Seconds until another try makes sense."""
         self.target = target
         """Whose limit or failure it was: ``key``, ``gateway``, or a provider name."""
+        self.frames: bytes | None = None
+        """What ends the stream that this error cut short, in its dialect and with its state; None: the dialect's plain form."""
         self.headers = b""
         """Extra header lines for the answer (``name: value\\r\\n``), such as the limits a refusal is about."""
         self.status = status or kind.status

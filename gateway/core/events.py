@@ -13,8 +13,11 @@ class Usage(Struct, frozen=True, gc=False):
 
 
 class Event(Struct, gc=False):
-    """One step of an answer (a chunk of a stream, or the whole answer): in the OpenAI chat form, or in the caller's own dialect
-    where the provider speaks it (:attr:`gateway.core.upstream.UpstreamCall.dialect`)."""
+    """One step of an answer: a chunk of a stream, or the whole answer.
+
+    In the OpenAI chat form, or in the caller's own dialect where the provider speaks it
+    (:attr:`gateway.core.upstream.UpstreamCall.dialect`).
+    """
 
     data: bytes
     """The JSON, without framing; what a caller of the same dialect gets if nobody changes it."""

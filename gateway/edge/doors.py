@@ -1,18 +1,16 @@
 """The data plane's routes: method and raw path to the function that answers, errors in the route's own dialect."""
 
-from collections.abc import Awaitable, Callable
-
 from gateway.core.errors import METHOD_NOT_ALLOWED, NOT_FOUND, GatewayError
 from gateway.core.requests import Inbound
+from gateway.core.upstream import CHAT
 from gateway.edge import native, openai
+from gateway.edge.openai import Door
 from gateway.edge.problems import refuse
 from gateway.pipeline.reply import Reply
 from gateway.pipeline.services import Services
 
 PREFIX = "/v1/"
 """Everything below this path is the data plane's."""
-
-Door = Callable[[Inbound, Services, Reply], Awaitable[None]]
 
 
 async def answer(method: str, path: str, inbound: Inbound, services: Services, reply: Reply) -> None:
@@ -30,7 +28,7 @@ async def answer(method: str, path: str, inbound: Inbound, services: Services, r
 
 def name_of(path: str) -> str:
     """The door's name, for metrics and the ledger."""
-    return "render" if path.endswith("/render") else openai.CHAT
+    return "render" if path.endswith("/render") else CHAT
 
 
 def _find(path: str) -> tuple[Door | None, str]:

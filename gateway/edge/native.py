@@ -9,12 +9,14 @@ from msgspec import Raw, Struct
 from gateway.core.errors import MALFORMED, UNKNOWN_MODEL, GatewayError
 from gateway.core.references import Reference, parse_reference
 from gateway.core.requests import Caller, ChatRequest, Inbound
+from gateway.dialects.chat import CHAT_DIALECT
+from gateway.dialects.naming import pinned
 from gateway.edge.problems import refuse
 from gateway.pipeline.authenticate import authenticate
 from gateway.pipeline.receive import check
 from gateway.pipeline.render import render
 from gateway.pipeline.reply import Reply
-from gateway.pipeline.resolve import pinned, read_chat, resolve, unknown_prompt
+from gateway.pipeline.resolve import resolve, unknown_prompt
 from gateway.pipeline.services import Services
 from gateway.wire import openai as wire
 
@@ -74,7 +76,7 @@ async def render_prompt(inbound: Inbound, services: Services, reply: Reply, ref:
             inbound.started,
             inbound.deadline,
         )
-        request: ChatRequest = msgspec.structs.replace(read_chat(plain), reference=reference, variables=body.variables)
+        request: ChatRequest = msgspec.structs.replace(CHAT_DIALECT.read(plain), reference=reference, variables=body.variables)
         recipe = await resolve(request, caller, services)
         if recipe.release is None:
             raise unknown_prompt(reference)

@@ -1,23 +1,45 @@
-"""The OpenAI dialect of the data plane."""
+"""The generating doors: a dialect, the sentence, and the failure in the same dialect."""
 
+from collections.abc import Awaitable, Callable
+
+from msgspec import Struct
+
+from gateway.core.dialect import Dialect
 from gateway.core.errors import GatewayError
 from gateway.core.requests import Inbound
+from gateway.dialects.chat import CHAT_DIALECT
 from gateway.edge.problems import refuse
 from gateway.pipeline.reply import Reply
 from gateway.pipeline.serve import serve
 from gateway.pipeline.services import Services
 
-CHAT = "chat"
-"""The door's name: ``POST /v1/chat/completions``."""
+Door = Callable[[Inbound, Services, Reply], Awaitable[None]]
 
 
-async def chat(inbound: Inbound, services: Services, reply: Reply) -> None:
-    """Answer one chat call, whatever happens."""
-    try:
-        await serve(inbound, services, reply)
-    except GatewayError as error:
-        await refuse(error, inbound, reply)
+def speaking(dialect: Dialect) -> Door:
+    """The door where callers speak ``dialect``: answers one call, whatever happens."""
+
+    async def door(inbound: Inbound, services: Services, reply: Reply) -> None:
+        try:
+            await serve(inbound, services, reply, dialect)
+        except GatewayError as error:
+            await refuse(error, inbound, reply, dialect)
+
+    return door
 
 
-HOT_ROUTES = {b"/v1/chat/completions": (CHAT, chat)}
-"""Raw request paths that the front door hands straight to the pipeline: (door name, what answers)."""
+chat = speaking(CHAT_DIALECT)
+
+
+class HotRoute(Struct, frozen=True):
+    """A path that the front door hands straight to the pipeline."""
+
+    door: str
+    """The door's name, for metrics and the ledger."""
+    handler: Door
+    dialect: Dialect
+    """How refusals are said that never reach the handler."""
+
+
+HOT_ROUTES = {b"/v1/chat/completions": HotRoute(CHAT_DIALECT.name, chat, CHAT_DIALECT)}
+"""By raw request path; all of them are POST."""

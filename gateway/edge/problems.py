@@ -3,28 +3,21 @@
 import logging
 import math
 
-import msgspec
-
+from gateway.core.dialect import Dialect
 from gateway.core.errors import GatewayError
 from gateway.core.requests import Inbound
+from gateway.dialects.chat import CHAT_DIALECT
 from gateway.pipeline.reply import Reply
 
 _log = logging.getLogger("gateway.calls")
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
-_encode = msgspec.json.Encoder().encode
 _RETRIED_BY_SDKS = frozenset({408, 409, 429})
 """Beside every 5xx: what the official SDKs retry unless ``x-should-retry`` says otherwise."""
 
 
-def openai_body(error: GatewayError) -> bytes:
-    """The error object of the OpenAI dialect."""
-    kind = error.kind
-    return _encode({"error": {"message": error.detail, "type": kind.openai_type, "param": error.param, "code": kind.code}})
-
-
-def head_of(error: GatewayError, request_id: str) -> bytes:
+def head_of(error: GatewayError, request_id: str, dialect: Dialect) -> bytes:
     """Response header lines: the id always; how and whether to retry; whose limit a 429 was."""
-    lines = f"content-type: application/json\r\nx-request-id: {request_id}\r\n"
+    lines = f"content-type: application/json\r\n{dialect.problem_head(request_id)}"
     if error.retry_after is not None:
         lines += f"retry-after: {math.ceil(error.retry_after)}\r\nretry-after-ms: {math.ceil(error.retry_after * 1000)}\r\n"
     if not error.kind.retryable and (error.status in _RETRIED_BY_SDKS or error.status >= 500):
@@ -52,13 +45,13 @@ def log(error: GatewayError, inbound: Inbound) -> None:
         )
 
 
-async def refuse(error: GatewayError, inbound: Inbound, reply: Reply) -> None:
+async def refuse(error: GatewayError, inbound: Inbound, reply: Reply, dialect: Dialect = CHAT_DIALECT) -> None:
     """Answer with the error: as a response, or as the last event of a stream that has begun (and then no ``[DONE]``)."""
     log(error, inbound)
     if reply.gone:
         return
-    body = openai_body(error)
     if reply.started:
-        await reply.end(b"data: " + body + b"\n\n")
+        await reply.end(dialect.problem_frames(error) if error.frames is None else error.frames)
     else:
-        await reply.whole(error.status, head_of(error, inbound.request_id), body)
+        body = dialect.problem(error, inbound.request_id)
+        await reply.whole(error.status, head_of(error, inbound.request_id, dialect), body)

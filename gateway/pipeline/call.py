@@ -4,6 +4,7 @@ from msgspec import structs
 
 from gateway.core.conversation import Conversation
 from gateway.core.errors import (
+    MALFORMED,
     UPSTREAM_AUTH,
     UPSTREAM_ERROR,
     UPSTREAM_INCOMPLETE,
@@ -16,7 +17,7 @@ from gateway.core.errors import (
 from gateway.core.events import Event
 from gateway.core.journal import Journal
 from gateway.core.requests import ChatRequest
-from gateway.core.upstream import Exchange, StreamDecoder, Target, UpstreamCall
+from gateway.core.upstream import CHAT, Exchange, StreamDecoder, Target, UpstreamCall
 from gateway.pipeline.record import intent_of, row_of
 from gateway.pipeline.resolve import Recipe
 from gateway.pipeline.services import Provider, Services
@@ -42,13 +43,17 @@ MAX_ERROR_BYTES = 64 * 1024
 class Answer:
     """An answer being received. ``next`` gives batches of events until an empty one; close it exactly once."""
 
-    __slots__ = ("_decoder", "_exchange", "_first", "_journal", "texts")
+    __slots__ = ("_decoder", "_exchange", "_first", "_journal", "native", "texts")
 
-    def __init__(self, first: list[Event], exchange: Exchange, decoder: StreamDecoder | None, journal: Journal) -> None:
+    def __init__(
+        self, first: list[Event], exchange: Exchange, decoder: StreamDecoder | None, journal: Journal, *, native: bool
+    ) -> None:
         self._first = first
         self._exchange = exchange
         self._decoder = decoder
         self._journal = journal
+        self.native = native
+        """Whether the events are in the caller's own dialect already."""
         self.texts: list[str] = []
         """Generated text so far, for the token estimate of providers that report no usage."""
 
@@ -107,11 +112,12 @@ async def call(
     request: ChatRequest,
     recipe: Recipe,
     conversation: Conversation,
+    dialect: str,
     journal: Journal,
     services: Services,
 ) -> Answer:
-    """Make attempts in order until one answers. Raises the last failure."""
-    upstream = UpstreamCall(plan[0].model, conversation, request.stream, recipe.fields)
+    """Make attempts in order until one answers. Raises the last failure. ``dialect`` is the caller's, by name."""
+    upstream = _upstream_call(plan[0], request, recipe, conversation, dialect)
     last = len(plan)
     for number, target in enumerate(plan, 1):
         journal.attempts = number
@@ -122,7 +128,9 @@ async def call(
         journal.intended = True
         began = services.clock()
         try:
-            return await _attempt(services.providers[target.provider], target, upstream, journal, services)
+            provider = services.providers[target.provider]
+            spoken = upstream if dialect in provider.translator.speaks else _translated(upstream, request)
+            return await _attempt(provider, target, spoken, journal, services, native=spoken.dialect == dialect)
         except GatewayError as error:
             if number == last or error.kind.name not in NEXT_TARGET or services.clock() >= journal.inbound.deadline:
                 raise
@@ -133,7 +141,26 @@ async def call(
     raise AssertionError("a plan is never empty")
 
 
-async def _attempt(provider: Provider, target: Target, upstream: UpstreamCall, journal: Journal, services: Services) -> Answer:
+def _upstream_call(
+    target: Target, request: ChatRequest, recipe: Recipe, conversation: Conversation, dialect: str
+) -> UpstreamCall:
+    if dialect == CHAT:
+        return UpstreamCall(target.model, conversation, request.stream, recipe.fields)
+    stored = {name: value for name, value in recipe.fields.items() if name not in request.fields}
+    return UpstreamCall(target.model, conversation, request.stream, recipe.fields, dialect, request.native, stored)
+
+
+def _translated(upstream: UpstreamCall, request: ChatRequest) -> UpstreamCall:
+    """The call in the common dialect, for a provider that does not speak the caller's."""
+    name = request.untranslatable
+    if name is not None:
+        raise GatewayError(MALFORMED, f"{name}: has no form that the model {upstream.model[:100]!r} can be given", param=name)
+    return structs.replace(upstream, dialect=CHAT)
+
+
+async def _attempt(
+    provider: Provider, target: Target, upstream: UpstreamCall, journal: Journal, services: Services, *, native: bool
+) -> Answer:
     translator = provider.translator
     exchange = await provider.transport.send(target, translator.request(target, upstream), journal.inbound.deadline)
     try:
@@ -141,10 +168,10 @@ async def _attempt(provider: Provider, target: Target, upstream: UpstreamCall, j
             body = await _error_body(exchange)
             raise translator.failure(target, exchange.status, exchange.headers, body)
         if not upstream.stream:
-            event = translator.answer(await exchange.read(services.max_answer_bytes))
+            event = translator.answer(await exchange.read(services.max_answer_bytes), upstream.dialect)
             journal.first_byte = services.clock()
-            return Answer([event], exchange, None, journal)
-        if not exchange.headers.get(b"content-type", b"").startswith(b"text/event-stream"):
+            return Answer([event], exchange, None, journal, native=native)
+        if not exchange.headers.get(b"content-type", b"").startswith(translator.stream_type):
             body = await _error_body(exchange)
             raise GatewayError(
                 UPSTREAM_INVALID,
@@ -152,7 +179,7 @@ async def _attempt(provider: Provider, target: Target, upstream: UpstreamCall, j
                 cause=repr(body[:200]),
                 target=target.provider,
             )
-        decoder = translator.decoder(want_text=True)
+        decoder = translator.decoder(upstream.dialect)
         events: list[Event] = []
         while not events:
             data = await exchange.chunk()
@@ -165,7 +192,7 @@ async def _attempt(provider: Provider, target: Target, upstream: UpstreamCall, j
             if decoder.done and not events:
                 raise GatewayError(UPSTREAM_INCOMPLETE, f"{target.provider} sent an empty stream", target=target.provider)
         journal.first_byte = services.clock()
-        return Answer(events, exchange, decoder, journal)
+        return Answer(events, exchange, decoder, journal, native=native)
     except BaseException:
         exchange.close()
         raise

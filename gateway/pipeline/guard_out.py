@@ -29,6 +29,11 @@ class Guarded:
         self._ends: dict[int, int] = {}
 
     @property
+    def native(self) -> bool:
+        """Whether the events are in the caller's own dialect already."""
+        return self._answer.native
+
+    @property
     def texts(self) -> list[str]:
         """Generated text so far."""
         return self._answer.texts

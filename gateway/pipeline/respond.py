@@ -1,9 +1,9 @@
 """stream -> JSON bytes or SSE frames. The final record is written before the last byte is released (promise N2)."""
 
-from msgspec import Raw
-
 from gateway.core.conversation import Conversation
-from gateway.core.events import Event, Usage
+from gateway.core.dialect import Dialect
+from gateway.core.errors import GatewayError
+from gateway.core.events import Usage
 from gateway.core.journal import PHASES, Journal
 from gateway.core.requests import ChatRequest
 from gateway.pipeline.guard_out import Guarded
@@ -11,64 +11,71 @@ from gateway.pipeline.permits import Permit
 from gateway.pipeline.record import record, settle
 from gateway.pipeline.reply import Reply
 from gateway.pipeline.services import Services
-from gateway.wire import openai as wire
 
 _JSON = b"content-type: application/json\r\n"
 _SSE = b"content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
-_NULL_USAGE = b',"usage":null'
-"""What providers add to every chunk once usage is asked for; as a JSON text it cannot occur inside a string."""
 _NANO = 1_000_000_000
 _TIMING = "server-timing: " + ", ".join(f"{phase};dur=%.3f" for phase in (*PHASES[:-1], "upstream", "gateway")) + "\r\n"
 
 
-async def respond(
+async def respond(  # noqa: PLR0913, PLR0917 - the phase where everything that is known comes together
     answer: Guarded,
     request: ChatRequest,
     conversation: Conversation,
     permit: Permit,
+    dialect: Dialect,
     journal: Journal,
     reply: Reply,
     services: Services,
 ) -> None:
     """Send the answer. Raises what the stream raises; ``reply.started`` tells whether a byte was out by then."""
-    if not request.stream:
-        event = answer.whole()
-        if journal.usage is None:
-            await _count_usage(answer, conversation, journal, services)
-        head = _JSON + _head(journal, permit, services, settle(journal, services))
-        journal.laps.append(services.clock())
-        record(journal, services)
-        if services.synced is not None:
-            await services.synced()
-        await reply.whole(200, head, event.data)
+    if request.stream:
+        await _stream(answer, request, conversation, permit, dialect, journal, reply, services)
         return
-    events = await answer.next()
-    await reply.start(200, _SSE + _head(journal, permit, services, None))
-    last = events[-1]
-    while events:
-        last = events[-1]
-        if last.usage_only:
-            events.pop()
-        if events:
-            await reply.write(_frames(events, request))
-        began = services.clock()
-        events = await answer.next()
-        journal.upstream += services.clock() - began
+    event = answer.whole()
     if journal.usage is None:
         await _count_usage(answer, conversation, journal, services)
-    tail = b"data: [DONE]\n\n"
-    if request.include_usage and journal.usage is not None:
-        tail = b"data: " + _usage_chunk(last, journal.usage, settle(journal, services)) + b"\n\n" + tail
+    body = dialect.whole(event, request, journal.inbound, native=answer.native)
+    head = _JSON + _head(journal, permit, services, settle(journal, services))
+    journal.laps.append(services.clock())
+    record(journal, services)
+    if services.synced is not None:
+        await services.synced()
+    await reply.whole(200, head, body)
+
+
+async def _stream(  # noqa: PLR0913, PLR0917 - as respond
+    answer: Guarded,
+    request: ChatRequest,
+    conversation: Conversation,
+    permit: Permit,
+    dialect: Dialect,
+    journal: Journal,
+    reply: Reply,
+    services: Services,
+) -> None:
+    framer = dialect.framer(request, journal.inbound, native=answer.native)
+    events = await answer.next()
+    await reply.start(200, _SSE + _head(journal, permit, services, None))
+    try:
+        while events:
+            data = framer.frames(events)
+            if data:
+                await reply.write(data)
+            began = services.clock()
+            events = await answer.next()
+            journal.upstream += services.clock() - began
+    except GatewayError as error:
+        error.frames = framer.failure(error)
+        raise
+    if journal.usage is None:
+        await _count_usage(answer, conversation, journal, services)
+    tail = framer.end(journal.usage, settle(journal, services))
     journal.laps.append(services.clock())
     record(journal, services)
     if services.synced is not None:
         await services.synced()
     await reply.end(tail)
-
-
-def _frames(events: list[Event], request: ChatRequest) -> bytes:
-    data = b"data: " + b"\n\ndata: ".join([event.data for event in events]) + b"\n\n"
-    return data if request.include_usage else data.replace(_NULL_USAGE, b"")
 
 
 async def _count_usage(answer: Guarded, conversation: Conversation, journal: Journal, services: Services) -> None:
@@ -78,21 +85,6 @@ async def _count_usage(answer: Guarded, conversation: Conversation, journal: Jou
     output, given = await services.tokens.count(journal.target.model, texts)
     journal.usage = Usage(given, output)
     journal.usage_source = "estimated"
-
-
-def _usage_chunk(last: Event, usage: Usage, cost: int | None) -> bytes:
-    """The provider's closing chunk with our cost in its usage; made from its last chunk where it sent none."""
-    chunk: dict[str, object] = dict(wire.decode_fields(last.data))
-    given = chunk.get("usage")
-    if last.usage_only and isinstance(given, Raw) and usage is last.usage:
-        counts: dict[str, object] = dict(wire.decode_fields(given))
-    else:
-        counts = {"prompt_tokens": usage.input, "completion_tokens": usage.output, "total_tokens": usage.input + usage.output}
-    if cost is not None:
-        counts["cost_usd"] = cost / _NANO
-    chunk["choices"] = []
-    chunk["usage"] = counts
-    return wire.encode(chunk)
 
 
 _heads: dict[tuple[str, str, str], str] = {}

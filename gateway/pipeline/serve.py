@@ -8,6 +8,7 @@ what only telemetry wants to know goes into the journal, which ``record`` alone 
 
 import asyncio
 
+from gateway.core.dialect import Dialect
 from gateway.core.errors import CLIENT_GONE, DRAINING, INTERNAL, GatewayError
 from gateway.core.journal import Journal
 from gateway.core.requests import Inbound
@@ -16,17 +17,21 @@ from gateway.pipeline.authenticate import authenticate
 from gateway.pipeline.call import call
 from gateway.pipeline.guard_in import guard_in
 from gateway.pipeline.guard_out import Guarded, guard_out
+from gateway.pipeline.receive import check
 from gateway.pipeline.record import record
 from gateway.pipeline.render import render
 from gateway.pipeline.reply import Reply
-from gateway.pipeline.resolve import read_chat, resolve
+from gateway.pipeline.resolve import resolve
 from gateway.pipeline.respond import respond
 from gateway.pipeline.route import route
 from gateway.pipeline.services import Services
 
 
-async def serve(inbound: Inbound, services: Services, reply: Reply) -> None:
-    """Answer one chat call. Raises ``GatewayError`` for the edge to put into the caller's dialect; the row is written by then."""
+async def serve(inbound: Inbound, services: Services, reply: Reply, dialect: Dialect) -> None:
+    """Answer one call in the caller's dialect.
+
+    Raises ``GatewayError`` for the edge to put into the same dialect; the row is written by then.
+    """
     journal = Journal(inbound)
     clock, lap = services.clock, journal.laps.append
     answer: Guarded | None = None
@@ -34,7 +39,8 @@ async def serve(inbound: Inbound, services: Services, reply: Reply) -> None:
         lap(clock())
         journal.caller = caller = await authenticate(inbound, services)
         lap(clock())
-        journal.request = request = read_chat(inbound)
+        check(inbound)
+        journal.request = request = dialect.read(inbound)
         recipe = await resolve(request, caller, services)
         journal.prompt = recipe.release.facts if recipe.release else None
         lap(clock())
@@ -47,11 +53,11 @@ async def serve(inbound: Inbound, services: Services, reply: Reply) -> None:
         lap(clock())
         plan = route(recipe, services)
         lap(clock())
-        received = await call(plan, request, recipe, conversation, journal, services)
+        received = await call(plan, request, recipe, conversation, dialect.name, journal, services)
         lap(clock())
         answer = guard_out(recipe, received, journal, streamed=request.stream)
         lap(clock())
-        await respond(answer, request, conversation, permit, journal, reply, services)
+        await respond(answer, request, conversation, permit, dialect, journal, reply, services)
         if request.stream:
             await answer.drain()
     except GatewayError as error:

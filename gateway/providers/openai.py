@@ -14,7 +14,7 @@ from gateway.core.errors import (
     GatewayError,
 )
 from gateway.core.events import Event
-from gateway.core.upstream import HttpRequest, Target, UpstreamCall
+from gateway.core.upstream import CHAT, HttpRequest, Target, UpstreamCall
 from gateway.wire import openai as wire
 from gateway.wire.sse import MAX_EVENT_BYTES, SseParser
 
@@ -33,6 +33,9 @@ class OpenAITranslator:
     def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         self._max_event_bytes = max_event_bytes
 
+    speaks = frozenset({CHAT})
+    stream_type = b"text/event-stream"
+
     def request(self, target: Target, call: UpstreamCall) -> HttpRequest:
         """The chat request: stored and caller's fields as they are, model and messages ours, usage asked for in streams."""
         body = dict(call.fields)
@@ -46,8 +49,9 @@ class OpenAITranslator:
         )
         return HttpRequest("/chat/completions", headers, wire.encode(body))
 
-    def answer(self, body: bytes) -> Event:
+    def answer(self, body: bytes, dialect: str) -> Event:
         """The whole answer as one event, its bytes untouched."""
+        del dialect
         try:
             completion = wire.decode_completion(body)
         except wire.DECODE_ERRORS as error:
@@ -59,9 +63,9 @@ class OpenAITranslator:
         finish = choices[0].finish_reason if choices else None
         return Event(body, texts, finish, wire.read_usage(completion.usage))
 
-    def decoder(self, *, want_text: bool) -> "ChunkDecoder":
-        """A reader for one stream; texts cost nothing extra here, so they are always given."""
-        del want_text
+    def decoder(self, dialect: str) -> "ChunkDecoder":
+        """A reader for one stream."""
+        del dialect
         return ChunkDecoder(self._max_event_bytes)
 
     def failure(self, target: Target, status: int, headers: Mapping[bytes, bytes], body: bytes) -> GatewayError:

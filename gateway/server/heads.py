@@ -2,7 +2,8 @@
 
 from msgspec import Struct
 
-from gateway.server.reply import Handler, HotReply
+from gateway.edge.openai import HotRoute
+from gateway.server.reply import HotReply
 
 _LENGTH_DIGITS = 9
 """Of a repeated ``content-length``: more than any body that is let in."""
@@ -20,8 +21,7 @@ class RepeatedHead(Struct, frozen=True):
     """Everything up to the digits of ``content-length``."""
     after: bytes
     """Everything from the digits to the end of the head."""
-    door: str
-    handler: Handler
+    route: HotRoute
     known: dict[bytes, bytes]
 
     def body_of(self, data: bytes) -> bytes | None:
@@ -51,4 +51,4 @@ def learn(data: bytes, headers: list[tuple[bytes, bytes]], cycle: object) -> Rep
     end = head.find(b"\r", start)
     if not head[start:end].isdigit() or end - start > _LENGTH_DIGITS:
         return None
-    return RepeatedHead(head[:start], head[end:], cycle.door, cycle.handler, cycle.headers)
+    return RepeatedHead(head[:start], head[end:], cycle.route, cycle.headers)

@@ -9,6 +9,7 @@ callbacks, the pipeline deque, and the cycle's attributes ``response_complete``,
 """
 
 import asyncio
+import functools
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, cast
@@ -18,6 +19,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from gateway.core.dialect import Dialect
 from gateway.core.errors import (
     HEADERS_TOO_LARGE,
     MALFORMED,
@@ -28,12 +30,14 @@ from gateway.core.errors import (
     Kind,
 )
 from gateway.core.requests import Inbound
-from gateway.edge.problems import head_of, openai_body
+from gateway.dialects.chat import CHAT_DIALECT
+from gateway.edge.openai import HotRoute
+from gateway.edge.problems import head_of
 from gateway.limits.admission import Admission
 from gateway.pipeline.receive import KNOWN_HEADERS, Receiver
 from gateway.pipeline.services import Services
 from gateway.server.heads import RepeatedHead, learn
-from gateway.server.reply import Handler, HotReply
+from gateway.server.reply import HotReply
 
 _READ = KNOWN_HEADERS | {b"content-length", b"expect"}
 """Headers of a hot request that anybody looks at."""
@@ -61,8 +65,8 @@ class Limits(Struct, frozen=True):
 class FrontDoor(Struct):
     """What all connections of one worker share."""
 
-    hot: Mapping[bytes, tuple[str, Handler]]
-    """Raw path -> (door name, handler); empty sends everything to the ASGI app."""
+    hot: Mapping[bytes, HotRoute]
+    """By raw path; empty sends everything to the ASGI app."""
     services: Services
     receiver: Receiver
     admission: Admission
@@ -75,10 +79,13 @@ class FrontDoor(Struct):
 
 
 _BUSY = GatewayError(OVERLOADED, "the gateway is at capacity; try again", retry_after=1, target="gateway")
-_BUSY_HEAD = head_of(_BUSY, "%s").replace(b"%s", b"%b")
-_BUSY_TEXT = openai_body(_BUSY)
-_BUSY_BODY = b"content-length: %d\r\n\r\n%b" % (len(_BUSY_TEXT), _BUSY_TEXT)
-"""Made once: under overload a refusal must cost a fraction of a call."""
+
+
+@functools.cache
+def _busy_parts(dialect: Dialect) -> tuple[bytes, bytes]:
+    """Head, with a place for the request's id, and body. Made once: under overload a refusal must cost a fraction of a call."""
+    body = dialect.problem(_BUSY, "")
+    return head_of(_BUSY, "{id}", dialect), b"content-length: %d\r\n\r\n%b" % (len(body), body)
 
 
 class GatewayProtocol(HttpToolsProtocol):
@@ -191,10 +198,10 @@ class GatewayProtocol(HttpToolsProtocol):
         self.idle_since = None
         self._unlike = 0
         if not self._admitted():
-            self._busy(heads.known)
+            self._busy(heads.route, heads.known)
             self.on_response_complete()
             return True
-        cycle = HotReply(self, heads.door, heads.handler, heads.known, keep_alive=True)
+        cycle = HotReply(self, heads.route, heads.known, keep_alive=True)
         self.cycle = cycle  # pyright: ignore[reportAttributeAccessIssue]
         self._run_hot(cycle, body)
         return True
@@ -255,9 +262,7 @@ class GatewayProtocol(HttpToolsProtocol):
             return
         known = {name: value for name, value in headers if name in _READ}
         self.http_1_0 = parser.get_http_version() == "1.0"
-        cycle = HotReply(
-            self, hot[0], hot[1], known, keep_alive=not (self.http_1_0 or self._stopping) and parser.should_keep_alive()
-        )
+        cycle = HotReply(self, hot, known, keep_alive=not (self.http_1_0 or self._stopping) and parser.should_keep_alive())
         if int(known.get(b"content-length", b"0")) > limits.max_body_bytes:
             self._refuse(TOO_LARGE, f"the body exceeds {limits.max_body_bytes} bytes")
             return
@@ -321,7 +326,7 @@ class GatewayProtocol(HttpToolsProtocol):
             self._run_hot(cycle, cycle.body[0] if len(cycle.body) == 1 else b"".join(cycle.body))
             return
         cycle.response_complete = True
-        self._busy(cycle.headers, keep_alive=cycle.keep_alive)
+        self._busy(cycle.route, cycle.headers, keep_alive=cycle.keep_alive)
         self.on_response_complete()
 
     def _admitted(self) -> bool:
@@ -331,17 +336,18 @@ class GatewayProtocol(HttpToolsProtocol):
             self.loop.call_soon(_turn_half, front, self.loop)
         return front.admission.offer()
 
-    def _busy(self, headers: dict[bytes, bytes], *, keep_alive: bool = True) -> None:
+    def _busy(self, route: HotRoute, headers: dict[bytes, bytes], *, keep_alive: bool = True) -> None:
         """Refuse for load. Nothing is made that is not needed: a refusal must cost a fraction of a call."""
         self.front.shed += 1
-        head = _BUSY_HEAD % self.front.receiver.request_id(headers).encode()
+        head, body = _busy_parts(route.dialect)
+        head = head.replace(b"{id}", self.front.receiver.request_id(headers).encode())
         connection = b"" if keep_alive else b"connection: close\r\n"
-        self.transport.write(b"".join((STATUS_LINE[OVERLOADED.status], self.date_line(), head, connection, _BUSY_BODY)))
+        self.transport.write(b"".join((STATUS_LINE[OVERLOADED.status], self.date_line(), head, connection, body)))
         if not keep_alive:
             self.transport.close()
 
     def _run_hot(self, cycle: HotReply, body: bytes) -> None:
-        inbound = self.front.receiver.receive(cycle.door, cycle.headers, body)
+        inbound = self.front.receiver.receive(cycle.route.door, cycle.headers, body)
         self._active = cycle
         task = self.loop.create_task(_run(cycle, inbound))
         cycle.task = task
@@ -395,8 +401,9 @@ class GatewayProtocol(HttpToolsProtocol):
         unanswered = not self.pipeline and isinstance(cycle, RequestResponseCycle) and not cycle.response_started
         if cycle is None or cycle.response_complete or unanswered or (receiving is not None and not receiving.queued):
             inbound = self.front.receiver.receive("refused", {}, b"")
-            body = openai_body(error)
-            head = head_of(error, inbound.request_id)
+            dialect = CHAT_DIALECT if receiving is None else receiving.route.dialect
+            body = dialect.problem(error, inbound.request_id)
+            head = head_of(error, inbound.request_id, dialect)
             self.transport.write(
                 b"".join(
                     (
@@ -415,7 +422,7 @@ class GatewayProtocol(HttpToolsProtocol):
 async def _run(cycle: HotReply, inbound: Inbound) -> None:
     protocol = cycle.protocol
     try:
-        await cycle.handler(inbound, protocol.front.services, cycle)
+        await cycle.route.handler(inbound, protocol.front.services, cycle)
     except GatewayError:
         pass  # the caller left while it was being told of a failure; the row is written
     finally:

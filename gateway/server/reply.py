@@ -1,24 +1,18 @@
 """A hot request's way back: the cycle that uvicorn sees, and the ``Reply`` that the pipeline writes to."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from gateway.core.errors import CLIENT_GONE, GatewayError
-from gateway.core.requests import Inbound
-from gateway.pipeline.reply import Reply
-from gateway.pipeline.services import Services
+from gateway.edge.openai import HotRoute
 
 if TYPE_CHECKING:
     from gateway.server.protocol import GatewayProtocol
 
 WRITE_STALL_SECONDS = 30.0
 """A caller that reads nothing for this long is gone (fault F33): as long as the idle time we grant an upstream."""
-
-Handler = Callable[[Inbound, Services, Reply], Awaitable[None]]
-"""What answers a hot request."""
 
 
 class _Silent:
@@ -39,8 +33,6 @@ class HotReply:
         "body",
         "body_bytes",
         "disconnected",
-        "door",
-        "handler",
         "headers",
         "keep_alive",
         "message_event",
@@ -48,16 +40,14 @@ class HotReply:
         "protocol",
         "queued",
         "response_complete",
+        "route",
         "started",
         "task",
     )
 
-    def __init__(
-        self, protocol: "GatewayProtocol", door: str, handler: Handler, headers: dict[bytes, bytes], *, keep_alive: bool
-    ) -> None:
+    def __init__(self, protocol: "GatewayProtocol", route: HotRoute, headers: dict[bytes, bytes], *, keep_alive: bool) -> None:
         self.protocol = protocol
-        self.door = door
-        self.handler = handler
+        self.route = route
         self.headers = headers
         self.keep_alive = keep_alive
         self.body: list[bytes] = []

@@ -24,6 +24,7 @@ from gateway.core.documents import (
 from gateway.core.journal import PHASES, Journal
 from gateway.core.keys import make
 from gateway.core.upstream import HttpRequest, Target
+from gateway.dialects.chat import CHAT_DIALECT
 from gateway.pipeline.permits import Permits
 from gateway.pipeline.receive import KNOWN_HEADERS, Receiver
 from gateway.pipeline.releases import Releases
@@ -154,7 +155,7 @@ async def main() -> None:
             laps.sums, laps.calls = dict.fromkeys(PHASES, 0.0), 0
             began = time.process_time()
             for _ in range(CALLS):
-                await serve(receiver.receive("chat", headers, data), services, Nowhere())
+                await serve(receiver.receive("chat", headers, data), services, Nowhere(), CHAT_DIALECT)
             spent = (time.process_time() - began) / CALLS * 1e6
             if spent < best:
                 best, phases = spent, {p: s / laps.calls * 1e6 for p, s in laps.sums.items()}

@@ -52,12 +52,12 @@ def chunk(choice: int, text: str) -> bytes:
 async def seen(pieces: list[bytes]) -> tuple[list[bytes], str]:
     """Payloads shown, and how it ended."""
     journal = Journal(Inbound("chat", {}, b"", "id", "id", 0, 0.0, 1.0))
-    decoder = OpenAITranslator().decoder(want_text=True)
+    decoder = OpenAITranslator().decoder("chat")
     first: list[Event] = []
     pieces = [piece for piece in pieces if piece]
     while not first and pieces:
         first = decoder.feed(pieces.pop(0))
-    answer = Answer(first, Pieces(pieces), decoder, journal)
+    answer = Answer(first, Pieces(pieces), decoder, journal, native=False)
     guard = Guarded(answer, PLAN, journal, streamed=True)
     shown: list[bytes] = []
     try:

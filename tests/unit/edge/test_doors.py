@@ -6,8 +6,9 @@ import msgspec
 import pytest
 
 from gateway.core.requests import Inbound
+from gateway.core.upstream import CHAT
 from gateway.edge import doors, native, openai
-from gateway.edge.openai import CHAT, HOT_ROUTES
+from gateway.edge.openai import HOT_ROUTES
 
 
 class Seat:

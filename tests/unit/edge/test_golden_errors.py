@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from gateway.core.errors import KINDS, GatewayError
-from gateway.edge.problems import head_of, openai_body
+from gateway.dialects.chat import CHAT_DIALECT
+from gateway.edge.problems import head_of
 
 GOLDEN: dict[str, dict[str, object]] = msgspec.json.decode((Path(__file__).parents[2] / "golden" / "errors.json").read_bytes())
 
@@ -21,10 +22,10 @@ def test_every_failure_is_promised() -> None:
 @pytest.mark.parametrize("name", sorted(GOLDEN))
 def test_a_failure_is_what_it_was(name: str) -> None:
     error = GatewayError(KINDS[name], "text")
-    body = msgspec.json.decode(openai_body(error))["error"]
+    body = msgspec.json.decode(CHAT_DIALECT.problem(error, ""))["error"]
     assert {
         "status": error.status,
         "type": body["type"],
         "code": body["code"],
-        "retry_in_vain": b"x-should-retry: false" in head_of(error, "id"),
+        "retry_in_vain": b"x-should-retry: false" in head_of(error, "id", CHAT_DIALECT),
     } == GOLDEN[name]

@@ -8,7 +8,8 @@ import pytest
 
 from gateway.core.errors import KINDS, GatewayError
 from gateway.core.requests import Inbound
-from gateway.edge.problems import head_of, openai_body, refuse
+from gateway.dialects.chat import CHAT_DIALECT
+from gateway.edge.problems import head_of, refuse
 
 INBOUND = Inbound("chat", {}, b"", "call-1", "req-1", 0, 0.0, 1.0)
 
@@ -33,19 +34,19 @@ class Seat:
 
 
 def head(error: GatewayError) -> dict[str, str]:
-    return dict(line.split(": ", 1) for line in head_of(error, "req-1").decode().split("\r\n") if line)
+    return dict(line.split(": ", 1) for line in head_of(error, "req-1", CHAT_DIALECT).decode().split("\r\n") if line)
 
 
 @pytest.mark.parametrize("name", sorted(KINDS))
 def test_every_kind_has_the_openai_form(name: str) -> None:
     kind = KINDS[name]
     error = GatewayError(kind, 'what "happened"', param="field", cause="private")
-    assert msgspec.json.decode(openai_body(error)) == {
+    assert msgspec.json.decode(CHAT_DIALECT.problem(error, "")) == {
         "error": {"message": 'what "happened"', "type": kind.openai_type, "param": "field", "code": kind.code}
     }
     assert head(error)["content-type"] == "application/json"
     assert head(error)["x-request-id"] == "req-1"
-    assert b"private" not in openai_body(error) + head_of(error, "req-1")
+    assert b"private" not in CHAT_DIALECT.problem(error, "") + head_of(error, "req-1", CHAT_DIALECT)
 
 
 @pytest.mark.parametrize("name", sorted(KINDS))
@@ -75,8 +76,8 @@ async def test_a_response_or_the_last_event_of_a_stream_or_nothing() -> None:
     plain, begun, gone = Seat(), Seat(started=True), Seat(gone=True)
     for seat in (plain, begun, gone):
         await refuse(error, INBOUND, seat)
-    assert plain.sent == [(422, head_of(error, "req-1"), openai_body(error))]
-    assert begun.sent == [b"data: " + openai_body(error) + b"\n\n"]
+    assert plain.sent == [(422, head_of(error, "req-1", CHAT_DIALECT), CHAT_DIALECT.problem(error, ""))]
+    assert begun.sent == [b"data: " + CHAT_DIALECT.problem(error, "") + b"\n\n"]
     assert gone.sent == []
 
 

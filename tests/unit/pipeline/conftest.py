@@ -8,13 +8,15 @@ from typing import Any
 import msgspec
 import pytest
 
+from gateway.core.dialect import Dialect
 from gateway.core.documents import Guardrails, KeyDocument, MessageTemplate, PostValidation, PreValidation, VersionContent
 from gateway.core.errors import CLIENT_GONE, LEDGER_FULL, GatewayError
 from gateway.core.journal import Journal
 from gateway.core.keys import make
 from gateway.core.ledger import Intent, LedgerRow
 from gateway.core.requests import Inbound
-from gateway.core.upstream import HttpRequest, Target
+from gateway.core.upstream import HttpRequest, Target, Translator
+from gateway.dialects.chat import CHAT_DIALECT
 from gateway.pipeline.permits import Permits
 from gateway.pipeline.receive import Receiver
 from gateway.pipeline.releases import Releases
@@ -211,6 +213,10 @@ class World:
         self.cache = MemoryCache()
         self.leases = MemoryLeases(self.clock)
         self.ledger = OrderedLedger(self.steps)
+        self.translator = OpenAITranslator()
+        self.translators: dict[str, Translator] = {}
+        """Of the providers that do not speak OpenAI's chat form alone."""
+        self.dialect: Dialect = CHAT_DIALECT
         self.transport = ScriptedTransport(self.steps, self.clock)
         self.tokens = CountedTokens()
         self.observed = Observed()
@@ -240,12 +246,14 @@ class World:
 
     @property
     def services(self) -> Services:
-        translator = OpenAITranslator()
         return Services(
             releases=self.releases,
             permits=self.permits,
             routes=RouteTable([*self.routes, Route(("*",), self.targets)]),
-            providers={target.provider: Provider(translator, self.transport) for target in self.targets},
+            providers={
+                target.provider: Provider(self.translators.get(target.provider, self.translator), self.transport)
+                for target in self.targets
+            },
             prices=PRICES,
             ledger=self.ledger,
             observer=self.observed,
@@ -268,7 +276,7 @@ class World:
     async def call(self, body: object = None, caller: Caller | None = None, **headers: str | bytes) -> Caller:
         """One call through the sentence, without an edge: failures are raised."""
         caller = caller or self.caller()
-        await serve(self.inbound(chat() if body is None else body, **headers), self.services, caller)
+        await serve(self.inbound(chat() if body is None else body, **headers), self.services, caller, self.dialect)
         return caller
 
     async def fail(self, kind: str, body: object = None, caller: Caller | None = None, **headers: str | bytes) -> GatewayError:

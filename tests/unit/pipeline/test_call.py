@@ -2,11 +2,16 @@
 
 from typing import Any
 
+import msgspec
 import pytest
+from msgspec import Raw
 
 from gateway.core.errors import UPSTREAM_INCOMPLETE, UPSTREAM_UNREACHABLE, GatewayError
-from gateway.core.upstream import Target
+from gateway.core.requests import ChatRequest, Inbound
+from gateway.core.upstream import CHAT, HttpRequest, Target, UpstreamCall
+from gateway.dialects.chat import ChatDialect
 from gateway.pipeline.call import NEXT_TARGET
+from gateway.providers.openai import OpenAITranslator
 
 TWO = (Target("openai", "first-model", "http://one", "sk-1"), Target("second", "", "http://two", ""))
 
@@ -177,3 +182,54 @@ async def test_what_came_before_a_failure_in_the_same_read_is_shown(world: Any, 
     assert error.detail == "broke"
     assert [chunk["choices"][0]["delta"]["content"] for chunk in caller.chunks] == ["first", "second"]
     assert world.row.output_tokens == 3
+
+
+# --- dialects -----------------------------------------------------------------------------------------------------------
+
+
+class Drawl(ChatDialect):
+    """A client format of its own: ``top`` is its word for a field, ``odd`` has no form in chat."""
+
+    name = "drawl"
+
+    def read(self, inbound: Inbound) -> ChatRequest:
+        request = super().read(inbound)
+        request.native = dict(request.fields)
+        request.untranslatable = "odd" if "odd" in request.fields else None
+        if "top" in request.fields:
+            request.fields["top_p"] = request.fields.pop("top")
+        return request
+
+
+class Drawling(OpenAITranslator):
+    """A provider that speaks it too, and says so in its requests."""
+
+    speaks = frozenset({CHAT, "drawl"})
+
+    def request(self, target: Target, call: UpstreamCall) -> HttpRequest:
+        if call.dialect == CHAT:
+            return super().request(target, call)
+        return HttpRequest("/drawl", (), msgspec.json.encode({**call.native, "stored": dict(call.stored)}))
+
+
+async def test_each_attempt_is_held_in_the_callers_dialect_if_the_provider_speaks_it(pair: Any, say: Any) -> None:
+    pair.dialect, pair.translators = Drawl(), {"second": Drawling()}
+    pair.publish("faq", ("system", "Hi"), params={"top_p": 0.5, "seed": 1}, overridable=["top_p"])
+    pair.script(say.refusal(500))
+    pair.script(say.completion(), provider="second")
+    await pair.call(say.chat(prompt={"id": "faq"}, top=Raw(b"0.250")))
+    (_, plain), (_, native) = pair.transport.requests
+    assert plain.path == "/chat/completions"
+    assert msgspec.json.decode(plain.body).items() >= {"top_p": 0.25, "seed": 1}.items()
+    assert native.path == "/drawl"
+    assert native.body == b'{"top":0.250,"stored":{"seed":1}}'
+
+
+async def test_what_has_no_chat_form_is_refused_by_name_where_chat_is_all_that_is_spoken(pair: Any, say: Any) -> None:
+    pair.dialect, pair.translators = Drawl(), {"openai": Drawling()}
+    pair.script(say.completion())
+    await pair.call(say.chat(odd=1))
+    pair.translators = {}
+    error = await pair.fail("malformed", say.chat(odd=1))
+    assert error.param == "odd"
+    assert len(pair.transport.requests) == 1

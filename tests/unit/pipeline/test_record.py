@@ -9,6 +9,7 @@ from gateway.core.events import Usage
 from gateway.core.journal import Journal
 from gateway.core.requests import Caller
 from gateway.core.upstream import Target
+from gateway.dialects.chat import CHAT_DIALECT
 from gateway.pipeline.record import record, row_of, settle
 from gateway.pipeline.serve import serve
 
@@ -79,5 +80,5 @@ async def test_where_records_must_survive_a_loss_of_power_the_last_byte_waits(wo
     for stream in (False, True):
         world.steps.clear()
         world.script(say.stream(say.delta("x"), say.usage() + say.DONE) if stream else say.completion())
-        await serve(world.inbound(say.chat(stream=stream)), services, world.caller())
+        await serve(world.inbound(say.chat(stream=stream)), services, world.caller(), CHAT_DIALECT)
         assert world.steps[-3:] == ["row 1 ok", "synced", "end" if stream else "whole"]

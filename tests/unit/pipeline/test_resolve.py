@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 
 from gateway.core.errors import GatewayError
-from gateway.pipeline import resolve as module
-from gateway.pipeline.resolve import MAX_LABEL, MAX_MODEL, MAX_TAGS, read_chat, resolve
+from gateway.dialects import naming as module
+from gateway.dialects.chat import CHAT_DIALECT
+from gateway.dialects.naming import MAX_LABEL, MAX_MODEL, MAX_TAGS
+from gateway.pipeline.resolve import resolve
 from gateway.routing.table import Route
 
 USER = [{"role": "user", "content": "hi"}]
@@ -25,13 +27,13 @@ async def answered(world: Any, body: object, **headers: str | bytes) -> Any:
     """The recipe for a body."""
     inbound = world.inbound(body, **headers)
     entry = await world.releases.key(world.key.digest)
-    return await resolve(read_chat(inbound), entry.caller, world.services)
+    return await resolve(CHAT_DIALECT.read(inbound), entry.caller, world.services)
 
 
 def refused(world: Any, body: object, **headers: str | bytes) -> GatewayError:
     """What reading a body says is wrong."""
     with pytest.raises(GatewayError) as caught:
-        read_chat(world.inbound(body, **headers))
+        CHAT_DIALECT.read(world.inbound(body, **headers))
     return caught.value
 
 
@@ -105,8 +107,8 @@ def test_namings_that_disagree_are_a_contradiction_naming_the_later_one(
 
 def test_equal_variables_twice_are_no_contradiction(shop: Any) -> None:
     body = {"prompt": {"id": "faq", "variables": {"a": 1}}, "variables": {"a": 1}}
-    assert read_chat(shop.inbound(body)).variables == {"a": 1}
-    assert read_chat(shop.inbound({"prompt": {"id": "faq", "variables": {"a": 1}}})).variables == {"a": 1}
+    assert CHAT_DIALECT.read(shop.inbound(body)).variables == {"a": 1}
+    assert CHAT_DIALECT.read(shop.inbound({"prompt": {"id": "faq", "variables": {"a": 1}}})).variables == {"a": 1}
 
 
 @pytest.mark.parametrize(
@@ -259,7 +261,7 @@ async def test_stored_parameters_lie_under_the_callers(shop: Any) -> None:
 
 def test_unknown_fields_travel_as_they_are_and_ours_do_not(world: Any) -> None:
     body = b'{"model":"m","messages":[],"stream":true,"stream_options":{"include_usage":true},"future":{"x": [1,2]},"n":2,"user":"u"}'
-    request = read_chat(world.inbound(body))
+    request = CHAT_DIALECT.read(world.inbound(body))
     assert bytes(request.fields["future"]) == b'{"x": [1,2]}'
     assert set(request.fields) == {"future", "n", "user", "stream_options"}
     assert (request.stream, request.include_usage, request.choices, request.user) == (True, True, 2, "u")
@@ -267,26 +269,26 @@ def test_unknown_fields_travel_as_they_are_and_ours_do_not(world: Any) -> None:
 
 def test_messages_keep_their_bytes(world: Any) -> None:
     raw = b'{"role": "user",  "content": [{"type":"text","text":"a"},{"type":"image_url","image_url":{"url":"x"}},{"type":"text","text":"b"}]}'
-    request = read_chat(world.inbound(b'{"messages":[' + raw + b',{"role":"assistant","tool_calls":[]}]}'))
+    request = CHAT_DIALECT.read(world.inbound(b'{"messages":[' + raw + b',{"role":"assistant","tool_calls":[]}]}'))
     assert request.messages[0].raw == raw
     assert [message.text for message in request.messages] == ["a\nb", ""]
 
 
 def test_labels_and_what_keeps_an_assignment_stable(world: Any) -> None:
-    request = read_chat(world.inbound({"user": "u" * 300}, x_session_id=" s ", x_tags=" a ,, b,"))
+    request = CHAT_DIALECT.read(world.inbound({"user": "u" * 300}, x_session_id=" s ", x_tags=" a ,, b,"))
     assert (request.user, request.session, request.tags, request.unit) == ("u" * MAX_LABEL, "s", ("a", "b"), "u" * MAX_LABEL)
-    assert read_chat(world.inbound({"user": "u"}, x_session_id="s", x_prompt_unit="p")).unit == "p"
-    assert read_chat(world.inbound({}, x_session_id="s")).unit == "s"
-    assert read_chat(world.inbound({}, x_session_id="  ")).session is None
-    assert read_chat(world.inbound({}, x_tags="")).tags == ()
-    assert len(read_chat(world.inbound({}, x_tags=",".join("abcdefghijklmnop"))).tags) == MAX_TAGS
-    assert read_chat(world.inbound({}, x_session_id="çédille")).session == "çédille"
+    assert CHAT_DIALECT.read(world.inbound({"user": "u"}, x_session_id="s", x_prompt_unit="p")).unit == "p"
+    assert CHAT_DIALECT.read(world.inbound({}, x_session_id="s")).unit == "s"
+    assert CHAT_DIALECT.read(world.inbound({}, x_session_id="  ")).session is None
+    assert CHAT_DIALECT.read(world.inbound({}, x_tags="")).tags == ()
+    assert len(CHAT_DIALECT.read(world.inbound({}, x_tags=",".join("abcdefghijklmnop"))).tags) == MAX_TAGS
+    assert CHAT_DIALECT.read(world.inbound({}, x_session_id="çédille")).session == "çédille"
 
 
 def test_names_that_callers_choose_are_remembered_within_bounds(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_REMEMBERED", 10)
     monkeypatch.setattr(module, "_candidates", {})
     for i in range(100):
-        assert module._candidate(f"name-{i}") is not None
+        assert module.candidate(f"name-{i}") is not None
     assert len(module._candidates) <= 10
-    assert module._candidate("not a name") is None
+    assert module.candidate("not a name") is None

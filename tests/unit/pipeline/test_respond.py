@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from gateway.core.errors import GatewayError
+from gateway.dialects.chat import CHAT_DIALECT
 from gateway.pipeline import respond
 from gateway.pipeline.respond import header_value
 from gateway.pipeline.serve import serve
@@ -120,7 +121,7 @@ async def test_an_empty_stream_of_one_event_still_ends_well(world: Any, say: Any
 async def test_without_server_timing_the_header_is_not_there(world: Any, say: Any) -> None:
     world.script(say.completion())
     caller = world.caller()
-    await serve(world.inbound(say.chat()), msgspec.structs.replace(world.services, server_timing=False), caller)
+    await serve(world.inbound(say.chat()), msgspec.structs.replace(world.services, server_timing=False), caller, CHAT_DIALECT)
     assert "server-timing" not in caller.head
 
 

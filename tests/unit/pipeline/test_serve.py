@@ -9,6 +9,7 @@ import pytest
 from gateway.core.documents import KeyDocument
 from gateway.core.errors import UPSTREAM_INCOMPLETE, UPSTREAM_TIMEOUT, GatewayError
 from gateway.core.upstream import Target
+from gateway.dialects.chat import CHAT_DIALECT
 from gateway.pipeline.releases import _key_entry
 from gateway.pipeline.serve import serve
 from gateway.routing.table import Route, RouteTable
@@ -134,7 +135,7 @@ async def test_a_call_that_ends_before_the_provider_has_one_row_and_no_intent(
     )
     services = msgspec.structs.replace(world.services, routes=RouteTable([Route(("gpt-*",), world.targets)]))
     with pytest.raises(GatewayError) as caught:
-        await serve(world.inbound(body, **headers), services, world.caller())
+        await serve(world.inbound(body, **headers), services, world.caller(), CHAT_DIALECT)
     assert caught.value.kind.name == kind, caught.value.detail
     row = world.row
     assert (row.outcome, row.status, row.attempt, row.attempts, row.upstream_us) == (kind, status, 0, 0, None)

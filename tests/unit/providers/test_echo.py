@@ -14,7 +14,7 @@ def test_it_answers_what_it_was_asked_with_usage() -> None:
     status, headers, pieces = echo(request())
     assert status == 200
     assert headers[b"content-type"] == b"application/json"
-    event = OpenAITranslator().answer(b"".join(pieces))
+    event = OpenAITranslator().answer(b"".join(pieces), "chat")
     assert event.texts == ((0, "echo: tell me a tale"),)
     assert event.finish == "stop"
     assert event.usage is not None
@@ -27,7 +27,7 @@ def test_it_is_deterministic() -> None:
 
 
 def test_the_stream_says_the_same_as_the_whole_answer() -> None:
-    decoder = OpenAITranslator().decoder(want_text=True)
+    decoder = OpenAITranslator().decoder("chat")
     _, headers, pieces = echo(request(stream=True, n=2))
     assert headers[b"content-type"] == b"text/event-stream"
     events = [event for piece in pieces for event in decoder.feed(piece)]
@@ -41,6 +41,6 @@ def test_the_stream_says_the_same_as_the_whole_answer() -> None:
 
 def test_it_respects_max_tokens() -> None:
     _, _, pieces = echo(request(max_tokens=2))
-    event = OpenAITranslator().answer(b"".join(pieces))
+    event = OpenAITranslator().answer(b"".join(pieces), "chat")
     assert event.texts == ((0, "echo: tell"),)
     assert event.finish == "length"

@@ -54,7 +54,7 @@ def test_a_whole_answer_is_one_event_with_its_bytes_untouched() -> None:
         b'"usage":{"prompt_tokens":9,"completion_tokens":2,"total_tokens":11,'
         b'"prompt_tokens_details":{"cached_tokens":4},"completion_tokens_details":{"reasoning_tokens":1}}}'
     )
-    event = OpenAITranslator().answer(body)
+    event = OpenAITranslator().answer(body, "chat")
     assert event.data is body
     assert event.texts == ((0, "hey"),)
     assert event.finish == "stop"
@@ -73,14 +73,14 @@ def test_a_whole_answer_is_one_event_with_its_bytes_untouched() -> None:
     ],
 )
 def test_nonsense_usage_is_no_usage_and_no_failure(usage: bytes) -> None:
-    event = OpenAITranslator().answer(b'{"choices":[],"usage":' + usage + b"}")
+    event = OpenAITranslator().answer(b'{"choices":[],"usage":' + usage + b"}", "chat")
     assert event.usage is None
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"choices":5}', b'{"error":1}', b"\xff", b"[" * 100_000])
 def test_what_is_no_completion_is_an_invalid_upstream(body: bytes) -> None:
     with pytest.raises(GatewayError) as caught:
-        OpenAITranslator().answer(body)
+        OpenAITranslator().answer(body, "chat")
     assert caught.value.kind.name == "upstream_invalid"
     assert "html" not in caught.value.detail
 
@@ -96,7 +96,7 @@ STREAM = [
 
 
 def test_a_stream_becomes_events() -> None:
-    decoder = OpenAITranslator().decoder(want_text=True)
+    decoder = OpenAITranslator().decoder("chat")
     events = [event for piece in STREAM for event in decoder.feed(piece)]
     assert [e.texts for e in events] == [(), ((0, "he"),), ((0, "y"),), (), ()]
     assert [e.finish for e in events] == [None, None, None, "stop", None]
@@ -108,7 +108,7 @@ def test_a_stream_becomes_events() -> None:
 
 
 def test_a_stream_cut_before_done_is_incomplete_even_after_its_finish_reason() -> None:
-    decoder = OpenAITranslator().decoder(want_text=True)
+    decoder = OpenAITranslator().decoder("chat")
     for piece in STREAM[:-1]:
         decoder.feed(piece)
     with pytest.raises(GatewayError) as caught:
@@ -117,13 +117,13 @@ def test_a_stream_cut_before_done_is_incomplete_even_after_its_finish_reason() -
 
 
 def test_null_is_no_error() -> None:
-    (event,) = OpenAITranslator().decoder(want_text=True).feed(b'data: {"choices":[],"error":null,"usage":null}\n\n')
+    (event,) = OpenAITranslator().decoder("chat").feed(b'data: {"choices":[],"error":null,"usage":null}\n\n')
     assert event.usage is None
     assert not event.usage_only
 
 
 def test_several_choices_keep_their_index() -> None:
-    decoder = OpenAITranslator().decoder(want_text=True)
+    decoder = OpenAITranslator().decoder("chat")
     (event,) = decoder.feed(
         b'data: {"choices":[{"index":0,"delta":{"content":"a"}},{"index":1,"delta":{"content":"b"},"finish_reason":"stop"}]}\n\n'
     )
@@ -133,7 +133,7 @@ def test_several_choices_keep_their_index() -> None:
 
 @pytest.mark.parametrize("payload", [b"{", b"[1]", b'{"choices":3}', b"nonsense"])
 def test_a_broken_event_ends_the_stream_with_an_error(payload: bytes) -> None:
-    decoder = OpenAITranslator().decoder(want_text=True)
+    decoder = OpenAITranslator().decoder("chat")
     assert decoder.feed(b"data: " + payload + b"\n\n") == []
     assert decoder.failure is not None
     assert decoder.failure.kind.name == "upstream_invalid"
@@ -142,7 +142,7 @@ def test_a_broken_event_ends_the_stream_with_an_error(payload: bytes) -> None:
 
 @pytest.mark.parametrize("error", [b'{"message":"out of memory","type":"server_error"}', b'"out of memory"'])
 def test_an_error_event_comes_after_what_was_before_it_in_the_same_read(error: bytes) -> None:
-    decoder = OpenAITranslator().decoder(want_text=True)
+    decoder = OpenAITranslator().decoder("chat")
     (event,) = decoder.feed(STREAM[1] + b'data: {"error":' + error + b"}\n\n" + STREAM[2])
     assert event.texts == ((0, "he"),)
     assert decoder.failure is not None
@@ -151,7 +151,7 @@ def test_an_error_event_comes_after_what_was_before_it_in_the_same_read(error: b
 
 
 def test_an_event_without_end_is_cut_off() -> None:
-    decoder = OpenAITranslator(100).decoder(want_text=True)
+    decoder = OpenAITranslator(100).decoder("chat")
     assert decoder.feed(b"data: " + b"x" * 200) == []
     assert decoder.failure is not None
 

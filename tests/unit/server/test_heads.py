@@ -2,6 +2,8 @@
 
 import pytest
 
+from gateway.dialects.chat import CHAT_DIALECT
+from gateway.edge.openai import HotRoute
 from gateway.server.heads import RepeatedHead, learn
 from gateway.server.reply import HotReply
 
@@ -10,7 +12,7 @@ async def handler(*_: object) -> None: ...
 
 
 def cycle(*, keep_alive: bool = True) -> HotReply:
-    return HotReply(None, "chat", handler, {b"x-tags": b"a"}, keep_alive=keep_alive)  # type: ignore[arg-type]
+    return HotReply(None, HotRoute("chat", handler, CHAT_DIALECT), {b"x-tags": b"a"}, keep_alive=keep_alive)  # type: ignore[arg-type]
 
 
 def parsed(head: bytes) -> list[tuple[bytes, bytes]]:
@@ -30,7 +32,7 @@ def known() -> RepeatedHead:
 def test_a_head_is_learnt_around_the_digits_of_its_length() -> None:
     found = known()
     assert found.before + b"3" + found.after == HEAD
-    assert (found.door, found.known) == ("chat", {b"x-tags": b"a"})
+    assert (found.route.door, found.known) == ("chat", {b"x-tags": b"a"})
 
 
 @pytest.mark.parametrize(("length", "body"), [(b"3", b"xyz"), (b"0", b""), (b"11", b"hello\r\n\r\nab"), (b"003", b"xyz")])

@@ -12,6 +12,8 @@ from uvicorn.server import ServerState
 
 from gateway.core.errors import CLIENT_GONE, GatewayError
 from gateway.core.requests import Inbound
+from gateway.dialects.chat import CHAT_DIALECT
+from gateway.edge.openai import HotRoute
 from gateway.limits.admission import Admission
 from gateway.pipeline.receive import Receiver
 from gateway.pipeline.reply import Reply
@@ -57,7 +59,7 @@ class Bench:
 
         ids = iter(range(1, 10_000))
         self.front = FrontDoor(
-            hot={b"/hot": ("chat", noted)},
+            hot={b"/hot": HotRoute("chat", noted, CHAT_DIALECT)},
             services=None,  # type: ignore[arg-type]
             receiver=Receiver(lambda: 1.0, lambda: 2, lambda bits: next(ids), 60),
             admission=Admission(cap),
