@@ -33,6 +33,7 @@ from gateway.core.upstream import Target, Timeouts, Transport
 from gateway.edge.ops import Readiness, ops_handlers
 from gateway.edge.schema import data_plane_paths
 from gateway.limits.tokens import count
+from gateway.pipeline.memory import Memory
 from gateway.pipeline.news import Follower
 from gateway.pipeline.permits import Permits
 from gateway.pipeline.receive import Receiver
@@ -52,6 +53,7 @@ from gateway.storage.postgres.catalog import PostgresCatalog
 from gateway.storage.postgres.migrate import pending
 from gateway.storage.postgres.pool import Pool, connected, open_pool
 from gateway.storage.postgres.registry import Registry
+from gateway.storage.redis.answers import RedisAnswers
 from gateway.storage.redis.cache import RedisCache
 from gateway.storage.redis.leases import RedisLeases
 from gateway.storage.redis.link import Link
@@ -96,7 +98,7 @@ class Running:
         litestar: ASGIApp,
         ledger: WorkerLedger,
         transports: list[Transport],
-        cache: RedisCache,
+        rejected: Callable[[], int],
         stop: Callable[[], Awaitable[None]],
     ) -> None:
         self.settings = settings
@@ -105,7 +107,7 @@ class Running:
         self.litestar = litestar
         self.ledger = ledger
         self._transports = transports
-        self._cache = cache
+        self._rejected = rejected
         self._stop = stop
 
     def refresh(self, gauge: Callable[[str, float], None]) -> None:
@@ -125,7 +127,7 @@ class Running:
         gauge("ledger_dropped_refusals", ledger.dropped_refusals)
         gauge("ledger_mended", ledger.mended)
         gauge("limits_degraded", self.services.permits.degraded)
-        gauge("cache_rejected", self._cache.rejected)
+        gauge("cache_rejected", self._rejected())
         own = [t for t in self._transports if isinstance(t, Http1Transport)]
         gauge("upstream_connections_opened", sum(t.opened for t in own))
         gauge("upstream_connections_reused", sum(t.reused for t in own))
@@ -133,6 +135,7 @@ class Running:
 
     async def close(self) -> None:
         """Give everything back in reverse order, the ledger's last rows first: they are what must not be lost."""
+        await self.services.memory.close()
         await self.ledger.drain(LEDGER_DRAIN_SECONDS)
         await self._stop()
 
@@ -143,6 +146,14 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
     pool = await open_pool(settings.database.url, min_size=0, max_size=settings.database.pool_size)
     link = Link(settings.redis.url, time.monotonic, settings.redis.timeout_ms / 1000)
     cache, catalog = RedisCache(link, secret), PostgresCatalog(pool)
+    answers_link = Link(settings.redis.url, time.monotonic, settings.redis.timeout_ms / 1000)
+    answers = RedisAnswers(answers_link, secret)
+    memory = Memory(
+        answers,
+        max_bytes=settings.recall.max_answer_bytes,
+        keep_seconds=settings.recall.idempotency_hours * 3600.0,
+        sleep=asyncio.sleep,
+    )
     releases = Releases(catalog, cache, time.monotonic)
     shelf = Path(settings.storage.directory) / "snapshot"
     _restore(releases, shelf, secret)
@@ -172,6 +183,7 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
         synced=ledger.synced if ledger.waits_for_disk else None,
         max_answer_bytes=settings.upstream.max_answer_bytes,
         server_timing=settings.telemetry.server_timing,
+        memory=memory,
     )
     registry = Registry(pool, ids=_new_id, clock=lambda: datetime.now(UTC))
     worker_id = _new_id()
@@ -198,11 +210,15 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
             await registry.forget_worker(worker_id)
         for transport in transports:
             await transport.close()
+        await answers_link.close()
         await link.close()
         await pool.close()
 
     async def readiness() -> tuple[bool, Readiness]:
         return await _readiness(services, ledger, link, is_stopping)
+
+    def rejected() -> int:
+        return cache.rejected + answers.rejected
 
     control = _control(settings, pool, registry, cache, link, ledger)
     litestar = _litestar(settings, control, ops_handlers(readiness, lambda: exposition(table)))
@@ -212,7 +228,7 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
         random.Random(secrets.token_bytes(32)).getrandbits,  # noqa: S311 - ids must be unique, not secret
         settings.server.request_timeout_ms / 1000,
     )
-    return Running(settings, services, receiver, litestar, ledger, transports, cache, stop)
+    return Running(settings, services, receiver, litestar, ledger, transports, rejected, stop)
 
 
 def _price_of_input(prices: PriceTable, intent: Intent) -> tuple[int, str] | None:

@@ -141,6 +141,15 @@ class Limits(Section, frozen=True):
     """Per key; unset means no limit (``null`` in the environment)."""
 
 
+class Recall(Section, frozen=True):
+    """``[recall]``: answers kept for whoever asks the same again."""
+
+    max_answer_bytes: Annotated[int, Meta(ge=1024, le=64 * 1024 * 1024)] = 1024 * 1024
+    """Of one kept answer; a larger one is given and not kept. Four thousand streamed tokens are about a megabyte of frames."""
+    idempotency_hours: Annotated[int, Meta(ge=1, le=720)] = 24
+    """How long the answer to an ``idempotency-key`` is replayed; Stripe's day."""
+
+
 class Telemetry(Section, frozen=True):
     """``[telemetry]``: logs and timings."""
 
@@ -217,6 +226,7 @@ class Settings(Struct, frozen=True):
     registry: Registry = Registry()
     storage: Storage = Storage()
     limits: Limits = Limits()
+    recall: Recall = Recall()
     telemetry: Telemetry = Telemetry()
     upstream: Upstream = Upstream()
     providers: Mapping[str, Provider] = {}
@@ -236,6 +246,7 @@ _SECTIONS: dict[str, type[Section]] = {
     "registry": Registry,
     "storage": Storage,
     "limits": Limits,
+    "recall": Recall,
     "telemetry": Telemetry,
     "upstream": Upstream,
 }

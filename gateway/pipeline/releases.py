@@ -17,7 +17,7 @@ from typing import Generic, TypeVar
 import msgspec
 from msgspec import Struct
 
-from gateway.core.documents import SCHEMA_VERSION, Change, KeyDocument, ReleaseDocument
+from gateway.core.documents import SCHEMA_VERSION, AnswerCache, Change, KeyDocument, ReleaseDocument
 from gateway.core.errors import STORE_UNAVAILABLE, GatewayError
 from gateway.core.journal import PromptFacts
 from gateway.core.ports import Cache, Catalog
@@ -44,6 +44,8 @@ class Release(Struct, frozen=True):
     prompt: CompiledPrompt
     guards: GuardPlan
     facts: PromptFacts
+    cache: AnswerCache | None = None
+    """What may be recalled; None when that is nothing."""
 
 
 class KeyEntry(Struct, frozen=True):
@@ -310,7 +312,9 @@ def compile_release(document: ReleaseDocument) -> Release:
         content_hash=document.content_hash,
         generation=document.generation,
     )
-    return Release(document, compile_prompt(document.content), compile_guards(document.content.guardrails), facts)
+    content = document.content
+    cache = content.cache if content.cache.ttl_seconds or content.cache.coalesce else None
+    return Release(document, compile_prompt(content), compile_guards(content.guardrails), facts, cache)
 
 
 def _over(loading: dict[object, asyncio.Future[T | None]], key: object, done: asyncio.Future[T | None]) -> None:

@@ -2,6 +2,7 @@
 
 from msgspec import Raw, Struct
 
+from gateway.core.documents import AnswerCache
 from gateway.core.errors import MALFORMED, UNKNOWN_PROMPT, GatewayError
 from gateway.core.references import DRAFT, Reference, is_slug
 from gateway.core.requests import Caller, ChatRequest
@@ -18,6 +19,8 @@ class Recipe(Struct, frozen=True, gc=False):
     """The name the route table is asked for."""
     fields: dict[str, Raw]
     """Body fields for the provider: stored defaults under the caller's overrides."""
+    cache: AnswerCache | None = None
+    """What the version lets be recalled; None when that is nothing."""
 
 
 async def resolve(request: ChatRequest, caller: Caller, services: Services) -> Recipe:
@@ -42,7 +45,7 @@ async def resolve(request: ChatRequest, caller: Caller, services: Services) -> R
         return Recipe(None, model, request.fields)
     asked = "" if _names_prompt(request.model, release) else request.model
     model = release.prompt.merge_model(asked) or caller.default_model or services.default_model
-    return Recipe(release, model, release.prompt.merge_fields(request.fields))
+    return Recipe(release, model, release.prompt.merge_fields(request.fields), release.cache)
 
 
 async def _refuse_mistyped(model: str, application_id: str, services: Services) -> None:

@@ -8,6 +8,7 @@ from msgspec import Struct
 from gateway.core.journal import Journal
 from gateway.core.ports import Ledger
 from gateway.core.upstream import Translator, Transport
+from gateway.pipeline.memory import Memory
 from gateway.pipeline.permits import Permits
 from gateway.pipeline.releases import Releases
 from gateway.pricing.table import PriceTable
@@ -54,5 +55,6 @@ class Services(Struct, frozen=True):
     """What is asked for when nobody names a model."""
     max_answer_bytes: int
     server_timing: bool
+    memory: Memory
     synced: Callable[[], Awaitable[None]] | None = None
     """Awaited before the last byte when records must survive a loss of power; None when the page cache is enough."""

@@ -172,7 +172,7 @@ class Meter:
             elif journal.outcome.startswith("upstream"):
                 row[table.upstream_errors[target.provider]] += 1.0
         usage = journal.usage
-        if usage is not None:
+        if usage is not None and target is not None:
             tokens = table.tokens
             row[tokens["input"]] += usage.input
             row[tokens["output"]] += usage.output

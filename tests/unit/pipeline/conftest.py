@@ -17,6 +17,7 @@ from gateway.core.ledger import Intent, LedgerRow
 from gateway.core.requests import Inbound
 from gateway.core.upstream import HttpRequest, Target, Translator
 from gateway.dialects.chat import CHAT_DIALECT
+from gateway.pipeline.memory import Memory
 from gateway.pipeline.permits import Permits
 from gateway.pipeline.receive import Receiver
 from gateway.pipeline.releases import Releases
@@ -25,6 +26,7 @@ from gateway.pipeline.services import Provider, Services
 from gateway.pricing.table import load_prices
 from gateway.providers.openai import OpenAITranslator
 from gateway.routing.table import Route, RouteTable
+from gateway.storage.memory.answers import MemoryAnswers
 from gateway.storage.memory.cache import MemoryCache
 from gateway.storage.memory.catalog import MemoryCatalog
 from gateway.storage.memory.leases import MemoryLeases
@@ -45,6 +47,11 @@ class Clock:
     def __call__(self) -> float:
         self.now += TICK
         return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        """Time passes, and others get a turn."""
+        self.now += seconds
+        await asyncio.sleep(0)
 
 
 class OrderedLedger(MemoryLedger):
@@ -212,6 +219,8 @@ class World:
         self.catalog = MemoryCatalog()
         self.cache = MemoryCache()
         self.leases = MemoryLeases(self.clock)
+        self.answers = MemoryAnswers(self.clock)
+        self.memory = Memory(self.answers, max_bytes=1 << 20, keep_seconds=86_400, sleep=self.clock.sleep)
         self.ledger = OrderedLedger(self.steps)
         self.translator = OpenAITranslator()
         self.translators: dict[str, Translator] = {}
@@ -262,6 +271,7 @@ class World:
             default_model="gpt-4o-mini",
             max_answer_bytes=1 << 20,
             server_timing=True,
+            memory=self.memory,
         )
 
     def inbound(self, body: object = None, **headers: str | bytes) -> Inbound:
