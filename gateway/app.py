@@ -24,6 +24,7 @@ from gateway.control import openapi, problems
 from gateway.control.routes import control_router, with_encoded_slashes
 from gateway.control.services import ControlServices
 from gateway.control.status import probes
+from gateway.control.workbench import RegistryWorkbench
 from gateway.core.documents import SCHEMA_VERSION
 from gateway.core.errors import STORE_UNAVAILABLE, GatewayError
 from gateway.core.events import Usage
@@ -169,6 +170,8 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
         price=lambda intent: _price_of_input(prices, intent),
     )
     providers, transports = _providers(settings)
+    registry = Registry(pool, ids=_new_id, clock=lambda: datetime.now(UTC))
+    control = _control(settings, pool, registry, cache, link, ledger)
     services = Services(
         releases=releases,
         permits=Permits(RedisLeases(link, time.monotonic), time.monotonic, settings.limits.requests_per_minute),
@@ -184,8 +187,8 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
         max_answer_bytes=settings.upstream.max_answer_bytes,
         server_timing=settings.telemetry.server_timing,
         memory=memory,
+        workbench=RegistryWorkbench(control, settings.security.admin_token),
     )
-    registry = Registry(pool, ids=_new_id, clock=lambda: datetime.now(UTC))
     worker_id = _new_id()
 
     async def report(generation: int) -> None:
@@ -220,7 +223,6 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
     def rejected() -> int:
         return cache.rejected + answers.rejected
 
-    control = _control(settings, pool, registry, cache, link, ledger)
     litestar = _litestar(settings, control, ops_handlers(readiness, lambda: exposition(table)))
     receiver = Receiver(
         time.monotonic,

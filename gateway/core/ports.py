@@ -105,6 +105,22 @@ class AnswerStore(Protocol):
         ...
 
 
+class Workbench(Protocol):
+    """What trying a draft needs of the control plane."""
+
+    def admits(self, credential: bytes) -> bool:
+        """Whether this is an operator's credential."""
+        ...
+
+    async def caller(self, application: str | None) -> KeyDocument:
+        """Who an operator acts for. Raises ``not_found``, and ``malformed`` when none is named and there are several."""
+        ...
+
+    async def version(self, application: str, reference: Reference) -> ReleaseDocument:
+        """A stored version, published or not. Raises ``not_found``."""
+        ...
+
+
 class Ledger(Protocol):
     """Where calls are written down. Neither method blocks; both copy before returning."""
 

@@ -3,7 +3,7 @@
 from gateway.core.errors import METHOD_NOT_ALLOWED, NOT_FOUND, GatewayError
 from gateway.core.requests import Inbound
 from gateway.core.upstream import CHAT
-from gateway.edge import native, openai
+from gateway.edge import explain, native, openai, runs
 from gateway.edge.openai import Door
 from gateway.edge.problems import refuse
 from gateway.pipeline.reply import Reply
@@ -11,10 +11,17 @@ from gateway.pipeline.services import Services
 
 PREFIX = "/v1/"
 """Everything below this path is the data plane's."""
+_NAMES = {"/v1/explain": "explain", runs.TEST: "test"}
+"""Doors that are not named by the rules of :func:`name_of`."""
+
+
+def serves(path: str) -> bool:
+    """Whether a path is the data plane's: below :data:`PREFIX`, or one of the run endpoints."""
+    return path.startswith((PREFIX, runs.EXECUTE)) or path == runs.TEST
 
 
 async def answer(method: str, path: str, inbound: Inbound, services: Services, reply: Reply) -> None:
-    """Answer any request below :data:`PREFIX`. ``path`` is raw: still percent-encoded, without the query."""
+    """Answer any request for a path that :func:`serves` knows. ``path`` is raw: still percent-encoded, without the query."""
     door, allowed = _find(path)
     if door is None:
         await refuse(GatewayError(NOT_FOUND, f"no route {path[:200]}"), inbound, reply)
@@ -28,17 +35,28 @@ async def answer(method: str, path: str, inbound: Inbound, services: Services, r
 
 def name_of(path: str) -> str:
     """The door's name, for metrics and the ledger."""
+    if path in _NAMES:
+        return _NAMES[path]
+    if path.startswith(runs.EXECUTE):
+        return "execute"
     return "render" if path.endswith("/render") else CHAT
 
 
 def _find(path: str) -> tuple[Door | None, str]:
     if path == "/v1/chat/completions":
         return openai.chat, "POST"
+    if path == "/v1/explain":
+        return explain.door, "POST"
     if path == "/v1/models":
         return native.models, "GET"
     name = path.removeprefix("/v1/models/")
     if name != path and name:
         return lambda inbound, services, reply: native.model(inbound, services, reply, name), "GET"
+    if path == runs.TEST:
+        return runs.test_prompt, "POST"
+    rest = path.removeprefix(runs.EXECUTE)
+    if rest != path:
+        return lambda inbound, services, reply: runs.execute(inbound, services, reply, rest), "POST"
     rest = path.removeprefix("/v1/prompts/")
     if rest != path:
         ref = rest.removesuffix("/render")

@@ -15,6 +15,7 @@ from gateway.pipeline.call import call
 from gateway.pipeline.fetch import Fetch, landed, read_kept, whole_body
 from gateway.pipeline.flights import Flight, Passenger
 from gateway.pipeline.received import Received
+from gateway.pipeline.releases import Release
 from gateway.pipeline.resolve import Recipe
 from gateway.pipeline.services import Services
 
@@ -44,9 +45,7 @@ async def recall(
         journal.head = "x-cache: bypass\r\n"
         return await call(plan, request, recipe, conversation, dialect, journal, services)
     document = release.document
-    name = rendered_digest(
-        document.application_id, document.content_hash, journal.variant or "", recipe.model, conversation, recipe.fields
-    )
+    name = answer_name(recipe, release, conversation, journal.variant)
     native, anew = dialect == CHAT, b"no-cache" in wishes
     shares = cache.coalesce and not anew
     joined = await _join(name, request, journal, services, native=native) if shares else None
@@ -77,6 +76,14 @@ async def recall(
         passenger.close()
         raise
     return passenger
+
+
+def answer_name(recipe: Recipe, release: Release, conversation: Conversation, variant: str | None = None) -> str:
+    """Under which name an answer is kept and shared."""
+    document = release.document
+    return rendered_digest(
+        document.application_id, document.content_hash, variant or "", recipe.model, conversation, recipe.fields
+    )
 
 
 async def _join(name: str, request: ChatRequest, journal: Journal, services: Services, *, native: bool) -> Received | None:

@@ -6,7 +6,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from gateway.core.journal import Journal
-from gateway.core.ports import Ledger
+from gateway.core.ports import Ledger, Workbench
 from gateway.core.upstream import Translator, Transport
 from gateway.pipeline.memory import Memory
 from gateway.pipeline.permits import Permits
@@ -56,5 +56,7 @@ class Services(Struct, frozen=True):
     max_answer_bytes: int
     server_timing: bool
     memory: Memory
+    workbench: Workbench | None = None
+    """For trials of drafts; None where there is no control plane."""
     synced: Callable[[], Awaitable[None]] | None = None
     """Awaited before the last byte when records must survive a loss of power; None when the page cache is enough."""

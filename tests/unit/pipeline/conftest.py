@@ -14,6 +14,7 @@ from gateway.core.errors import CLIENT_GONE, LEDGER_FULL, GatewayError
 from gateway.core.journal import Journal
 from gateway.core.keys import make
 from gateway.core.ledger import Intent, LedgerRow
+from gateway.core.ports import Workbench
 from gateway.core.requests import Inbound
 from gateway.core.upstream import HttpRequest, Target, Translator
 from gateway.dialects.chat import CHAT_DIALECT
@@ -228,6 +229,7 @@ class World:
         self.dialect: Dialect = CHAT_DIALECT
         self.transport = ScriptedTransport(self.steps, self.clock)
         self.tokens = CountedTokens()
+        self.workbench: Workbench | None = None
         self.observed = Observed()
         self.releases = Releases(self.catalog, self.cache, self.clock)
         self.permits = Permits(self.leases, self.clock, None)
@@ -272,6 +274,7 @@ class World:
             max_answer_bytes=1 << 20,
             server_timing=True,
             memory=self.memory,
+            workbench=self.workbench,
         )
 
     def inbound(self, body: object = None, **headers: str | bytes) -> Inbound:
