@@ -54,6 +54,7 @@ from gateway.storage.postgres.catalog import PostgresCatalog
 from gateway.storage.postgres.migrate import pending
 from gateway.storage.postgres.pool import Pool, connected, open_pool
 from gateway.storage.postgres.registry import Registry
+from gateway.storage.postgres.writing import LIVE_S
 from gateway.storage.redis.answers import RedisAnswers
 from gateway.storage.redis.cache import RedisCache
 from gateway.storage.redis.leases import RedisLeases
@@ -66,6 +67,8 @@ from gateway.transport.local import LocalTransport
 
 FIRST_LOOKS = 3
 """Tries of a starting worker to ask the registry: one slow connection on a busy host is no reason to start without it."""
+LIVE_POLLS = 3
+"""Polls that a worker may miss before nobody waits for it any more."""
 LEDGER_DRAIN_SECONDS = 10.0
 """How long a stopping worker goes on shipping rows; what is left stays on disk for the next worker."""
 LEDGER_LAG_ALARM_SECONDS = 30.0
@@ -129,6 +132,12 @@ class Running:
         gauge("ledger_mended", ledger.mended)
         gauge("limits_degraded", self.services.permits.degraded)
         gauge("cache_rejected", self._rejected())
+        memory = self.services.memory
+        gauge("recall_hits", memory.hits)
+        gauge("recall_coalesced", memory.coalesced)
+        gauge("recall_misses", memory.misses)
+        gauge("recall_replayed", memory.replayed)
+        gauge("recall_outliving", memory.outliving)
         own = [t for t in self._transports if isinstance(t, Http1Transport)]
         gauge("upstream_connections_opened", sum(t.opened for t in own))
         gauge("upstream_connections_reused", sum(t.reused for t in own))
@@ -170,7 +179,7 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
         price=lambda intent: _price_of_input(prices, intent),
     )
     providers, transports = _providers(settings)
-    registry = Registry(pool, ids=_new_id, clock=lambda: datetime.now(UTC))
+    registry = Registry(pool, _new_id, lambda: datetime.now(UTC), max(LIVE_S, LIVE_POLLS * settings.registry.poll_ms / 1000))
     control = _control(settings, pool, registry, cache, link, ledger)
     services = Services(
         releases=releases,

@@ -133,6 +133,7 @@ async def _replay(kept: Once, journal: Journal, services: Services, reply: Reply
     journal.request = dialect.read(inbound)
     permit = await admit(journal.caller, services)
     journal.usage_source, journal.bill, journal.status = "replayed", Bill(0, "exact", None), kept.sent.status
+    services.memory.replayed += 1
     record(journal, services)
     if services.synced is not None:
         await services.synced()

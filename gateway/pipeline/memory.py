@@ -30,6 +30,11 @@ class Memory:
         """Calls that others may join, by the name of their answer."""
         self.outliving = 0
         """Calls that go on without a caller."""
+        self.hits = 0
+        self.coalesced = 0
+        self.misses = 0
+        self.replayed = 0
+        """How calls were answered, for the metrics."""
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":

@@ -1,4 +1,4 @@
-"""The verb between guard_in and route, for versions that allow it: an answer that is kept, or one that is on its way already.
+"""The verb in the place of call, for versions that allow it: an answer that is kept, or one that is on its way already.
 
 Only what a version's ``cache`` allows is recalled, by the digest of the rendered request. Such calls are held in the common dialect,
 so that callers of any dialect share them; streamed answers serve callers who want them whole, and the other way round. The
@@ -58,6 +58,7 @@ async def recall(
         if kept is not None and flight is not None:
             age = max(0, journal.inbound.started_ms - kept.kept_ms) // 1000
             _recalled(journal, "cache", f"x-cache: hit\r\nage: {age}\r\n")
+            memory.hits += 1
             return Passenger(flight, journal, services.clock, native=native)
         # Others may have set out while we looked.
         joined = await _join(name, request, journal, services, native=native) if shares else None
@@ -70,6 +71,7 @@ async def recall(
         memory.flights[name] = flight
     Fetch(name, flight, plan, request, recipe, conversation, journal, keeps, memory, services).start()
     journal.head = "x-cache: miss\r\n"
+    memory.misses += 1
     try:
         await passenger.first()
     except BaseException:
@@ -109,6 +111,7 @@ async def _join(name: str, request: ChatRequest, journal: Journal, services: Ser
             passenger.close()
             raise
         _recalled(journal, "coalesced", "x-cache: coalesced\r\n")
+        services.memory.coalesced += 1
         return passenger
     return None
 

@@ -70,6 +70,11 @@ GAUGES = (
     Gauge("upstream_stale_retries", "Requests repeated because a kept connection had died.", counter=True),
     Gauge("limits_degraded", "Workers that count requests locally because Redis is away."),
     Gauge("cache_rejected", "Cache entries refused (MAC, tenant or schema).", counter=True),
+    Gauge("recall_hits", "Calls answered from kept answers.", counter=True),
+    Gauge("recall_coalesced", "Calls that shared the answer of a running one.", counter=True),
+    Gauge("recall_misses", "Calls of versions with a cache that asked a provider.", counter=True),
+    Gauge("recall_replayed", "Retries answered by their idempotency key.", counter=True),
+    Gauge("recall_outliving", "Calls that go on after their callers have left."),
 )
 
 
