@@ -26,7 +26,7 @@ from gateway.wire.sse import MAX_EVENT_BYTES
 SCHEMA_VERSION = 1
 """Of :class:`KeptAnswer`; another number is a miss."""
 BRIEF = 64 * 1024
-"""Bytes that are folded on the event loop; a longer stream is folded in a thread, which takes longer and holds nobody up."""
+"""Bytes that are folded or digested on the event loop; more goes to a thread, which takes longer and holds nobody up."""
 
 
 class KeptAnswer(Struct, array_like=True, frozen=True):
@@ -37,7 +37,7 @@ class KeptAnswer(Struct, array_like=True, frozen=True):
     """Wall clock, milliseconds since the epoch."""
     body: bytes
     """A ``chat.completion``."""
-    usage: Usage | None
+    usage: Usage
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -82,6 +82,8 @@ class Fetch(Struct):
             flight.end()
             if self.keeps:
                 await self._keep()
+            if self.answer is not None:
+                await self.answer.drain()
         except GatewayError as error:
             flight.end(error)
         except asyncio.CancelledError:
@@ -114,7 +116,6 @@ class Fetch(Struct):
                 raise GatewayError(UPSTREAM_INVALID, f"the provider's stream exceeds {services.max_answer_bytes} bytes")
             flight.add(events)
         await self._count(answer)
-        await answer.drain()
 
     async def _count(self, answer: Answer) -> None:
         if self.journal.usage is None:
@@ -131,14 +132,15 @@ class Fetch(Struct):
         document, cache, inbound = self.recipe.release, self.recipe.cache, self.journal.inbound
         assert document is not None
         assert cache is not None
-        body = await whole_body(self.flight)
+        body, usage = await whole_body(self.flight), self.flight.usage
+        assert usage is not None
         if body is None or len(body) > self.memory.max_bytes:
             return
         guard = document.guards.post
         if guard is not None and guard.check(_CHAT.answer(body, CHAT).texts) is not ALLOW:
             return
         now_ms = inbound.started_ms + int((self.services.clock() - inbound.started) * 1000)
-        value = _encode(KeptAnswer(SCHEMA_VERSION, now_ms, body, self.flight.usage))
+        value = _encode(KeptAnswer(SCHEMA_VERSION, now_ms, body, usage))
         await self.memory.store.put(document.document.application_id, self.name, value, cache.ttl_seconds)
 
 

@@ -46,7 +46,9 @@ class Flight:
         self._tell()
 
     def end(self, failure: GatewayError | None = None) -> None:
-        """The answer is complete, or will never be."""
+        """The answer is complete, or will never be; what is said first counts."""
+        if self.over:
+            return
         self.over = True
         self.failure = failure
         self._tell()

@@ -12,12 +12,13 @@ import msgspec
 from msgspec import Struct
 
 from gateway.core.dialect import Dialect
-from gateway.core.errors import CLIENT_GONE, CONFLICT, DEADLINE, DRAINING, MALFORMED, GatewayError
+from gateway.core.errors import CLIENT_GONE, CONFLICT, DEADLINE, DRAINING, INTERNAL, MALFORMED, GatewayError
 from gateway.core.journal import Bill, Journal
 from gateway.core.requests import Inbound
 from gateway.core.sameness import once_name, received_digest
 from gateway.pipeline.admit import admit
 from gateway.pipeline.authenticate import authenticate
+from gateway.pipeline.fetch import BRIEF
 from gateway.pipeline.record import record
 from gateway.pipeline.reply import Reply
 from gateway.pipeline.services import Services
@@ -61,10 +62,11 @@ async def once(inbound: Inbound, services: Services, reply: Reply, dialect: Dial
     """
     caller = await authenticate(inbound, services)
     journal = Journal(inbound, caller)
+    name, mine = "", Once("", "", "")
     try:
         key = _key_of(inbound)
+        mine = Once(await _fingerprint(inbound), inbound.call_id, inbound.request_id)
         name = once_name(caller.application_id, inbound.door, key)
-        mine = Once(received_digest(inbound.headers, inbound.body), inbound.call_id, inbound.request_id)
         found = await _claim(caller.application_id, name, mine, services, inbound.deadline)
         if isinstance(found, Once):
             await _replay(found, journal, services, reply, dialect)
@@ -74,12 +76,19 @@ async def once(inbound: Inbound, services: Services, reply: Reply, dialect: Dial
         record(journal, services)
         raise
     except asyncio.CancelledError:
+        if name:
+            # The claim may have been granted while we were told to stop.
+            services.memory.spawn(_free(caller.application_id, name, mine, services))
         kind = CLIENT_GONE if reply.gone else DRAINING
         journal.outcome, journal.status = kind.name, kind.status
         record(journal, services)
         if reply.gone:
             raise
         raise GatewayError(DRAINING, "the gateway is shutting down", retry_after=1) from None
+    except Exception as bug:
+        journal.outcome, journal.error, journal.status = INTERNAL.name, "internal error", INTERNAL.status
+        record(journal, services)
+        raise GatewayError(INTERNAL, "internal error", cause=repr(bug)) from bug
     if found:
         await _outliving(_make(caller.application_id, name, mine, services, reply, work), services, reply)
     else:
@@ -91,6 +100,16 @@ def _key_of(inbound: Inbound) -> bytes:
     if not 0 < len(key) <= MAX_KEY or not key.isascii() or not key.decode("ascii").isprintable():
         raise GatewayError(MALFORMED, f"idempotency-key: 1 to {MAX_KEY} printable ASCII characters", param="idempotency-key")
     return key
+
+
+async def _fingerprint(inbound: Inbound) -> str:
+    if len(inbound.body) > BRIEF:
+        return await asyncio.to_thread(received_digest, inbound.headers, inbound.body)
+    return received_digest(inbound.headers, inbound.body)
+
+
+async def _free(application_id: str, name: str, mine: Once, services: Services) -> None:
+    await services.memory.store.swap(application_id, name, _encode(mine), None)
 
 
 async def _claim(application_id: str, name: str, mine: Once, services: Services, deadline: float) -> Once | bool:

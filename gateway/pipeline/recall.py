@@ -5,14 +5,16 @@ so that callers of any dialect share them; streamed answers serve callers who wa
 version's output guards judge every recalled answer again.
 """
 
+import asyncio
+
 from gateway.core.conversation import Conversation
-from gateway.core.errors import CLIENT_GONE, DEADLINE, DRAINING, UPSTREAM_INVALID, GatewayError
+from gateway.core.errors import CLIENT_GONE, DEADLINE, DRAINING, GatewayError
 from gateway.core.journal import Bill, Journal
 from gateway.core.requests import ChatRequest
 from gateway.core.sameness import rendered_digest
 from gateway.core.upstream import CHAT, Target
 from gateway.pipeline.call import call
-from gateway.pipeline.fetch import Fetch, landed, read_kept, whole_body
+from gateway.pipeline.fetch import BRIEF, Fetch, landed, read_kept, whole_body
 from gateway.pipeline.flights import Flight, Passenger
 from gateway.pipeline.received import Received
 from gateway.pipeline.releases import Release
@@ -45,7 +47,10 @@ async def recall(
         journal.head = "x-cache: bypass\r\n"
         return await call(plan, request, recipe, conversation, dialect, journal, services)
     document = release.document
-    name = answer_name(recipe, release, conversation, journal.variant)
+    if len(journal.inbound.body) > BRIEF:
+        name = await asyncio.to_thread(answer_name, recipe, release, conversation, journal.variant)
+    else:
+        name = answer_name(recipe, release, conversation, journal.variant)
     native, anew = dialect == CHAT, b"no-cache" in wishes
     shares = cache.coalesce and not anew
     joined = await _join(name, request, journal, services, native=native) if shares else None
@@ -98,7 +103,10 @@ async def _join(name: str, request: ChatRequest, journal: Journal, services: Ser
             else:
                 await passenger.all()
                 passenger.close()
-                passenger = await _turned(flight, request, journal, services, native=native)
+                turned = await _turned(flight, streamed=request.stream)
+                if turned is None:
+                    return None
+                passenger = Passenger(turned, journal, services.clock, native=native)
         except GatewayError as error:
             passenger.close()
             # Where the call goes on, the failure is ours: our deadline is over, or we leave.
@@ -116,13 +124,10 @@ async def _join(name: str, request: ChatRequest, journal: Journal, services: Ser
     return None
 
 
-async def _turned(flight: Flight, request: ChatRequest, journal: Journal, services: Services, *, native: bool) -> Passenger:
-    """A complete answer in the other form: the stream of a whole one, or a stream as a whole."""
+async def _turned(flight: Flight, *, streamed: bool) -> Flight | None:
+    """A complete answer in the other form: the stream of a whole one, or a stream as a whole; None if it has none."""
     body = await whole_body(flight)
-    turned = None if body is None else landed(body, flight.usage, streamed=request.stream)
-    if turned is None:
-        raise GatewayError(UPSTREAM_INVALID, "the provider's answer has no other form than the one it came in")
-    return Passenger(turned, journal, services.clock, native=native)
+    return None if body is None else landed(body, flight.usage, streamed=streamed)
 
 
 def _recalled(journal: Journal, source: str, head: str) -> None:

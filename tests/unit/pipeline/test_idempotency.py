@@ -272,3 +272,53 @@ async def test_a_replay_counts_against_the_limit(world: Any, say: Any) -> None:
     refused = await through(world, say.chat())
     assert refused.status == 429
     assert sources(world)[1][0] == "rate_limited"
+
+
+async def test_a_large_body_is_compared_too(world: Any, say: Any) -> None:
+    world.script(say.completion())
+    await through(world, say.chat("x" * 70_000))
+    assert "idempotent-replayed" in (await through(world, say.chat("x" * 70_000))).head
+    assert (await through(world, say.chat("y" * 70_000))).status == 409
+
+
+async def test_a_bug_while_claiming_is_an_internal_error_with_a_row(world: Any, say: Any) -> None:
+    async def broken(*_: object) -> None:
+        raise RuntimeError("bug")
+
+    world.answers.swap = broken
+    answer = await through(world, say.chat())
+    assert (answer.status, answer.json["error"]["code"]) == (500, "internal_error")
+    assert sources(world)[0][0] == "internal"
+
+
+async def test_a_claim_granted_to_who_has_left_is_given_back(world: Any, say: Any) -> None:
+    swap, asked, go = world.answers.swap, asyncio.Event(), asyncio.Event()
+
+    async def slow(*arguments: Any) -> Any:
+        done = await swap(*arguments)
+        if not asked.is_set():
+            asked.set()
+            await go.wait()
+        return done
+
+    world.answers.swap = slow
+    leaver = world.caller()
+    first = asyncio.ensure_future(through(world, say.chat(), leaver))
+    await asked.wait()
+    leaver.gone = True
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    while world.memory._tasks:
+        await asyncio.sleep(0)
+    assert world.answers._kept == {}
+
+
+async def test_unavailable_marks_know_what_the_caller_knows(world: Any) -> None:
+    caller = world.caller()
+    marked = idempotency.Marked(caller)
+    assert (marked.started, marked.gone) == (False, False)
+    await marked.start(200, b"")
+    assert (marked.started, caller.head) == (True, {"x-idempotency": "unavailable"})
+    caller.gone = True
+    assert marked.gone

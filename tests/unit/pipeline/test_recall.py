@@ -11,6 +11,8 @@ from gateway.core.errors import CLIENT_GONE, DEADLINE, UPSTREAM_ERROR, GatewayEr
 KEPT = AnswerCache(ttl_seconds=60)
 SHARED = AnswerCache(coalesce=True)
 BOTH = AnswerCache(ttl_seconds=60, coalesce=True)
+HERD = 500
+"""Equal calls at once (fault F42)."""
 
 
 def ask(**fields: Any) -> dict[str, Any]:
@@ -225,11 +227,11 @@ async def test_equal_calls_at_one_time_are_one_call(world: Any, say: Any, faq: A
     gate = asyncio.Event()
     world.script(gate, say.completion("Because."))
     asyncio.get_running_loop().call_later(0.01, gate.set)
-    answers = await together(world, 5)
+    answers = await together(world, HERD)
     assert len(world.transport.requests) == 1
-    assert sorted(a.head["x-cache"] for a in answers) == ["coalesced"] * 4 + ["miss"]
+    assert sorted(a.head["x-cache"] for a in answers) == ["coalesced"] * (HERD - 1) + ["miss"]
     assert {a.body for a in answers} == {answers[0].body}
-    assert sorted(map(str, markers(world)))[:4] == [str(JOINED)] * 4
+    assert sorted(map(str, markers(world)))[: HERD - 1] == [str(JOINED)] * (HERD - 1)
     await settled(world)
     world.script(say.completion())
     assert (await world.call(ask())).head["x-cache"] == "miss"
@@ -367,3 +369,67 @@ async def test_a_stream_longer_than_the_longest_answer_is_cut(world: Any, say: A
     faq(SHARED)
     world.script(say.stream(say.delta("x" * 700_000), say.delta("x" * 700_000), say.DONE))
     await world.fail("upstream_invalid", ask(stream=True))
+
+
+async def test_an_answer_without_another_form_is_asked_for_anew(world: Any, say: Any, faq: Any) -> None:
+    faq(BOTH)
+    gate = asyncio.Event()
+    odd = say.stream(b'data: {"choices":[{"delta":{"content":"x"},"finish_reason":"stop"}]}\n\n', say.usage(), say.DONE)
+    world.script(gate, odd, say.completion("Because."))
+    first = asyncio.ensure_future(world.call(ask(stream=True)))
+    while not world.transport.requests:
+        await asyncio.sleep(0)
+    second = asyncio.ensure_future(world.call(ask()))
+    await asyncio.sleep(0.01)
+    gate.set()
+    assert (await first).frames[-1] == "[DONE]"
+    assert (await second).head["x-cache"] == "miss"
+    assert len(world.transport.requests) == 2
+
+
+async def test_a_joiner_who_leaves_before_the_first_event_disturbs_nobody(world: Any, say: Any, faq: Any) -> None:
+    faq(SHARED)
+    gate = asyncio.Event()
+    world.script(gate, say.completion("Because."))
+    first = asyncio.ensure_future(world.call(ask()))
+    while not world.transport.requests:
+        await asyncio.sleep(0)
+    for stream in (False, True):
+        leaver = world.caller()
+        task = asyncio.ensure_future(world.call(ask(stream=stream), leaver))
+        await asyncio.sleep(0.01)
+        await leave(task, leaver)
+    gate.set()
+    assert (await first).status == 200
+
+
+async def test_a_bug_is_told_to_who_waits(world: Any, faq: Any) -> None:
+    faq(SHARED)
+    world.script(RuntimeError("bug"))
+    error = await world.fail("internal", ask())
+    assert "bug" not in error.detail
+    await settled(world)
+
+
+async def test_large_requests_and_answers_are_recalled_too(world: Any, say: Any, faq: Any) -> None:
+    faq(KEPT)
+    long = ask(variables={"q": "x" * 70_000})
+    pieces = [say.delta("y" * 7_000) for _ in range(12)]
+    world.script(say.stream(*pieces, say.delta(finish="stop"), say.usage(), say.DONE))
+    await world.call({**long, "stream": True})
+    while world.memory._tasks:
+        await asyncio.sleep(0.001)
+    again = await world.call(long)
+    assert again.head["x-cache"] == "hit"
+    assert len(again.json["choices"][0]["message"]["content"]) == 84_000
+
+
+async def test_tokens_are_counted_once_where_the_provider_tells_none(world: Any, say: Any, faq: Any) -> None:
+    faq(KEPT)
+    world.script(say.completion("one two three", usage=None))
+    await world.call(ask())
+    await settled(world)
+    streamed = await world.call(ask(stream=True, stream_options={"include_usage": True}))
+    assert streamed.chunks[-1]["usage"]["completion_tokens"] == 3
+    assert [row.usage_source for row in world.ledger.rows] == ["estimated", "cache"]
+    assert len(world.tokens.asked) == 1
