@@ -67,6 +67,8 @@ class Resolved(Struct, frozen=True, omit_defaults=True):
     version: int | None = None
     digest: str | None = None
     generation: int | None = None
+    variant: str | None = None
+    """Whose turn it is for this unit, where the alias is split."""
 
 
 class Rendered(Struct, frozen=True):
@@ -174,7 +176,15 @@ def _resolved(recipe: Recipe) -> Resolved:
         return Resolved(recipe.model, recipe.fields)
     facts = recipe.release.facts
     return Resolved(
-        recipe.model, recipe.fields, facts.label, facts.slug, facts.alias, facts.version, facts.content_hash, facts.generation
+        recipe.model,
+        recipe.fields,
+        facts.label,
+        facts.slug,
+        facts.alias,
+        facts.version,
+        facts.content_hash,
+        facts.generation,
+        facts.variant,
     )
 
 

@@ -17,7 +17,7 @@ from gateway.pipeline.call import call
 from gateway.pipeline.fetch import BRIEF, Fetch, landed, read_kept, whole_body
 from gateway.pipeline.flights import Flight, Passenger
 from gateway.pipeline.received import Received
-from gateway.pipeline.releases import Release
+from gateway.pipeline.release import Release
 from gateway.pipeline.resolve import Recipe
 from gateway.pipeline.services import Services
 
@@ -48,9 +48,9 @@ async def recall(
         return await call(plan, request, recipe, conversation, dialect, journal, services)
     document = release.document
     if len(journal.inbound.body) > BRIEF:
-        name = await asyncio.to_thread(answer_name, recipe, release, conversation, journal.variant)
+        name = await asyncio.to_thread(answer_name, recipe, release, conversation)
     else:
-        name = answer_name(recipe, release, conversation, journal.variant)
+        name = answer_name(recipe, release, conversation)
     native, anew = dialect == CHAT, b"no-cache" in wishes
     shares = cache.coalesce and not anew
     joined = await _join(name, request, journal, services, native=native) if shares else None
@@ -85,11 +85,11 @@ async def recall(
     return passenger
 
 
-def answer_name(recipe: Recipe, release: Release, conversation: Conversation, variant: str | None = None) -> str:
+def answer_name(recipe: Recipe, release: Release, conversation: Conversation) -> str:
     """Under which name an answer is kept and shared."""
     document = release.document
     return rendered_digest(
-        document.application_id, document.content_hash, variant or "", recipe.model, conversation, recipe.fields
+        document.application_id, document.content_hash, release.facts.variant or "", recipe.model, conversation, recipe.fields
     )
 
 

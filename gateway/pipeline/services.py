@@ -5,9 +5,11 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from gateway.core.forward import Forwarder
 from gateway.core.journal import Journal
+from gateway.core.objects import UpstreamObjects
 from gateway.core.ports import Ledger, Workbench
-from gateway.core.upstream import Translator, Transport
+from gateway.core.upstream import Target, Translator, Transport
 from gateway.pipeline.memory import Memory
 from gateway.pipeline.permits import Permits
 from gateway.pipeline.releases import Releases
@@ -36,6 +38,10 @@ class Provider(Struct, frozen=True):
 
     translator: Translator
     transport: Transport
+    forwarder: Forwarder | None = None
+    """How it takes forwarded calls; None: it takes none."""
+    account: Target | None = None
+    """Where calls go that name no model; None where none can."""
 
 
 class Services(Struct, frozen=True):
@@ -58,5 +64,9 @@ class Services(Struct, frozen=True):
     memory: Memory
     workbench: Workbench | None = None
     """For trials of drafts; None where there is no control plane."""
+    objects: UpstreamObjects | None = None
+    """Whose the files and batches at providers are; None: nobody knows, so none are served."""
+    passthrough: str | None = None
+    """The provider of forwarded calls that no model routes; None: there is none."""
     synced: Callable[[], Awaitable[None]] | None = None
     """Awaited before the last byte when records must survive a loss of power; None when the page cache is enough."""
