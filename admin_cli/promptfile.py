@@ -29,6 +29,7 @@ CONTENT_KEYS = {
     "inputs": dict,
     "messages": list,
     "guardrails": dict,
+    "cache": dict,
     "metadata": dict,
 }
 """What a version fixes, in the order files are written, with the YAML type each must have."""

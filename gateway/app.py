@@ -24,6 +24,7 @@ from gateway.control import openapi, problems
 from gateway.control.routes import control_router, with_encoded_slashes
 from gateway.control.services import ControlServices
 from gateway.control.status import probes
+from gateway.control.workbench import RegistryWorkbench
 from gateway.core.documents import SCHEMA_VERSION
 from gateway.core.errors import STORE_UNAVAILABLE, GatewayError
 from gateway.core.events import Usage
@@ -35,6 +36,7 @@ from gateway.core.upstream import Target, Timeouts, Transport
 from gateway.edge.ops import Readiness, ops_handlers
 from gateway.edge.schema import data_plane_paths
 from gateway.limits.tokens import count
+from gateway.pipeline.memory import Memory
 from gateway.pipeline.news import Follower
 from gateway.pipeline.permits import Permits
 from gateway.pipeline.receive import Receiver
@@ -60,6 +62,7 @@ from gateway.storage.postgres.prices import Prices
 from gateway.storage.postgres.registry import Registry
 from gateway.storage.postgres.responses import PostgresResponses
 from gateway.storage.postgres.writing import LIVE_S
+from gateway.storage.redis.answers import RedisAnswers
 from gateway.storage.redis.cache import RedisCache
 from gateway.storage.redis.leases import RedisLeases
 from gateway.storage.redis.link import Link
@@ -108,7 +111,7 @@ class Running:
         litestar: ASGIApp,
         ledger: WorkerLedger,
         transports: list[Transport],
-        cache: RedisCache,
+        rejected: Callable[[], int],
         stop: Callable[[], Awaitable[None]],
     ) -> None:
         self.settings = settings
@@ -117,7 +120,7 @@ class Running:
         self.litestar = litestar
         self.ledger = ledger
         self._transports = transports
-        self._cache = cache
+        self._rejected = rejected
         self._stop = stop
 
     def refresh(self, gauge: Callable[[str, float], None]) -> None:
@@ -137,7 +140,13 @@ class Running:
         gauge("ledger_dropped_refusals", ledger.dropped_refusals)
         gauge("ledger_mended", ledger.mended)
         gauge("limits_degraded", self.services.permits.degraded)
-        gauge("cache_rejected", self._cache.rejected)
+        gauge("cache_rejected", self._rejected())
+        memory = self.services.memory
+        gauge("recall_hits", memory.hits)
+        gauge("recall_coalesced", memory.coalesced)
+        gauge("recall_misses", memory.misses)
+        gauge("recall_replayed", memory.replayed)
+        gauge("recall_outliving", memory.outliving)
         own = [t for t in self._transports if isinstance(t, Http1Transport)]
         gauge("upstream_connections_opened", sum(t.opened for t in own))
         gauge("upstream_connections_reused", sum(t.reused for t in own))
@@ -145,6 +154,7 @@ class Running:
 
     async def close(self) -> None:
         """Give everything back in reverse order, the ledger's last rows first: they are what must not be lost."""
+        await self.services.memory.close()
         await self.ledger.drain(LEDGER_DRAIN_SECONDS)
         await self._stop()
 
@@ -155,6 +165,14 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
     pool = await open_pool(settings.database.url, min_size=0, max_size=settings.database.pool_size)
     link = Link(settings.redis.url, time.monotonic, settings.redis.timeout_ms / 1000)
     cache, catalog = RedisCache(link, secret), PostgresCatalog(pool)
+    answers_link = Link(settings.redis.url, time.monotonic, settings.redis.timeout_ms / 1000)
+    answers = RedisAnswers(answers_link, secret)
+    memory = Memory(
+        answers,
+        max_bytes=settings.recall.max_answer_bytes,
+        keep_seconds=settings.recall.idempotency_hours * 3600.0,
+        sleep=asyncio.sleep,
+    )
     releases = Releases(catalog, cache, time.monotonic)
     shelf = Path(settings.storage.directory) / "snapshot"
     _restore(releases, shelf, secret)
@@ -172,6 +190,8 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
     )
     providers, transports = _providers(settings)
     kept = PostgresResponses(pool)
+    registry = Registry(pool, _new_id, lambda: datetime.now(UTC), max(LIVE_S, LIVE_POLLS * settings.registry.poll_ms / 1000))
+    control = _control(settings, pool, registry, prices, cache, link, ledger)
     services = Services(
         releases=releases,
         permits=Permits(RedisLeases(link, time.monotonic), time.monotonic, settings.limits.requests_per_minute),
@@ -186,6 +206,8 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
         synced=ledger.synced if ledger.waits_for_disk else None,
         max_answer_bytes=settings.upstream.max_answer_bytes,
         server_timing=settings.telemetry.server_timing,
+        memory=memory,
+        workbench=RegistryWorkbench(control, settings.security.admin_token),
         objects=PostgresObjects(pool),
         passthrough=_passthrough(settings, providers),
         keeping=Keeping(
@@ -197,7 +219,6 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
         ),
         models=models,
     )
-    registry = Registry(pool, _new_id, lambda: datetime.now(UTC), max(LIVE_S, LIVE_POLLS * settings.registry.poll_ms / 1000))
     worker_id = _new_id()
 
     async def report(generation: int) -> None:
@@ -223,13 +244,16 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
             await registry.forget_worker(worker_id)
         for transport in transports:
             await transport.close()
+        await answers_link.close()
         await link.close()
         await pool.close()
 
     async def readiness() -> tuple[bool, Readiness]:
         return await _readiness(services, ledger, link, is_stopping)
 
-    control = _control(settings, pool, registry, prices, cache, link, ledger)
+    def rejected() -> int:
+        return cache.rejected + answers.rejected
+
     litestar = _litestar(settings, control, ops_handlers(readiness, lambda: exposition(table)))
     receiver = Receiver(
         time.monotonic,
@@ -237,7 +261,7 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
         random.Random(secrets.token_bytes(32)).getrandbits,  # noqa: S311 - ids must be unique, not secret
         settings.server.request_timeout_ms / 1000,
     )
-    return Running(settings, services, receiver, litestar, ledger, transports, cache, stop)
+    return Running(settings, services, receiver, litestar, ledger, transports, rejected, stop)
 
 
 def _price_of_input(prices: PriceTable, intent: Intent) -> tuple[int, str] | None:

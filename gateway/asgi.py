@@ -80,7 +80,7 @@ class FrontApp:
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """One request."""
-        if scope["type"] == "http" and scope["path"].startswith(doors.PREFIX):
+        if scope["type"] == "http" and doors.serves(scope["path"]):
             await self._data_plane(scope, receive, send)
         else:
             await self._litestar(scope, receive, send)

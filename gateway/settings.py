@@ -168,6 +168,15 @@ class Responses(Section, frozen=True):
     """Of all turns of a conversation that is continued."""
 
 
+class Recall(Section, frozen=True):
+    """``[recall]``: answers kept for whoever asks the same again."""
+
+    max_answer_bytes: Annotated[int, Meta(ge=1024, le=64 * 1024 * 1024)] = 1024 * 1024
+    """Of one kept answer; a larger one is given and not kept. Four thousand streamed tokens are about a megabyte of frames."""
+    idempotency_hours: Annotated[int, Meta(ge=1, le=720)] = 24
+    """How long the answer to an ``idempotency-key`` is replayed; Stripe's day."""
+
+
 class Telemetry(Section, frozen=True):
     """``[telemetry]``: logs and timings."""
 
@@ -204,6 +213,7 @@ class Settings(Struct, frozen=True):
     storage: Storage = Storage()
     limits: Limits = Limits()
     responses: Responses = Responses()
+    recall: Recall = Recall()
     telemetry: Telemetry = Telemetry()
     upstream: Upstream = Upstream()
     providers: Mapping[str, Provider] = {}
@@ -224,6 +234,7 @@ _SECTIONS: dict[str, type[Section]] = {
     "storage": Storage,
     "limits": Limits,
     "responses": Responses,
+    "recall": Recall,
     "telemetry": Telemetry,
     "upstream": Upstream,
 }

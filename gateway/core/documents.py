@@ -4,10 +4,10 @@ Documents travel Postgres -> Redis -> worker memory unchanged, so they carry eve
 strictly: an unknown or ill-typed field is an error naming it.
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 SCHEMA_VERSION = 2
 """Of the cached documents below; a cache entry or snapshot with another number is a miss."""
@@ -54,6 +54,19 @@ class Guardrails(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     post_validation: PostValidation = PostValidation()
 
 
+MAX_CACHE_SECONDS = 30 * 86_400
+"""Thirty days: past that an answer is data, and belongs in a database."""
+
+
+class AnswerCache(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Whether equal requests may share an answer. It is the version's own word: the gateway cannot know what is deterministic."""
+
+    ttl_seconds: Annotated[int, Meta(ge=0, le=MAX_CACHE_SECONDS)] = 0
+    """How long a complete answer is kept for requests that are equal to its own; 0 keeps none."""
+    coalesce: bool = False
+    """Whether a request that is equal to a running one of the same worker shares its answer."""
+
+
 class VersionContent(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Everything a version fixes; its canonical JSON is what the content hash covers."""
 
@@ -72,6 +85,8 @@ class VersionContent(Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     system_policy: Literal["reject", "append", "replace"] = "reject"
     """What happens to a caller's own system message beside a stored one."""
     guardrails: Guardrails = Guardrails()
+    cache: AnswerCache = AnswerCache()
+    """What may be answered without asking the provider again."""
     metadata: dict[str, Any] = {}
 
 

@@ -44,6 +44,7 @@ class Journal(Struct, gc=False):
     """Characters of generated text seen."""
     usage: Usage | None = None
     usage_source: str | None = None
+    """Where the count is from (``upstream``, ``estimated``), or whose answer this is (``cache``, ``coalesced``, ``replayed``)."""
     bill: Bill = UNBILLED
     finish: str | None = None
     outcome: str = "ok"
@@ -51,6 +52,8 @@ class Journal(Struct, gc=False):
     guard: str | None = None
     error: str | None = None
     recorded: bool = False
+    head: str = ""
+    """Further response header lines, of phases that not every call goes through."""
 
 
 class PromptFacts:

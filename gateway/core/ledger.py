@@ -53,7 +53,8 @@ class LedgerRow(Struct, array_like=True, gc=False):
     output_tokens: int | None
     reasoning_tokens: int | None
     usage_source: str | None
-    """``upstream``, ``estimated``, or None when nothing was generated."""
+    """``upstream``, ``estimated``, or None when nothing was generated; ``cache``, ``coalesced`` or ``replayed`` when the answer was
+    another call's: then there are no counts, and the cost is 0."""
     cost_nano: int | None
     cost_status: str | None
     """``exact``, ``estimated``, ``unpriced``, or None when nothing was generated."""

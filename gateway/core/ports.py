@@ -75,6 +75,56 @@ class LeaseStore(Protocol):
         ...
 
 
+class Swap(Struct, frozen=True, gc=False):
+    """What became of a swap."""
+
+    done: bool
+    """Whether the place holds the new value now."""
+    found: bytes | None
+    """What lay there instead of the expected value; None when nothing did, or the swap was done."""
+
+
+class AnswerStore(Protocol):
+    """Answers kept for whoever asks the same again (Redis or its memory twin). Every call is bounded in time; nothing raises.
+
+    A place is an application and a name; no application can read or replace what lies in another's. What was tampered with is
+    nothing.
+    """
+
+    async def get(self, application_id: str, name: str) -> bytes | None:
+        """What lies there. None: nothing, or no answer in time."""
+        ...
+
+    async def swap(
+        self, application_id: str, name: str, old: bytes | None, new: bytes | None, seconds: float = 0.0
+    ) -> Swap | None:
+        """Put ``new`` in the place of ``old``, for so many seconds, in one step; None stands for nothing.
+
+        None: the store cannot be asked, and the swap may or may not have happened.
+        """
+        ...
+
+    async def put(self, application_id: str, name: str, value: bytes, seconds: float) -> None:
+        """Keep a value for so many seconds, whatever lay there."""
+        ...
+
+
+class Workbench(Protocol):
+    """What trying a draft needs of the control plane."""
+
+    def admits(self, credential: bytes) -> bool:
+        """Whether this is an operator's credential."""
+        ...
+
+    async def caller(self, application: str | None) -> KeyDocument:
+        """Who an operator acts for. Raises ``not_found``, and ``malformed`` when none is named and there are several."""
+        ...
+
+    async def version(self, application: str, reference: Reference) -> ReleaseDocument:
+        """A stored version, published or not. Raises ``not_found``."""
+        ...
+
+
 class Ledger(Protocol):
     """Where calls are written down. Neither method blocks; both copy before returning."""
 

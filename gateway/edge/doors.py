@@ -9,7 +9,7 @@ from gateway.core.upstream import CHAT
 from gateway.dialects.chat import CHAT_DIALECT
 from gateway.dialects.completions import COMPLETIONS
 from gateway.dialects.responses.dialect import RESPONSES
-from gateway.edge import forwarding, native, openai, responses
+from gateway.edge import explain, forwarding, native, openai, responses, runs
 from gateway.edge.openai import Door, HotRoute
 from gateway.edge.problems import refuse
 from gateway.pipeline.reply import Reply
@@ -19,11 +19,18 @@ PREFIX = "/v1/"
 """Everything below this path is the data plane's."""
 _NAMED = frozenset((COMPLETIONS, RESPONSES, *FORWARDED))
 """Doors that are called like the first part of their paths."""
+_NAMES = {"/v1/explain": "explain", runs.TEST: "test"}
+"""Doors that are called otherwise."""
 _RESPONSES = "/v1/responses"
 
 
+def serves(path: str) -> bool:
+    """Whether a path is the data plane's: below :data:`PREFIX`, or one of the run endpoints."""
+    return path.startswith((PREFIX, runs.EXECUTE)) or path == runs.TEST
+
+
 async def answer(method: str, path: str, inbound: Inbound, services: Services, reply: Reply) -> None:
-    """Answer any request below :data:`PREFIX`. ``path`` is raw: still percent-encoded, without the query."""
+    """Answer any request for a path that :func:`serves` knows. ``path`` is raw: still percent-encoded, without the query."""
     doors = _find(path)
     door = doors.get(method)
     if door is not None:
@@ -39,6 +46,10 @@ async def answer(method: str, path: str, inbound: Inbound, services: Services, r
 
 def name_of(path: str) -> str:
     """The door's name, for metrics and the ledger."""
+    if path in _NAMES:
+        return _NAMES[path]
+    if path.startswith(runs.EXECUTE):
+        return "execute"
     first = path[len(PREFIX) :].partition("/")[0]
     if first in _NAMED:
         return first
@@ -56,11 +67,18 @@ def _find(path: str) -> Mapping[str, Door]:
     response = path.removeprefix(_RESPONSES + "/")
     if response not in {path, ""}:
         return _response(response)
+    if path == "/v1/explain":
+        return {"POST": explain.door}
     if path == "/v1/models":
         return {"GET": native.models}
     name = path.removeprefix("/v1/models/")
     if name != path and name:
         return {"GET": lambda inbound, services, reply: native.model(inbound, services, reply, name)}
+    if path == runs.TEST:
+        return {"POST": runs.test_prompt}
+    rest = path.removeprefix(runs.EXECUTE)
+    if rest != path:
+        return {"POST": lambda inbound, services, reply: runs.execute(inbound, services, reply, rest)}
     rest = path.removeprefix("/v1/prompts/")
     if rest != path:
         ref = rest.removesuffix("/render")

@@ -107,14 +107,23 @@ async def render_prompt(inbound: Inbound, services: Services, reply: Reply, ref:
 
 def prompt_as_model(inbound: Inbound, ref: str) -> Inbound:
     """``POST /v1/prompts/{ref}/completions`` is a chat call whose path names the prompt; raises ``malformed``."""
-    reference = _reference(inbound, ref)
+    return named(inbound, parse_reference(unquote(ref), "path"))
+
+
+def named(inbound: Inbound, path: Reference) -> Inbound:
+    """The chat call of a path that names a prompt; a call without a body names nothing else. Raises ``malformed``."""
+    reference = _pinned(inbound, path)
     headers = {k: v for k, v in inbound.headers.items() if k not in _NAMINGS}
     headers[b"x-prompt"] = str(reference).encode()
-    return msgspec.structs.replace(inbound, headers=headers)
+    return msgspec.structs.replace(inbound, headers=headers, body=inbound.body or b"{}")
 
 
 def _reference(inbound: Inbound, ref: str) -> Reference:
-    reference = pinned(parse_reference(unquote(ref), "path"), inbound.headers, "path")
+    return _pinned(inbound, parse_reference(unquote(ref), "path"))
+
+
+def _pinned(inbound: Inbound, path: Reference) -> Reference:
+    reference = pinned(path, inbound.headers, "path")
     assert reference is not None
     return reference
 

@@ -11,6 +11,7 @@ from gateway.dialects.chat import CHAT_DIALECT
 from gateway.dialects.completions import COMPLETIONS_DIALECT
 from gateway.dialects.responses.dialect import RESPONSES_DIALECT
 from gateway.edge.problems import refuse
+from gateway.pipeline.idempotency import HEADER, once
 from gateway.pipeline.reply import Reply
 from gateway.pipeline.serve import serve
 from gateway.pipeline.services import Services
@@ -23,7 +24,10 @@ def speaking(dialect: Dialect) -> Door:
 
     async def door(inbound: Inbound, services: Services, reply: Reply) -> None:
         try:
-            await serve(inbound, services, reply, dialect)
+            if HEADER in inbound.headers:
+                await once(inbound, services, reply, dialect, lambda to: serve(inbound, services, to, dialect))
+            else:
+                await serve(inbound, services, reply, dialect)
         except GatewayError as error:
             await refuse(error, inbound, reply, dialect)
 

@@ -62,7 +62,29 @@ _PINS = [
     Parameter("x-prompt-version", "header", _TEXT, "Pins a version number or semantic version"),
     Parameter("x-prompt-alias", "header", _TEXT, "Pins an alias"),
     Parameter("x-request-timeout-ms", "header", _TEXT, "Shortens the call's deadline"),
+    Parameter("idempotency-key", "header", _TEXT, "Replays the first answer to retries with the same key and body"),
+    Parameter("cache-control", "header", _TEXT, "`no-cache` or `no-store`, for versions with a `cache`"),
 ]
+_RUN = Schema(
+    type=OpenAPIType.OBJECT,
+    description="As a chat completion request, with the prompt named by the path. The body may be left out.",
+    properties={"variables": _VARIABLES, "messages": _MESSAGES, "stream": Schema(type=OpenAPIType.BOOLEAN)},
+)
+_TRIAL = Schema(
+    type=OpenAPIType.OBJECT,
+    description="Give `content` or `prompt`; fields not named here are those of a chat completion request.",
+    properties={
+        "application": Schema(type=OpenAPIType.STRING, description="Whom to act for; needless while there is only one"),
+        "content": Schema(type=OpenAPIType.OBJECT, description="A version's content, as in `POST /prompts/{slug}/versions`"),
+        "prompt": Schema(
+            type=OpenAPIType.STRING, description="A stored version, published or not (`faq-bot:3`, `faq-bot@draft`)"
+        ),
+        "model": Schema(type=OpenAPIType.STRING, description="The model or route to ask, in the place of the content's own"),
+        **(_RUN.properties or {}),
+    },
+)
+_PROMPT_ID = Parameter("prompt_id", "path", _TEXT, "The prompt's slug; a slash in it is written `~` or `%2F`", required=True)
+_VERSION = "A version number or semantic version"
 _ID = Parameter("id", "path", _TEXT, "Of an object that this application has made", required=True)
 _FORM = "multipart/form-data"
 _RESPONSE_ID = Parameter("id", "path", _TEXT, "The id of a response", required=True)
@@ -86,6 +108,14 @@ def data_plane_paths() -> dict[str, PathItem]:
         "/v1/responses/{id}/input_items": PathItem(get=_operation("What was said to a kept response", [_RESPONSE_ID, *_PAGE])),
         "/v1/prompts/{ref}/completions": PathItem(post=_post("A prompt as an endpoint", _CHAT, [_REF])),
         "/v1/prompts/{ref}/render": PathItem(post=_post("The messages a call would send, without a call", _RENDER, [_REF])),
+        "/v1/explain": PathItem(post=_post("What would become of a chat call, without a call", _CHAT, _PINS)),
+        "/api/v1/execute/{prompt_id}/{version}": PathItem(
+            post=_post(
+                "Run a published version", _RUN, [_PROMPT_ID, Parameter("version", "path", _TEXT, _VERSION, required=True)]
+            )
+        ),
+        "/api/v1/execute/{prompt_id}/latest": PathItem(post=_post("Run the newest published version", _RUN, [_PROMPT_ID])),
+        "/api/v1/test-prompt": PathItem(post=_trial()),
         "/v1/models": PathItem(get=_operation("The prompts and routes that the key may name as a model")),
         "/v1/models/{id}": PathItem(
             get=_operation("One of them", [Parameter("id", "path", _TEXT, "Its name, percent-encoded", required=True)])
@@ -105,6 +135,12 @@ def data_plane_paths() -> dict[str, PathItem]:
         "/v1/batches/{id}": PathItem(get=_operation("A batch", [_ID])),
         "/v1/batches/{id}/cancel": PathItem(post=_operation("Cancel it", [_ID])),
     }
+
+
+def _trial() -> Operation:
+    operation = _post("Run a content once, without saving or publishing it", _TRIAL, [])
+    operation.description = "Wants the admin token (`Authorization: Bearer ...`). Errors are in OpenAI's form."
+    return operation
 
 
 def _passed(summary: str, media_type: str = "application/json") -> Operation:

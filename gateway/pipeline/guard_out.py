@@ -6,8 +6,8 @@ from gateway.core.events import Event
 from gateway.core.journal import Journal
 from gateway.core.verdicts import ALLOW, Block
 from gateway.guards.plan import OutputGuard
-from gateway.pipeline.call import Answer
 from gateway.pipeline.guard_in import blocked
+from gateway.pipeline.received import Received
 from gateway.pipeline.resolve import Recipe
 
 Mark = tuple[tuple[int, int], ...]
@@ -19,7 +19,7 @@ class Guarded:
 
     __slots__ = ("_answer", "_ends", "_guard", "_held", "_journal", "_scan", "_streamed")
 
-    def __init__(self, answer: Answer, guard: OutputGuard | None, journal: Journal, *, streamed: bool) -> None:
+    def __init__(self, answer: Received, guard: OutputGuard | None, journal: Journal, *, streamed: bool) -> None:
         self._answer = answer
         self._guard = guard
         self._journal = journal
@@ -104,7 +104,7 @@ class Guarded:
         return shown
 
 
-def guard_out(recipe: Recipe, answer: Answer, journal: Journal, *, streamed: bool) -> Guarded:
+def guard_out(recipe: Recipe, answer: Received, journal: Journal, *, streamed: bool) -> Guarded:
     """Put the answer behind its version's output guards, if it has any."""
     release = recipe.release
     return Guarded(answer, release.guards.post if release is not None else None, journal, streamed=streamed)

@@ -74,6 +74,12 @@ class Permits:
             return Permit(held.standing(now))
         raise _refused(held.standing(now), 1.0)
 
+    def look(self, caller: Caller) -> tuple[int | None, Standing | None]:
+        """The caller's limit, and where it stands if this worker knows; nothing is taken."""
+        limit = caller.requests_per_minute or self._default
+        held = self._held.get(caller.key_id)
+        return limit, None if held is None or held.limit != limit else held.standing(self._clock())
+
     def _hold(self, key_id: str, limit: int) -> leases.Permits:
         if len(self._held) >= MAX_KEYS:
             del self._held[next(iter(self._held))]

@@ -9,8 +9,10 @@ from gateway.core.requests import Inbound
 KNOWN_HEADERS = frozenset(
     {
         b"authorization",
+        b"cache-control",
         b"content-type",
         b"content-encoding",
+        b"idempotency-key",
         b"x-prompt",
         b"x-prompt-alias",
         b"x-prompt-unit",

@@ -44,7 +44,8 @@ def settle(journal: Journal, services: Services) -> int | None:
 def row_of(journal: Journal, services: Services, error: GatewayError | None = None) -> LedgerRow:
     """The row as things stand; ``error`` makes it the row of a failed attempt that another attempt follows."""
     inbound, caller, request, prompt, target = journal.inbound, journal.caller, journal.request, journal.prompt, journal.target
-    usage = None if error is not None else journal.usage
+    # Without a target nobody was asked: what a recalled answer had used is on the row of the call that made it.
+    usage = None if error is not None or target is None else journal.usage
     bill = UNBILLED if error is not None else journal.bill
     started = inbound.started
     return LedgerRow(
@@ -73,7 +74,7 @@ def row_of(journal: Journal, services: Services, error: GatewayError | None = No
         usage.cached if usage else None,
         usage.output if usage else None,
         usage.reasoning if usage else None,
-        journal.usage_source if usage else None,
+        None if error is not None else journal.usage_source,
         bill.cost_nano,
         bill.status,
         bill.price_version,

@@ -2,7 +2,7 @@
 
 from msgspec import Struct, structs
 
-from gateway.core.documents import ReleaseDocument, Variant
+from gateway.core.documents import AnswerCache, ReleaseDocument, Variant
 from gateway.core.documents import Split as SplitDocument
 from gateway.core.errors import MALFORMED, GatewayError
 from gateway.core.journal import PromptFacts
@@ -21,6 +21,8 @@ class Release(Struct, frozen=True):
     prompt: CompiledPrompt
     guards: GuardPlan
     facts: PromptFacts
+    cache: AnswerCache | None = None
+    """What may be recalled; None when that is nothing."""
     split: "Split | None" = None
     """Not None: the alias is split, and one of the variants in here answers instead of this release itself."""
 
@@ -66,7 +68,9 @@ def _compile(document: ReleaseDocument, variant: str | None) -> Release:
         generation=document.generation,
         variant=variant,
     )
-    return Release(document, compile_prompt(document.content), compile_guards(document.content.guardrails), facts)
+    content = document.content
+    cache = content.cache if content.cache.ttl_seconds or content.cache.coalesce else None
+    return Release(document, compile_prompt(content), compile_guards(content.guardrails), facts, cache)
 
 
 def _compile_split(document: ReleaseDocument, split: SplitDocument) -> Release:

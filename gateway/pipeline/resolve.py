@@ -2,6 +2,7 @@
 
 from msgspec import Raw, Struct
 
+from gateway.core.documents import AnswerCache
 from gateway.core.errors import MALFORMED, UNKNOWN_PROMPT, GatewayError
 from gateway.core.references import DRAFT, Reference, is_slug, prompt_id_of
 from gateway.core.requests import Caller, ChatRequest
@@ -19,6 +20,8 @@ class Recipe(Struct, frozen=True, gc=False):
     """The name the route table is asked for."""
     fields: dict[str, Raw]
     """Body fields for the provider: stored defaults under the caller's overrides."""
+    cache: AnswerCache | None = None
+    """What the version lets be recalled; None when that is nothing."""
 
 
 async def resolve(request: ChatRequest, caller: Caller, services: Services) -> Recipe:
@@ -48,7 +51,7 @@ async def resolve(request: ChatRequest, caller: Caller, services: Services) -> R
         return Recipe(None, model, request.fields)
     asked = "" if _names_prompt(request.model, release) else request.model
     model = release.prompt.merge_model(asked) or caller.default_model or services.default_model
-    return Recipe(release, model, release.prompt.merge_fields(request.fields))
+    return Recipe(release, model, release.prompt.merge_fields(request.fields), release.cache)
 
 
 async def _release(releases: Releases, application_id: str, reference: Reference) -> Release | None:

@@ -35,7 +35,7 @@ async def respond(  # noqa: PLR0913, PLR0917 - the phase where everything that i
         return
     event = answer.whole()
     if journal.usage is None:
-        await _count_usage(answer, conversation, journal, services)
+        await count_usage(answer.texts, conversation, journal, services)
         event.usage = journal.usage
     body = dialect.whole(event, request, journal.inbound, native=answer.native)
     turn = request.turn
@@ -76,7 +76,7 @@ async def _stream(  # noqa: PLR0913, PLR0917 - as respond
         error.frames = framer.failure(error)
         raise
     if journal.usage is None:
-        await _count_usage(answer, conversation, journal, services)
+        await count_usage(answer.texts, conversation, journal, services)
     if request.turn is not None and request.turn.keep:
         await _keep(request.turn, finished(framer, journal.usage, settle(journal, services)), journal, services)
     tail = framer.end(journal.usage, settle(journal, services))
@@ -92,10 +92,10 @@ async def _keep(turn: Turn, body: bytes, journal: Journal, services: Services) -
     await keep(turn, body, journal.caller, journal.inbound, services)
 
 
-async def _count_usage(answer: Guarded, conversation: Conversation, journal: Journal, services: Services) -> None:
+async def count_usage(generated: list[str], conversation: Conversation, journal: Journal, services: Services) -> None:
     """Count tokens off the loop: the only wait before the last byte, and only for providers that report no usage."""
     assert journal.target is not None
-    texts = ["".join(answer.texts), "\n".join([m.text for m in conversation])]
+    texts = ["".join(generated), "\n".join([m.text for m in conversation])]
     output, given = await services.tokens.count(journal.target.model, texts)
     journal.usage = estimated_usage(journal, given, output)
     journal.usage_source = "estimated"
@@ -108,18 +108,22 @@ _REMEMBERED = 4096
 
 def _head(journal: Journal, permit: Permit, services: Services, cost: int | None) -> bytes:
     target, prompt = journal.target, journal.prompt
-    assert target is not None
-    place = (target.provider, target.model, "" if prompt is None else prompt.head)
+    named = "" if prompt is None else prompt.head
+    place = ("", "", named) if target is None else (target.provider, target.model, named)
     lines = _heads.get(place)
     if lines is None:
         if len(_heads) >= _REMEMBERED:
             _heads.clear()
         lines = _heads[place] = (
-            f"x-provider: {header_value(target.provider)}\r\nx-model: {header_value(target.model)}\r\n{place[2]}"
+            named
+            if target is None
+            else (f"x-provider: {header_value(target.provider)}\r\nx-model: {header_value(target.model)}\r\n{named}")
         )
     rest = f"{lines}x-request-id: {journal.inbound.request_id}\r\nx-attempts: {journal.attempts}\r\n{permit.head()}"
     if cost is not None:
         rest += f"x-cost-usd: {cost // _NANO}.{cost % _NANO:09d}\r\n"
+    if journal.head:
+        rest += journal.head
     if services.releases.degraded:
         rest += "x-degraded: registry\r\n"
     if services.server_timing:

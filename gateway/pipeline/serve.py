@@ -3,7 +3,8 @@
 receive > authenticate > resolve > render > admit > guard_in > route > call > guard_out > respond > record
 
 ``receive`` has happened when we get here (:mod:`gateway.pipeline.receive`). Every phase takes typed values and gives typed values;
-what only telemetry wants to know goes into the journal, which ``record`` alone reads.
+what only telemetry wants to know goes into the journal, which ``record`` alone reads. Versions that opt in have a twelfth verb,
+``recall``, in the place of ``call``: it may have the answer already.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from gateway.pipeline.authenticate import authenticate
 from gateway.pipeline.call import call
 from gateway.pipeline.guard_in import guard_in
 from gateway.pipeline.guard_out import Guarded, guard_out
+from gateway.pipeline.recall import recall
 from gateway.pipeline.receive import check
 from gateway.pipeline.record import record
 from gateway.pipeline.render import render
@@ -56,7 +58,8 @@ async def serve(inbound: Inbound, services: Services, reply: Reply, dialect: Dia
         lap(clock())
         plan = route(recipe, services)
         lap(clock())
-        received = await call(plan, request, recipe, conversation, dialect.name, journal, services)
+        ask = call if recipe.cache is None else recall
+        received = await ask(plan, request, recipe, conversation, dialect.name, journal, services)
         lap(clock())
         answer = guard_out(recipe, received, journal, streamed=request.stream)
         lap(clock())

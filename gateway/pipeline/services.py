@@ -8,9 +8,10 @@ from msgspec import Struct
 from gateway.core.forward import Forwarder
 from gateway.core.journal import Journal
 from gateway.core.objects import UpstreamObjects
-from gateway.core.ports import Ledger
+from gateway.core.ports import Ledger, Workbench
 from gateway.core.stored import Keeping
 from gateway.core.upstream import Target, Translator, Transport
+from gateway.pipeline.memory import Memory
 from gateway.pipeline.permits import Permits
 from gateway.pipeline.releases import Releases
 from gateway.pricing.table import PriceTable
@@ -62,6 +63,9 @@ class Services(Struct, frozen=True):
     """What is asked for when nobody names a model."""
     max_answer_bytes: int
     server_timing: bool
+    memory: Memory
+    workbench: Workbench | None = None
+    """For trials of drafts; None where there is no control plane."""
     objects: UpstreamObjects | None = None
     """Whose the files and batches at providers are; None: nobody knows, so none are served."""
     passthrough: str | None = None

@@ -33,7 +33,7 @@ SAMPLE_MASK = 7
 """Phases are timed on every eighth call (and the first): a mean needs no more, and counting them all would cost a phase's worth."""
 
 _OUTCOMES = ("ok", *KINDS)
-_DOORS = ("chat", "completions", "responses", *FORWARDED)
+_DOORS = ("chat", "completions", "responses", "execute", "test", *FORWARDED)
 _CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -71,6 +71,11 @@ GAUGES = (
     Gauge("upstream_stale_retries", "Requests repeated because a kept connection had died.", counter=True),
     Gauge("limits_degraded", "Workers that count requests locally because Redis is away."),
     Gauge("cache_rejected", "Cache entries refused (MAC, tenant or schema).", counter=True),
+    Gauge("recall_hits", "Calls answered from kept answers.", counter=True),
+    Gauge("recall_coalesced", "Calls that shared the answer of a running one.", counter=True),
+    Gauge("recall_misses", "Calls of versions with a cache that asked a provider.", counter=True),
+    Gauge("recall_replayed", "Retries answered by their idempotency key.", counter=True),
+    Gauge("recall_outliving", "Calls that go on after their callers have left."),
 )
 
 
@@ -173,7 +178,7 @@ class Meter:
             elif journal.outcome.startswith("upstream"):
                 row[table.upstream_errors[target.provider]] += 1.0
         usage = journal.usage
-        if usage is not None:
+        if usage is not None and target is not None:
             tokens = table.tokens
             row[tokens["input"]] += usage.input
             row[tokens["output"]] += usage.output

@@ -5,6 +5,7 @@
 Real spool, memory twins for the stores, a canned provider. Prints the best of several repeats, whole and per phase.
 """
 
+import asyncio
 import tempfile
 import time
 from pathlib import Path
@@ -25,6 +26,7 @@ from gateway.core.journal import PHASES, Journal
 from gateway.core.keys import make
 from gateway.core.upstream import HttpRequest, Target
 from gateway.dialects.chat import CHAT_DIALECT
+from gateway.pipeline.memory import Memory
 from gateway.pipeline.permits import Permits
 from gateway.pipeline.receive import KNOWN_HEADERS, Receiver
 from gateway.pipeline.releases import Releases
@@ -35,6 +37,7 @@ from gateway.providers.openai import OpenAITranslator
 from gateway.routing.table import Route, RouteTable
 from gateway.storage.ledger.folder import make_folder
 from gateway.storage.ledger.spool import Spool, SpoolLimits
+from gateway.storage.memory.answers import MemoryAnswers
 from gateway.storage.memory.cache import MemoryCache
 from gateway.storage.memory.catalog import MemoryCatalog
 from gateway.storage.memory.leases import MemoryLeases
@@ -119,6 +122,7 @@ async def main() -> None:
     laps = Laps(Meter(Table(1, ["openai"]), 0))
     spool = Spool(make_folder(folder, 0), SpoolLimits())
     services = Services(
+        memory=Memory(MemoryAnswers(time.monotonic), max_bytes=1 << 20, keep_seconds=86_400, sleep=asyncio.sleep),
         releases=Releases(MemoryCatalog(), cache, time.monotonic),
         permits=Permits(MemoryLeases(time.monotonic), time.monotonic, None),
         routes=RouteTable([Route(("*",), (Target("openai", "", "http://canned", "sk"),))]),

@@ -116,6 +116,7 @@ async def test_hot_queries_use_indexes(crowded: str, mode: str) -> None:
         "latest": (app, "p1"),
         "key": (digest,),
         "names": (app,),
+        "slug": (app, app),
         "generation": (),
         "changes": (big,),
     }

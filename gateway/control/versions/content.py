@@ -6,8 +6,8 @@ from gateway.core.documents import Guardrails, VersionContent
 from gateway.guards.plan import compile_guards
 from gateway.prompts.compiler import compile_prompt
 
-_NO_GUARDRAILS = VersionContent(messages=[]).guardrails
-"""The very default: what encoding leaves out is told by identity, so that an equal one would be spelled out, and hash apart."""
+_DEFAULT = VersionContent(messages=[])
+"""The very defaults: what encoding leaves out is told by identity, so that an equal one would be spelled out, and hash apart."""
 
 
 def checked(content: VersionContent) -> VersionContent:
@@ -17,12 +17,13 @@ def checked(content: VersionContent) -> VersionContent:
     """
     compile_prompt(content)
     compile_guards(content.guardrails)
-    return msgspec.structs.replace(content, guardrails=_quietest(content.guardrails))
+    cache = _DEFAULT.cache if content.cache == _DEFAULT.cache else content.cache
+    return msgspec.structs.replace(content, guardrails=_quietest(content.guardrails), cache=cache)
 
 
 def _quietest(asked: Guardrails) -> Guardrails:
     """Stages that say nothing as the default ones: contents that mean the same have the same hash."""
-    default = _NO_GUARDRAILS
+    default = _DEFAULT.guardrails
     pre = default.pre_validation if asked.pre_validation == default.pre_validation else asked.pre_validation
     post = default.post_validation if asked.post_validation == default.post_validation else asked.post_validation
     return default if asked == default else Guardrails(pre, post)

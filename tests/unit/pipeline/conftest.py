@@ -14,10 +14,12 @@ from gateway.core.errors import CLIENT_GONE, LEDGER_FULL, GatewayError
 from gateway.core.journal import Journal
 from gateway.core.keys import make
 from gateway.core.ledger import Intent, LedgerRow
+from gateway.core.ports import Workbench
 from gateway.core.requests import Inbound
 from gateway.core.stored import Keeping
 from gateway.core.upstream import HttpRequest, Target, Translator
 from gateway.dialects.chat import CHAT_DIALECT
+from gateway.pipeline.memory import Memory
 from gateway.pipeline.permits import Permits
 from gateway.pipeline.receive import Receiver
 from gateway.pipeline.releases import Releases
@@ -26,6 +28,7 @@ from gateway.pipeline.services import Provider, Services
 from gateway.pricing.table import load_prices
 from gateway.providers.openai import OpenAITranslator
 from gateway.routing.table import Route, RouteTable
+from gateway.storage.memory.answers import MemoryAnswers
 from gateway.storage.memory.cache import MemoryCache
 from gateway.storage.memory.catalog import MemoryCatalog
 from gateway.storage.memory.leases import MemoryLeases
@@ -46,6 +49,11 @@ class Clock:
     def __call__(self) -> float:
         self.now += TICK
         return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        """Time passes, and others get a turn."""
+        self.now += seconds
+        await asyncio.sleep(0)
 
 
 class OrderedLedger(MemoryLedger):
@@ -213,6 +221,8 @@ class World:
         self.catalog = MemoryCatalog()
         self.cache = MemoryCache()
         self.leases = MemoryLeases(self.clock)
+        self.answers = MemoryAnswers(self.clock)
+        self.memory = Memory(self.answers, max_bytes=1 << 20, keep_seconds=86_400, sleep=self.clock.sleep)
         self.ledger = OrderedLedger(self.steps)
         self.translator = OpenAITranslator()
         self.translators: dict[str, Translator] = {}
@@ -220,6 +230,7 @@ class World:
         self.dialect: Dialect = CHAT_DIALECT
         self.transport = ScriptedTransport(self.steps, self.clock)
         self.tokens = CountedTokens()
+        self.workbench: Workbench | None = None
         self.observed = Observed()
         self.releases = Releases(self.catalog, self.cache, self.clock)
         self.permits = Permits(self.leases, self.clock, None)
@@ -265,6 +276,8 @@ class World:
             max_answer_bytes=1 << 20,
             server_timing=True,
             keeping=self.keeping,
+            memory=self.memory,
+            workbench=self.workbench,
         )
 
     def inbound(self, body: object = None, **headers: str | bytes) -> Inbound:

@@ -1,0 +1,244 @@
+"""The decision path of a chat call, told and not walked to its end: no provider is asked, no row is written, no permit of calls taken.
+
+Every verb up to route says what it would do. Where one would refuse the call, its part holds the error that the caller would get, and
+the parts that need it are left out.
+"""
+
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from gateway.core.conversation import Conversation
+from gateway.core.documents import AnswerCache, Guardrails
+from gateway.core.errors import GatewayError
+from gateway.core.events import Usage
+from gateway.core.journal import Journal
+from gateway.core.requests import Caller, ChatRequest, Inbound
+from gateway.core.upstream import Target
+from gateway.pipeline.fetch import read_kept
+from gateway.pipeline.guard_in import guard_in
+from gateway.pipeline.recall import answer_name
+from gateway.pipeline.render import render
+from gateway.pipeline.resolve import Recipe, resolve
+from gateway.pipeline.route import route
+from gateway.pipeline.services import Services
+from gateway.pricing.table import price
+
+PER_MINUTE = 60
+"""Explanations for one key, apart from its limit of calls: a person's pace with room for a test run, and no free use of our templates,
+guards and token counter."""
+_NANO = 1_000_000_000
+_OUTPUT_BOUNDS = ("max_completion_tokens", "max_tokens")
+"""Fields that bound an answer, the one that wins first."""
+
+
+class Fault(Struct, frozen=True):
+    """Why a verb would refuse the call, in the words that the caller would get."""
+
+    kind: str
+    status: int
+    message: str
+    param: str | None
+
+
+class Asked(Struct, frozen=True, omit_defaults=True):
+    """What the request names."""
+
+    model: str
+    prompt: str | None
+    """The reference, all its namings combined, with the alias or version that it means."""
+    stream: bool
+    unit: str | None
+    """What keeps an assignment stable."""
+    session: str | None
+    tags: tuple[str, ...]
+
+
+class Resolved(Struct, frozen=True, omit_defaults=True):
+    """What answers it. Without a prompt only ``model`` and ``params`` are given."""
+
+    model: str
+    params: dict[str, Raw]
+    """The body fields for the provider, stored defaults under the caller's."""
+    prompt: str | None = None
+    slug: str | None = None
+    alias: str | None = None
+    version: int | None = None
+    digest: str | None = None
+    generation: int | None = None
+    variant: str | None = None
+    """Whose turn it is for this unit, where the alias is split."""
+
+
+class Rendered(Struct, frozen=True):
+    """The messages to send, and how many tokens they are by our count."""
+
+    messages: list[Raw]
+    input_tokens: int
+
+
+class Limits(Struct, frozen=True):
+    """Where the key stands; nothing is taken from it."""
+
+    requests_per_minute: int | None
+    """None: no limit."""
+    remaining: int | None
+    """As far as this worker knows; None if it has not asked yet."""
+    reset_seconds: float | None
+
+
+class Guarded(Struct, frozen=True):
+    """What is judged, and the verdict on what goes in."""
+
+    guardrails: Guardrails
+    verdict: str
+    """``allow`` or ``block``."""
+    guard: str | None
+    """What blocks, as ``pre:prohibited_terms``."""
+    fault: Fault | None
+
+
+class Recalled(Struct, frozen=True):
+    """Whether an answer is kept for it."""
+
+    cache: AnswerCache
+    state: str
+    """``hit``, ``miss``, or ``coalesced``: one is on its way on this worker."""
+    name: str
+    """The digest of the rendered request."""
+
+
+class Choice(Struct, frozen=True):
+    """One target, with what the call would cost there."""
+
+    provider: str
+    model: str
+    input_cost_usd: float | None
+    """None: it has no price."""
+    max_cost_usd: float | None
+    """With as much output as the request allows; None without a bound or a price."""
+
+
+class Explanation(Struct, frozen=True, omit_defaults=True):
+    """The answer of ``POST /v1/explain``."""
+
+    object: str
+    answerable: bool
+    """Whether a provider would be asked, or an answer recalled."""
+    request: Asked
+    limits: Limits
+    resolve: Resolved | None = None
+    render: Rendered | None = None
+    guards: Guarded | None = None
+    recall: Recalled | None = None
+    route: tuple[Choice, ...] | None = None
+    refused_by: str | None = None
+    """The verb that would refuse the call."""
+    error: Fault | None = None
+
+
+async def explain(inbound: Inbound, request: ChatRequest, caller: Caller, services: Services) -> Explanation:
+    """Everything that is decided about a call before a provider is asked."""
+    journal = Journal(inbound, caller, request)
+    told: dict[str, Any] = {}
+    verb = "resolve"
+    try:
+        recipe = await resolve(request, caller, services)
+        journal.prompt = recipe.release.facts if recipe.release else None
+        told["resolve"] = _resolved(recipe)
+        verb = "render"
+        conversation = render(recipe, request)
+        tokens = await _count(recipe.model, conversation, services)
+        told["render"] = Rendered([Raw(message.raw) for message in conversation], tokens)
+        verb = "guard_in"
+        told["guards"] = guarded = _guarded(recipe, conversation, journal)
+        fault = None if guarded is None else guarded.fault
+        told["recall"] = await _recalled(recipe, conversation, caller, services)
+        if fault is None:
+            verb = "route"
+        told["route"] = tuple([_choice(target, tokens, recipe, services) for target in route(recipe, services)])
+    except GatewayError as error:
+        fault = _fault(error)
+    refused_by = verb if fault is not None else None
+    return Explanation(
+        "explanation", fault is None, _asked(request), _limits(caller, services), **told, refused_by=refused_by, error=fault
+    )
+
+
+def _asked(request: ChatRequest) -> Asked:
+    named = None if request.reference is None else str(request.reference)
+    return Asked(request.model, named, request.stream, request.unit, request.session, request.tags)
+
+
+def _resolved(recipe: Recipe) -> Resolved:
+    if recipe.release is None:
+        return Resolved(recipe.model, recipe.fields)
+    facts = recipe.release.facts
+    return Resolved(
+        recipe.model,
+        recipe.fields,
+        facts.label,
+        facts.slug,
+        facts.alias,
+        facts.version,
+        facts.content_hash,
+        facts.generation,
+        facts.variant,
+    )
+
+
+async def _count(model: str, conversation: Conversation, services: Services) -> int:
+    (tokens,) = await services.tokens.count(model, ["\n".join([message.text for message in conversation])])
+    return tokens
+
+
+def _guarded(recipe: Recipe, conversation: Conversation, journal: Journal) -> Guarded | None:
+    if recipe.release is None:
+        return None
+    fault = None
+    try:
+        guard_in(recipe, conversation, journal)
+    except GatewayError as error:
+        fault = _fault(error)
+    return Guarded(recipe.release.document.content.guardrails, "allow" if fault is None else "block", journal.guard, fault)
+
+
+async def _recalled(recipe: Recipe, conversation: Conversation, caller: Caller, services: Services) -> Recalled | None:
+    if recipe.cache is None or recipe.release is None:
+        return None
+    name = answer_name(recipe, recipe.release, conversation)
+    kept = await services.memory.store.get(caller.application_id, name) if recipe.cache.ttl_seconds else None
+    hit = kept is not None and read_kept(kept) is not None
+    flies = recipe.cache.coalesce and name in services.memory.flights
+    return Recalled(recipe.cache, "coalesced" if flies else "hit" if hit else "miss", name)
+
+
+def _choice(target: Target, tokens: int, recipe: Recipe, services: Services) -> Choice:
+    def cost(usage: Usage) -> float | None:
+        nano, _ = price(services.prices, target.provider, target.model, usage, estimated=True)
+        return None if nano is None else nano / _NANO
+
+    bound = next((bound for name in _OUTPUT_BOUNDS if (bound := _whole_number(recipe.fields.get(name))) is not None), None)
+    most = None if bound is None else cost(Usage(tokens, bound))
+    return Choice(target.provider, target.model, cost(Usage(tokens, 0)), most)
+
+
+def _whole_number(raw: Raw | None) -> int | None:
+    """A count as a request writes it; None for anything else, which is the provider's to refuse."""
+    text = b"" if raw is None else bytes(raw)
+    return int(text) if text.isdigit() and len(text) < 10 else None
+
+
+def _limits(caller: Caller, services: Services) -> Limits:
+    limit, standing = services.permits.look(caller)
+    if standing is None:
+        return Limits(limit, None, None)
+    return Limits(limit, standing.remaining, round(standing.reset, 3))
+
+
+def _fault(error: GatewayError) -> Fault:
+    return Fault(error.kind.name, error.status, error.detail, error.param)
+
+
+encode = msgspec.json.Encoder().encode
