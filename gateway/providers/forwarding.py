@@ -13,6 +13,7 @@ class OpenAIForwarder:
     """``Forwarder`` of the OpenAI family; ``doors`` for a server that has but some of them."""
 
     verbatim = True
+    counts = True
 
     def __init__(self, doors: frozenset[str] = frozenset(FORWARDED)) -> None:
         self.doors = doors
@@ -30,5 +31,5 @@ class OpenAIForwarder:
         return body
 
 
-ECHO_FORWARDER = OpenAIForwarder(frozenset({EMBEDDINGS}))
-"""What the built-in answerer can do without knowing anything."""
+ONLY_EMBEDDINGS = OpenAIForwarder(frozenset({EMBEDDINGS}))
+"""For servers of which nothing else is certain, and for the built-in answerer."""

@@ -2,7 +2,9 @@
 
 from gateway.core.forward import Forwarder
 from gateway.core.upstream import Translator
-from gateway.providers.forwarding import ECHO_FORWARDER, OpenAIForwarder
+from gateway.providers.embeddings_cohere import CohereForwarder
+from gateway.providers.embeddings_gemini import GeminiForwarder
+from gateway.providers.forwarding import ONLY_EMBEDDINGS, OpenAIForwarder
 from gateway.providers.openai import OpenAITranslator
 
 
@@ -17,4 +19,5 @@ def translators(max_event_bytes: int) -> dict[str, Translator]:
 
 def forwarders() -> dict[str, Forwarder]:
     """A forwarder per kind that takes forwarded calls; other kinds have none."""
-    return {"openai": OpenAIForwarder(), "echo": ECHO_FORWARDER}
+    likely = dict.fromkeys(("echo", "mistral", "ollama", "llamacpp", "vllm", "tgi"), ONLY_EMBEDDINGS)
+    return {"openai": OpenAIForwarder(), **likely, "cohere": CohereForwarder(), "gemini": GeminiForwarder()}

@@ -113,7 +113,7 @@ async def respond(asking: Asking, exchange: Exchange, target: Target, caller: Ca
     if errand.door not in {FILES, BATCHES}:
         # A batch's own usage is told at every look at it; it was never this call's.
         journal.usage = usage_of(body)
-        journal.usage_source = None if journal.usage is None else "upstream"
+        journal.usage_source = None if journal.usage is None else "upstream" if forwarder.counts else "estimated"
     if errand.makes:
         await _claim(body, target, caller, services)
     if errand.removes:

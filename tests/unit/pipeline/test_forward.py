@@ -14,7 +14,8 @@ from gateway.core.upstream import Target
 from gateway.pipeline.forward import forward
 from gateway.pipeline.forwarding.placing import Errand
 from gateway.pipeline.services import Provider, Services
-from gateway.providers.forwarding import ECHO_FORWARDER, OpenAIForwarder
+from gateway.providers.embeddings_gemini import GeminiForwarder
+from gateway.providers.forwarding import ONLY_EMBEDDINGS, OpenAIForwarder
 from gateway.providers.openai import OpenAITranslator
 from gateway.routing.table import Route
 from gateway.storage.memory.objects import MemoryObjects
@@ -49,7 +50,8 @@ class Forwarding:
             for name, forwarder in {
                 "openai": OpenAIForwarder(),
                 "second": OpenAIForwarder(),
-                "echo": ECHO_FORWARDER,
+                "echo": ONLY_EMBEDDINGS,
+                "gemini": GeminiForwarder(),
                 "chat": None,
             }.items()
         }
@@ -193,6 +195,17 @@ async def test_limits_hold_here_too(forwarding: Forwarding) -> None:
     caller = await forwarding.call(MODERATE, {"input": "a"})
     assert caller.head["x-ratelimit-limit-requests"] == "1"
     await forwarding.fail("rate_limited", MODERATE, {"input": "a"})
+
+
+async def test_another_form_is_translated_there_and_back(forwarding: Forwarding) -> None:
+    forwarding.world.targets = (Target("gemini", "gemini-embedding-001", "http://gemini", "k"),)
+    answer = type(forwarding.say.completion())(200, b"application/json", [b'{"embeddings":[{"values":[0.5]}]}'])
+    forwarding.world.script(answer, provider="gemini")
+    caller = await forwarding.call(EMBED, {"model": "e", "input": "four"})
+    assert caller.json["data"] == [{"object": "embedding", "index": 0, "embedding": [0.5]}]
+    assert forwarding.sent.path == "/models/gemini-embedding-001:batchEmbedContents"
+    row = forwarding.world.row
+    assert (row.input_tokens, row.usage_source) == (1, "estimated")
 
 
 # --- streams ----------------------------------------------------------------------------------------------------------
