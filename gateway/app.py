@@ -42,7 +42,7 @@ from gateway.pipeline.services import Observer, Provider, Services
 from gateway.pricing.table import PriceTable, load_prices, price
 from gateway.providers.completions import CompletionsTranslator
 from gateway.providers.echo import echo
-from gateway.providers.registry import forwarders, translators
+from gateway.providers.registry import forwarders, own_translator, translators
 from gateway.routing.table import Route, RouteTable
 from gateway.settings import Provider as ProviderSettings
 from gateway.settings import Settings, effective_routes, is_configured
@@ -54,7 +54,9 @@ from gateway.storage.postgres.catalog import PostgresCatalog
 from gateway.storage.postgres.migrate import pending
 from gateway.storage.postgres.objects import PostgresObjects
 from gateway.storage.postgres.pool import Pool, connected, open_pool
+from gateway.storage.postgres.prices import Prices
 from gateway.storage.postgres.registry import Registry
+from gateway.storage.postgres.writing import LIVE_S
 from gateway.storage.redis.cache import RedisCache
 from gateway.storage.redis.leases import RedisLeases
 from gateway.storage.redis.link import Link
@@ -66,6 +68,8 @@ from gateway.transport.local import LocalTransport
 
 FIRST_LOOKS = 3
 """Tries of a starting worker to ask the registry: one slow connection on a busy host is no reason to start without it."""
+LIVE_POLLS = 3
+"""Polls that a worker may miss before nobody waits for it any more."""
 LEDGER_DRAIN_SECONDS = 10.0
 """How long a stopping worker goes on shipping rows; what is left stays on disk for the next worker."""
 LEDGER_LAG_ALARM_SECONDS = 30.0
@@ -178,7 +182,7 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
         objects=PostgresObjects(pool),
         passthrough=_passthrough(settings, providers),
     )
-    registry = Registry(pool, ids=_new_id, clock=lambda: datetime.now(UTC))
+    registry = Registry(pool, _new_id, lambda: datetime.now(UTC), max(LIVE_S, LIVE_POLLS * settings.registry.poll_ms / 1000))
     worker_id = _new_id()
 
     async def report(generation: int) -> None:
@@ -209,7 +213,7 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
     async def readiness() -> tuple[bool, Readiness]:
         return await _readiness(services, ledger, link, is_stopping)
 
-    control = _control(settings, pool, registry, cache, link, ledger)
+    control = _control(settings, pool, registry, prices, cache, link, ledger)
     litestar = _litestar(settings, control, ops_handlers(readiness, lambda: exposition(table)))
     receiver = Receiver(
         time.monotonic,
@@ -286,17 +290,18 @@ async def _first_look(releases: Releases) -> None:
 
 def _providers(settings: Settings) -> tuple[dict[str, Provider], list[Transport]]:
     made: dict[tuple[str, str], Transport] = {}
-    families, passing = translators(settings.upstream.max_event_bytes), forwarders()
+    largest, now = settings.upstream.max_event_bytes, lambda: int(time.time())
+    families, passing = translators(largest, now), forwarders()
     providers: dict[str, Provider] = {}
     for name, provider in settings.providers.items():
         kind = "echo" if provider.kind == "echo" else provider.transport
         shared = (kind, provider.ca_file)
         if shared not in made:
             made[shared] = _transport(kind, provider, settings)
-        account = _target(name, provider, "")
-        translator = families[provider.kind]
+        translator = own_translator(provider, largest, now, lambda: f"chatcmpl-{_new_id()}") or families[provider.kind]
         if provider.completions:
-            translator = CompletionsTranslator(translator, settings.upstream.max_event_bytes)
+            translator = CompletionsTranslator(translator, largest)
+        account = _target(name, provider, "")
         providers[name] = Provider(translator, made[shared], passing.get(provider.kind), account)
     return providers, list(made.values())
 
@@ -353,7 +358,13 @@ async def _readiness(
 
 
 def _control(
-    settings: Settings, pool: Pool, registry: Registry, cache: RedisCache, link: Link, ledger: WorkerLedger
+    settings: Settings,
+    pool: Pool,
+    registry: Registry,
+    prices: PriceTable,
+    cache: RedisCache,
+    link: Link,
+    ledger: WorkerLedger,
 ) -> ControlServices:
     async def postgres_version() -> str:
         async with connected(pool) as connection:
@@ -372,6 +383,8 @@ def _control(
     return ControlServices(
         registry=registry,
         calls=CallReader(pool),
+        prices=prices,
+        money=Prices(pool, _new_id, lambda: datetime.now(UTC)),
         cache=cache,
         probes=(
             probes.postgres(postgres_version),

@@ -128,6 +128,7 @@ DEADLINE = _kind(
 
 # --- the provider's fault -----------------------------------------------------------------------------------------
 UPSTREAM_REJECTED = _kind("upstream_rejected", 400, _INVALID, _INVALID, "upstream", "info")
+CONTENT_FILTERED = _kind("content_filtered", 400, _INVALID, _INVALID, "upstream", "info", code="content_filter")
 UPSTREAM_RATE_LIMITED = _kind(
     "upstream_rate_limited",
     429,

@@ -31,5 +31,5 @@ class OpenAIForwarder:
         return body
 
 
-ONLY_EMBEDDINGS = OpenAIForwarder(frozenset({EMBEDDINGS}))
-"""For servers of which nothing else is certain, and for the built-in answerer."""
+ECHO_FORWARDER = OpenAIForwarder(frozenset({EMBEDDINGS}))
+"""What the built-in answerer can do without knowing anything."""

@@ -15,7 +15,7 @@ from gateway.pipeline.forward import forward
 from gateway.pipeline.forwarding.placing import Errand
 from gateway.pipeline.services import Provider, Services
 from gateway.providers.embeddings_gemini import GeminiForwarder
-from gateway.providers.forwarding import ONLY_EMBEDDINGS, OpenAIForwarder
+from gateway.providers.forwarding import ECHO_FORWARDER, OpenAIForwarder
 from gateway.providers.openai import OpenAITranslator
 from gateway.routing.table import Route
 from gateway.storage.memory.objects import MemoryObjects
@@ -50,7 +50,7 @@ class Forwarding:
             for name, forwarder in {
                 "openai": OpenAIForwarder(),
                 "second": OpenAIForwarder(),
-                "echo": ONLY_EMBEDDINGS,
+                "echo": ECHO_FORWARDER,
                 "gemini": GeminiForwarder(),
                 "chat": None,
             }.items()
