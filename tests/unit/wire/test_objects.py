@@ -31,6 +31,22 @@ def test_usage_where_it_is_told_and_makes_sense(body: bytes, usage: Usage | None
     assert usage_of(body) == usage
 
 
+def test_pictures_are_billed_by_their_tokens_else_by_the_piece() -> None:
+    tokens = b'{"data":[{},{}],"usage":{"input_tokens":50,"output_tokens":100,"input_tokens_details":{"image_tokens":40}}}'
+    assert usage_of(tokens, draws=True) == Usage(50, 100, image_input=40, image_output=100)
+    apart = b'{"usage":{"input_tokens":5,"output_tokens":9,"output_tokens_details":{"image_tokens":7}}}'
+    assert usage_of(apart, draws=True) == Usage(5, 9, image_output=7)
+    assert usage_of(b'{"data":[{"url":"a"},{"url":"b"}]}', draws=True) == Usage(0, 0, images=2)
+    assert usage_of(b'{"data":[{"url":"a"}]}') is None
+    assert usage_of(b'{"type":"image_generation.partial_image"}', draws=True) is None
+
+
+def test_audio_of_a_transcription_is_billed_apart() -> None:
+    body = b'{"usage":{"type":"tokens","input_tokens":14,"input_token_details":{"text_tokens":4,"audio_tokens":10},"output_tokens":45}}'
+    assert usage_of(body) == Usage(14, 45, audio_input=10)
+    assert usage_of(body.replace(b":10}", b":99}")) is None
+
+
 def test_ids_of_an_object_and_of_what_it_made() -> None:
     assert decode_object(b'{"id":"batch_1","output_file_id":"file-1","error_file_id":null}').ids == ["batch_1", "file-1"]
     assert decode_object(b"{}").ids == []
