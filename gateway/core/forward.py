@@ -43,6 +43,11 @@ class Forwarder(Protocol):
         """Whether its answers are in OpenAI's form, so that they may be streamed; else ``answer`` makes them so."""
         ...
 
+    @property
+    def counts(self) -> bool:
+        """Whether the usage in its answers is the provider's own count, not our estimate."""
+        ...
+
     def request(self, target: Target, call: Forwarded) -> HttpRequest:
         """The call in the provider's form, with the provider's credentials. Raises ``malformed`` naming a field."""
         ...

@@ -10,7 +10,7 @@ from gateway.core.errors import MALFORMED, UNKNOWN_MODEL, GatewayError
 from gateway.core.references import Reference, parse_reference
 from gateway.core.requests import Caller, ChatRequest, Inbound
 from gateway.dialects.chat import CHAT_DIALECT
-from gateway.dialects.naming import pinned
+from gateway.dialects.naming import candidate, pinned
 from gateway.edge.problems import refuse
 from gateway.pipeline.authenticate import authenticate
 from gateway.pipeline.receive import check
@@ -48,12 +48,12 @@ async def models(inbound: Inbound, services: Services, reply: Reply) -> None:
 
 
 async def model(inbound: Inbound, services: Services, reply: Reply, name: str) -> None:
-    """``GET /v1/models/{id}``."""
+    """``GET /v1/models/{id}``: what is listed, and every other reference that answers (``faq:7``, ``faq@latest``)."""
     try:
         caller = await authenticate(inbound, services)
         asked = unquote(name)
         known = services.models.find(asked)
-        if known is None and asked not in await _names(caller, services):
+        if known is None and asked not in await _names(caller, services) and not await _answers(asked, caller, services):
             raise GatewayError(UNKNOWN_MODEL, f"The model {asked[:100]!r} does not exist", param="model")
         await _answer(reply, inbound, {**_model(asked), **_abilities(asked, known, services)})
     except GatewayError as error:
@@ -129,7 +129,13 @@ def _pinned(inbound: Inbound, path: Reference) -> Reference:
 
 
 async def _names(caller: Caller, services: Services) -> list[str]:
-    return [*await services.releases.names(caller.application_id), *services.routes.names]
+    """Prompts first: a name that is both is a prompt when it is called."""
+    return list(dict.fromkeys([*await services.releases.names(caller.application_id), *services.routes.names]))
+
+
+async def _answers(name: str, caller: Caller, services: Services) -> bool:
+    reference = candidate(name)
+    return reference is not None and await services.releases.release(caller.application_id, reference) is not None
 
 
 def _model(name: str) -> dict[str, object]:

@@ -13,6 +13,7 @@ class OpenAIForwarder:
     """``Forwarder`` of the OpenAI family; ``doors`` for a server that has but some of them."""
 
     verbatim = True
+    counts = True
 
     def __init__(self, doors: frozenset[str] = frozenset(FORWARDED)) -> None:
         self.doors = doors

@@ -7,6 +7,8 @@ from gateway.core.upstream import Translator
 from gateway.providers.azure import AzureTranslator
 from gateway.providers.bedrock import BedrockTranslator
 from gateway.providers.cohere import CohereTranslator
+from gateway.providers.embeddings_cohere import CohereForwarder
+from gateway.providers.embeddings_gemini import GeminiForwarder
 from gateway.providers.forwarding import ECHO_FORWARDER, OpenAIForwarder
 from gateway.providers.gemini import GeminiTranslator
 from gateway.providers.mistral import MistralTranslator
@@ -54,4 +56,5 @@ _OPENAI_SERVERS = ("openai", "mistral", "ollama", "llamacpp", "vllm", "tgi")
 def forwarders() -> dict[str, Forwarder]:
     """A forwarder per kind that takes forwarded calls; other kinds have none."""
     openai = OpenAIForwarder()
-    return {**dict.fromkeys(_OPENAI_SERVERS, openai), "echo": ECHO_FORWARDER}
+    others = {"echo": ECHO_FORWARDER, "cohere": CohereForwarder(), "gemini": GeminiForwarder()}
+    return {**dict.fromkeys(_OPENAI_SERVERS, openai), **others}

@@ -1,10 +1,11 @@
 """Files and batches in OpenAI's JSON, as far as their ids go; and usage, wherever forwarded answers keep it."""
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, structs
 
 from gateway.core.events import Usage
 from gateway.wire.openai import ABSENT, DECODE_ERRORS, is_given, read_usage
+from gateway.wire.usage import responses_usage, sensible
 
 
 class UpstreamObject(Struct):
@@ -31,37 +32,53 @@ class _Holder(Struct):
     usage: Raw = ABSENT
 
 
-class _InputDetails(Struct, gc=False):
-    cached_tokens: int | None = 0
+class _Pictures(Struct):
+    data: list[Raw] = []
 
 
-class _InputOutput(Struct, gc=False):
-    """Usage as images and transcriptions tell it; ``type`` is ``duration`` where seconds are billed, not tokens."""
+class _Heard(Struct, gc=False):
+    """``usage.input_token_details`` of a transcription: Images and Responses call it otherwise."""
+
+    audio_tokens: int | None = 0
+
+
+class _Shape(Struct, gc=False):
+    """Which of its forms a ``usage`` has. ``type`` is ``duration`` where seconds are billed, not tokens."""
 
     type: str = "tokens"
+    prompt_tokens: int | None = None
     input_tokens: int | None = None
-    output_tokens: int = 0
-    input_tokens_details: _InputDetails | None = None
+    input_token_details: _Heard | None = None
+    output_tokens_details: Raw = ABSENT
 
 
 decode_object = msgspec.json.Decoder(UpstreamObject).decode
 decode_page = msgspec.json.Decoder(ObjectPage).decode
 _decode_holder = msgspec.json.Decoder(_Holder).decode
-_decode_input_output = msgspec.json.Decoder(_InputOutput).decode
+_decode_pictures = msgspec.json.Decoder(_Pictures).decode
+_decode_shape = msgspec.json.Decoder(_Shape).decode
 
 
-def usage_of(body: bytes) -> Usage | None:
-    """The tokens that an answer or a stream's event bills; None where it tells none, or nonsense."""
+def usage_of(body: bytes, *, draws: bool = False) -> Usage | None:
+    """What an answer or a stream's event bills; None where it tells nothing, or nonsense.
+
+    ``draws``: what comes out are pictures. Then output that is not told apart is theirs, and without tokens they are counted.
+    """
     try:
         raw = _decode_holder(body).usage
         if not is_given(raw):
-            return None
-        counts = _decode_input_output(raw)
+            made = len(_decode_pictures(body).data) if draws else 0
+            return Usage(0, 0, images=made) if made else None
+        shape = _decode_shape(raw)
     except DECODE_ERRORS:
         return None
-    if counts.input_tokens is None:
-        return read_usage(raw) if counts.type == "tokens" and b"prompt_tokens" in bytes(raw) else None
-    details = counts.input_tokens_details
-    cached = (details.cached_tokens if details is not None else 0) or 0
-    plausible = 0 <= cached <= counts.input_tokens and counts.output_tokens >= 0
-    return Usage(counts.input_tokens, counts.output_tokens, cached) if plausible else None
+    if shape.prompt_tokens is not None:
+        return read_usage(raw)
+    usage = responses_usage(raw) if shape.type == "tokens" and shape.input_tokens is not None else None
+    if usage is None:
+        return None
+    if shape.input_token_details is not None:
+        usage = sensible(structs.replace(usage, audio_input=shape.input_token_details.audio_tokens or 0))
+    elif draws and not is_given(shape.output_tokens_details):
+        usage = structs.replace(usage, image_output=usage.output)
+    return usage

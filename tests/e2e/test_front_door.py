@@ -579,7 +579,7 @@ def test_the_callers_own_deadline_is_a_504(door: Door) -> None:
         "/v1/prompts/",
         "/v1/prompts/a",
         "/v1/models/",
-        "/v1/embeddings",
+        "/v1/embedding",
         "/%76%31/models",
     ],
 )

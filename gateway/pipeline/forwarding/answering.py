@@ -1,7 +1,7 @@
 """The way back: JSON whole, everything else as it comes. The record is written before the last byte (promise N2)."""
 
 from gateway.core.errors import UPSTREAM_INVALID, GatewayError
-from gateway.core.forward import BATCHES, FILES
+from gateway.core.forward import BATCHES, FILES, IMAGES
 from gateway.core.journal import Journal
 from gateway.core.requests import Caller
 from gateway.core.upstream import Exchange, Target
@@ -112,8 +112,8 @@ async def respond(asking: Asking, exchange: Exchange, target: Target, caller: Ca
         body = forwarder.answer(asking.to(target, ""), target.model, body)
     if errand.door not in {FILES, BATCHES}:
         # A batch's own usage is told at every look at it; it was never this call's.
-        journal.usage = usage_of(body)
-        journal.usage_source = None if journal.usage is None else "upstream"
+        journal.usage = usage_of(body, draws=errand.door == IMAGES)
+        journal.usage_source = None if journal.usage is None else "upstream" if forwarder.counts else "estimated"
     if errand.makes:
         await _claim(body, target, caller, services)
     if errand.removes:
@@ -151,6 +151,6 @@ class _EventMeter:
             self._parser = None
             return
         for payload in payloads:
-            usage = usage_of(payload)
+            usage = usage_of(payload, draws=journal.inbound.door == IMAGES)
             if usage is not None:
                 journal.usage, journal.usage_source = usage, "upstream"
