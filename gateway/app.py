@@ -281,7 +281,7 @@ async def _first_look(releases: Releases) -> None:
 
 def _providers(settings: Settings) -> tuple[dict[str, Provider], list[Transport]]:
     made: dict[tuple[str, str], Transport] = {}
-    families = translators(settings.upstream.max_event_bytes)
+    families = translators(settings.upstream.max_event_bytes, lambda: int(time.time()))
     providers: dict[str, Provider] = {}
     for name, provider in settings.providers.items():
         kind = "echo" if provider.kind == "echo" else provider.transport

@@ -20,6 +20,8 @@ from msgspec.inspect import BoolType, DictType, IntType, LiteralType, NoneType, 
 
 OPENAI_API = "https://api.openai.com/v1"
 """Where an ``openai`` provider is unless its table says otherwise."""
+ANTHROPIC_API = "https://api.anthropic.com/v1"
+"""Where an ``anthropic`` provider is."""
 OWN_KEY_PREFIX = "pg_"
 """Our own API keys start so; one in ``OPENAI_API_KEY`` points at us and is never sent upstream."""
 
@@ -168,12 +170,13 @@ class Upstream(Section, frozen=True):
 class Provider(Section, frozen=True):
     """``[providers.NAME]``: an upstream account."""
 
-    kind: Literal["openai", "echo"]
-    """The dialect: OpenAI-compatible, or the built-in deterministic answerer."""
+    kind: Literal["openai", "anthropic", "echo"]
+    """The dialect: OpenAI-compatible, Anthropic's Messages API, or the built-in deterministic answerer."""
     base_url: BaseUrl = OPENAI_API
-    """Scheme, host and path prefix. Also ``PROMPTGATE_PROVIDERS_<NAME>_BASE_URL``."""
+    """Scheme, host and path prefix; the vendor's own where the kind has one. Also ``PROMPTGATE_PROVIDERS_<NAME>_BASE_URL``."""
     api_key: HeaderText = ""
-    """Prefer ``PROMPTGATE_PROVIDERS_<NAME>_API_KEY``; for the provider ``openai`` a bare ``OPENAI_API_KEY`` does too."""
+    """Prefer ``PROMPTGATE_PROVIDERS_<NAME>_API_KEY``; for the provider ``openai`` a bare ``OPENAI_API_KEY`` does too,
+    for ``anthropic`` an ``ANTHROPIC_API_KEY``."""
     transport: Literal["http1", "httpx"] = "http1"
     """Our own HTTP/1.1 client, or httpx (for odd upstreams)."""
     connect_ms: Milliseconds = 2000
@@ -255,6 +258,10 @@ _PREFIX = "PROMPTGATE_"
 _PROVIDER_VARIABLE = re.compile(r"PROMPTGATE_PROVIDERS_(\w+?)_(BASE_URL|API_KEY)")
 _PROVIDER_NAME = re.compile(r"[a-z][a-z0-9-]{0,40}")
 _ECHO = Provider(kind="echo", base_url="echo:")
+_VENDOR_URLS = {"openai": OPENAI_API, "anthropic": ANTHROPIC_API}
+"""By kind: what needs a key to be of use, and where it is unless its table says otherwise."""
+_BARE_KEYS = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}
+"""By provider name: the variable that the vendor's own tools read."""
 
 _S = TypeVar("_S", bound=Section)
 
@@ -286,7 +293,7 @@ def load(config_folder: Path, environ: Mapping[str, str]) -> Settings:
 
 def is_configured(provider: Provider) -> bool:
     """Whether somebody set this upstream up: it has a key, or it is not the one that needs a key."""
-    return provider.kind != "echo" and (bool(provider.api_key) or provider.base_url != OPENAI_API)
+    return provider.kind != "echo" and (bool(provider.api_key) or provider.base_url != _VENDOR_URLS.get(provider.kind))
 
 
 def effective_routes(settings: Settings) -> tuple[Route, ...]:
@@ -316,10 +323,12 @@ def _providers(file: Path, given: Mapping[str, str]) -> dict[str, Any]:
         if _PROVIDER_NAME.fullmatch(name) is None:
             raise SettingsError(f"{file}: [providers.{name}]: a name is lower-case letters, digits and dashes, letter first")
         provider = _build(Provider, table, f"{file}: [providers.{name}]")
+        if provider.kind in _VENDOR_URLS and provider.base_url == OPENAI_API:
+            provider = msgspec.structs.replace(provider, base_url=_VENDOR_URLS[provider.kind])
         if provider.kind == "echo":
             provider = msgspec.structs.replace(provider, base_url=_ECHO.base_url)
         prefix = f"{_PREFIX}PROVIDERS_{_variable(name)}_"
-        bare = given.get("OPENAI_API_KEY", "") if name == "openai" else ""
+        bare = given.get(_BARE_KEYS.get(name, ""), "")
         if bare and not bare.startswith(OWN_KEY_PREFIX):
             given = {f"{prefix}API_KEY": bare, **given}
         provider = _overlay(provider, prefix, given, only=("base_url", "api_key"))

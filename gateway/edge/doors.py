@@ -2,8 +2,10 @@
 
 from gateway.core.errors import METHOD_NOT_ALLOWED, NOT_FOUND, GatewayError
 from gateway.core.requests import Inbound
-from gateway.core.upstream import CHAT
-from gateway.edge import native, openai
+from gateway.core.upstream import CHAT, MESSAGES
+from gateway.dialects.chat import CHAT_DIALECT
+from gateway.dialects.messages.dialect import MESSAGES_DIALECT
+from gateway.edge import anthropic, native, openai
 from gateway.edge.openai import Door
 from gateway.edge.problems import refuse
 from gateway.pipeline.reply import Reply
@@ -16,24 +18,31 @@ PREFIX = "/v1/"
 async def answer(method: str, path: str, inbound: Inbound, services: Services, reply: Reply) -> None:
     """Answer any request below :data:`PREFIX`. ``path`` is raw: still percent-encoded, without the query."""
     door, allowed = _find(path)
+    dialect = MESSAGES_DIALECT if path.startswith("/v1/messages") else CHAT_DIALECT
     if door is None:
-        await refuse(GatewayError(NOT_FOUND, f"no route {path[:200]}"), inbound, reply)
+        await refuse(GatewayError(NOT_FOUND, f"no route {path[:200]}"), inbound, reply, dialect)
     elif method != allowed:
         error = GatewayError(METHOD_NOT_ALLOWED, f"{method} is not allowed on {path[:200]}; use {allowed}")
         error.headers = f"allow: {allowed}\r\n".encode()
-        await refuse(error, inbound, reply)
+        await refuse(error, inbound, reply, dialect)
     else:
         await door(inbound, services, reply)
 
 
 def name_of(path: str) -> str:
     """The door's name, for metrics and the ledger."""
+    if path.startswith("/v1/messages"):
+        return anthropic.COUNT_TOKENS if path.endswith("/count_tokens") else MESSAGES
     return "render" if path.endswith("/render") else CHAT
 
 
 def _find(path: str) -> tuple[Door | None, str]:
     if path == "/v1/chat/completions":
         return openai.chat, "POST"
+    if path == "/v1/messages":
+        return openai.messages, "POST"
+    if path == "/v1/messages/count_tokens":
+        return anthropic.count_tokens, "POST"
     if path == "/v1/models":
         return native.models, "GET"
     name = path.removeprefix("/v1/models/")

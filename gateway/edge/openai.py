@@ -8,6 +8,7 @@ from gateway.core.dialect import Dialect
 from gateway.core.errors import GatewayError
 from gateway.core.requests import Inbound
 from gateway.dialects.chat import CHAT_DIALECT
+from gateway.dialects.messages.dialect import MESSAGES_DIALECT
 from gateway.edge.problems import refuse
 from gateway.pipeline.reply import Reply
 from gateway.pipeline.serve import serve
@@ -29,6 +30,7 @@ def speaking(dialect: Dialect) -> Door:
 
 
 chat = speaking(CHAT_DIALECT)
+messages = speaking(MESSAGES_DIALECT)
 
 
 class HotRoute(Struct, frozen=True):
@@ -41,5 +43,8 @@ class HotRoute(Struct, frozen=True):
     """How refusals are said that never reach the handler."""
 
 
-HOT_ROUTES = {b"/v1/chat/completions": HotRoute(CHAT_DIALECT.name, chat, CHAT_DIALECT)}
+HOT_ROUTES = {
+    b"/v1/chat/completions": HotRoute(CHAT_DIALECT.name, chat, CHAT_DIALECT),
+    b"/v1/messages": HotRoute(MESSAGES_DIALECT.name, messages, MESSAGES_DIALECT),
+}
 """By raw request path; all of them are POST."""

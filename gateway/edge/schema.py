@@ -31,6 +31,22 @@ _CHAT = Schema(
         ),
     },
 )
+_MESSAGES_CALL = Schema(
+    type=OpenAPIType.OBJECT,
+    description="Anthropic's message request. An Anthropic provider gets it as it is; others get what has a form in theirs.",
+    properties={
+        "model": Schema(type=OpenAPIType.STRING, description="A prompt (`faq-bot`, `faq-bot@staging`, `faq-bot:7`) or a model"),
+        "messages": Schema(type=OpenAPIType.ARRAY, items=_ANY, description="In Anthropic's form"),
+        "max_tokens": Schema(type=OpenAPIType.INTEGER),
+        "stream": Schema(type=OpenAPIType.BOOLEAN),
+        "variables": _VARIABLES,
+        "prompt": Schema(
+            type=OpenAPIType.OBJECT,
+            description="Names a prompt",
+            properties={"id": _TEXT, "version": _TEXT, "variables": _VARIABLES},
+        ),
+    },
+)
 _RENDER = Schema(type=OpenAPIType.OBJECT, properties={"variables": _VARIABLES, "messages": _MESSAGES})
 _PINS = [
     Parameter("x-prompt", "header", _TEXT, "A prompt reference"),
@@ -45,6 +61,10 @@ def data_plane_paths() -> dict[str, PathItem]:
     """Path -> item, for the application's OpenAPI document."""
     return {
         "/v1/chat/completions": PathItem(post=_post("Answer a prompt or a model, whole or streamed", _CHAT, _PINS)),
+        "/v1/messages": PathItem(post=_post("Answer in Anthropic's form, whole or streamed", _MESSAGES_CALL, _PINS)),
+        "/v1/messages/count_tokens": PathItem(
+            post=_post("The input tokens of such a call, without making it", _MESSAGES_CALL, _PINS)
+        ),
         "/v1/prompts/{ref}/completions": PathItem(post=_post("A prompt as an endpoint", _CHAT, [_REF])),
         "/v1/prompts/{ref}/render": PathItem(post=_post("The messages a call would send, without a call", _RENDER, [_REF])),
         "/v1/models": PathItem(get=_operation("The prompts and routes that the key may name as a model")),
@@ -65,7 +85,7 @@ def _operation(summary: str, parameters: list[Parameter] | None = None) -> Opera
     return Operation(
         tags=[_TAG],
         summary=summary,
-        description="Wants an API key (`Authorization: Bearer pg_...`). Errors are in OpenAI's form.",
+        description="Wants an API key (`Authorization: Bearer pg_...` or `x-api-key`). Errors are in the form of the route's vendor.",
         parameters=list(parameters or []),
         responses={"200": OpenAPIResponse("The answer", content=answer), "4XX": OpenAPIResponse("An error", content=answer)},
     )

@@ -8,9 +8,12 @@ from gateway.core.requests import Inbound
 
 KNOWN_HEADERS = frozenset(
     {
+        b"anthropic-beta",
+        b"anthropic-version",
         b"authorization",
         b"content-type",
         b"content-encoding",
+        b"x-api-key",
         b"x-prompt",
         b"x-prompt-alias",
         b"x-prompt-unit",

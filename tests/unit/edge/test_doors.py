@@ -127,4 +127,4 @@ async def test_a_wrong_method(called: list[Any], method: str, path: str, allow: 
 def test_doors_have_names_for_the_books() -> None:
     assert doors.name_of("/v1/prompts/faq/render") == "render"
     assert doors.name_of("/v1/prompts/faq/completions") == doors.name_of("/v1/chat/completions") == CHAT
-    assert set(HOT_ROUTES) == {b"/v1/chat/completions"}
+    assert set(HOT_ROUTES) == {b"/v1/chat/completions", b"/v1/messages"}
