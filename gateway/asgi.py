@@ -92,7 +92,7 @@ class FrontApp:
         try:
             body = await _read_body(receive, self._max_body_bytes)
         except GatewayError as error:
-            await refuse(error, self._receiver.receive("refused", {}, b""), reply)
+            await refuse(error, self._receiver.receive("refused", {}, b""), reply, doors.dialect_of(path))
             return
         inbound = self._receiver.receive(doors.name_of(path), headers, body)
         call = asyncio.ensure_future(doors.answer(scope["method"], path, inbound, self._services, reply))

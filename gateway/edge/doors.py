@@ -1,5 +1,6 @@
 """The data plane's routes: method and raw path to the function that answers, errors in the route's own dialect."""
 
+from gateway.core.dialect import Dialect
 from gateway.core.errors import METHOD_NOT_ALLOWED, NOT_FOUND, GatewayError
 from gateway.core.requests import Inbound
 from gateway.core.upstream import CHAT, MESSAGES
@@ -13,12 +14,13 @@ from gateway.pipeline.services import Services
 
 PREFIX = "/v1/"
 """Everything below this path is the data plane's."""
+_MESSAGES_PATH = "/v1/messages"
 
 
 async def answer(method: str, path: str, inbound: Inbound, services: Services, reply: Reply) -> None:
     """Answer any request below :data:`PREFIX`. ``path`` is raw: still percent-encoded, without the query."""
     door, allowed = _find(path)
-    dialect = MESSAGES_DIALECT if path.startswith("/v1/messages") else CHAT_DIALECT
+    dialect = dialect_of(path)
     if door is None:
         await refuse(GatewayError(NOT_FOUND, f"no route {path[:200]}"), inbound, reply, dialect)
     elif method != allowed:
@@ -29,9 +31,14 @@ async def answer(method: str, path: str, inbound: Inbound, services: Services, r
         await door(inbound, services, reply)
 
 
+def dialect_of(path: str) -> Dialect:
+    """How refusals are said below a path, whether or not a route is there."""
+    return MESSAGES_DIALECT if path.startswith(_MESSAGES_PATH) else CHAT_DIALECT
+
+
 def name_of(path: str) -> str:
     """The door's name, for metrics and the ledger."""
-    if path.startswith("/v1/messages"):
+    if path.startswith(_MESSAGES_PATH):
         return anthropic.COUNT_TOKENS if path.endswith("/count_tokens") else MESSAGES
     return "render" if path.endswith("/render") else CHAT
 
@@ -39,7 +46,7 @@ def name_of(path: str) -> str:
 def _find(path: str) -> tuple[Door | None, str]:
     if path == "/v1/chat/completions":
         return openai.chat, "POST"
-    if path == "/v1/messages":
+    if path == _MESSAGES_PATH:
         return openai.messages, "POST"
     if path == "/v1/messages/count_tokens":
         return anthropic.count_tokens, "POST"

@@ -136,6 +136,17 @@ def test_a_native_stream(claude: Anthropic, gateway: Any, kind: str) -> None:
         assert b"".join(response.iter_bytes()).decode() == source
 
 
+def test_the_beta_client(claude: Anthropic, fake: Vendors) -> None:
+    """Its path has a query, so it takes the other door; tools like Claude Code use it."""
+    message = claude.beta.messages.create(model="claude-text", max_tokens=10, messages=HELLO, betas=["context-1m-2025-08-07"])
+    assert message.content[0].text == "Hello!"
+    assert fake.requests[-1][1]["anthropic-beta"] == "context-1m-2025-08-07"
+    with claude.beta.messages.stream(model="claude-tools", max_tokens=10, messages=HELLO) as stream:
+        assert stream.get_final_message().stop_reason == "tool_use"
+    counted = claude.beta.messages.count_tokens(model="claude-text", messages=HELLO)
+    assert counted.input_tokens == 2095
+
+
 def test_a_stored_prompt_in_front_of_anthropic(claude: Anthropic, fake: Vendors) -> None:
     raw = claude.messages.with_raw_response.create(
         model="claude-text",

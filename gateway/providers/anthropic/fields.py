@@ -20,7 +20,7 @@ THINKING_BUDGETS = {"minimal": 1024, "low": 1024, "medium": 4096, "high": 16_384
 LEAST_BUDGET = 1024
 EFFORTS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "max"}
 """``reasoning_effort`` in the words of ``output_config.effort``, which has no ``minimal``."""
-_BUDGETED = re.compile(r"claude-(3|(opus|sonnet|haiku)-4(-[015])?(-20\d{6}|$|@|:|-v))")
+_BUDGETED = re.compile(r"claude-(3|4-(opus|sonnet)|(opus|sonnet|haiku)-4(-[015])?(-20\d{6}|-latest|$|@|:|-v))")
 """Models before 4.6: they take ``thinking.budget_tokens`` and know no adaptive thinking; later ones are the other way round."""
 
 _NATIVE = frozenset({"thinking", "top_k", "cache_control", "inference_geo", "speed"})

@@ -128,3 +128,13 @@ def test_doors_have_names_for_the_books() -> None:
     assert doors.name_of("/v1/prompts/faq/render") == "render"
     assert doors.name_of("/v1/prompts/faq/completions") == doors.name_of("/v1/chat/completions") == CHAT
     assert set(HOT_ROUTES) == {b"/v1/chat/completions", b"/v1/messages"}
+
+
+def test_anthropics_routes_have_names_and_a_dialect_of_their_own() -> None:
+    assert doors.name_of("/v1/messages") == "messages"
+    assert doors.name_of("/v1/messages/count_tokens") == "count_tokens"
+    assert [doors.dialect_of(path).name for path in ("/v1/messages", "/v1/messages/x", "/v1/models")] == [
+        "messages",
+        "messages",
+        "chat",
+    ]

@@ -242,6 +242,7 @@ def test_fields_in_chat_terms() -> None:
             {"reasoning_effort": "low"},
         ),
         ({"thinking": {"type": "disabled"}}, {}),
+        ({"tool_choice": {"type": "auto"}, "output_config": {}}, {"tool_choice": "auto"}),
         ({"thinking": None, "output_config": None, "tool_choice": None, "tools": [], "stop_sequences": []}, {}),
         ({"tool_choice": {"type": "tool", "name": "f"}}, {"tool_choice": {"type": "function", "function": {"name": "f"}}}),
         ({"tool_choice": {"type": "none"}}, {"tool_choice": "none"}),

@@ -119,6 +119,42 @@ def test_an_effort_beside_own_thinking_means_nothing_to_a_budgeted_model() -> No
     assert "output_config" not in body
 
 
+@pytest.mark.parametrize(
+    ("model", "thinking"),
+    [
+        ("claude-3-7-sonnet-20250219", "enabled"),
+        ("claude-sonnet-4-20250514", "enabled"),
+        ("claude-4-opus-20250514", "enabled"),
+        ("claude-opus-4-1", "enabled"),
+        ("claude-haiku-4-5-20251001", "enabled"),
+        ("claude-sonnet-4@20250514", "enabled"),
+        ("anthropic.claude-opus-4-5-20251101-v1:0", "enabled"),
+        ("claude-opus-4-6", "adaptive"),
+        ("claude-sonnet-4-6-20260101", "adaptive"),
+        ("claude-opus-5", "adaptive"),
+        ("claude-haiku-5-5", "adaptive"),
+        ("claude-fable-5-2", "adaptive"),
+        ("somebody-elses-model", "adaptive"),
+    ],
+)
+def test_which_models_are_given_a_budget(model: str, thinking: str) -> None:
+    assert sent(chat_call({"reasoning_effort": "low"}, model=model))["thinking"]["type"] == thinking
+
+
+def test_what_says_nothing_is_not_sent() -> None:
+    empty = [
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": ""},
+        {"role": "tool", "tool_call_id": "t", "content": ""},
+    ]
+    body = sent(chat_call({"messages": empty, "tools": [], "parallel_tool_calls": True}))
+    assert body["messages"] == [
+        {"role": "user", "content": [{"type": "text", "text": "hi"}, {"type": "tool_result", "tool_use_id": "t"}]}
+    ]
+    assert "tools" not in body
+    assert "tool_choice" not in body
+
+
 def test_headers_of_a_translated_call() -> None:
     request = TRANSLATOR.request(TARGET, chat_call({}))
     assert request.path == "/messages"
@@ -190,6 +226,10 @@ def test_stored_messages_and_parameters_come_in_under_the_callers() -> None:
         (b'[ {"type":"text","text":"Own."} ]', [{"type": "text", "text": "Own."}]),
         (b'""', None),
         (b'{"role":"system","content":"Own."}', None),
+        (
+            b'[{"type":"text","text":"Own."},{"type":"text","text":"Two."}]',
+            [{"type": "text", "text": "Own."}, {"type": "text", "text": "Two."}],
+        ),
     ],
 )
 def test_the_callers_system_keeps_its_form(native: bytes, expected: object) -> None:
