@@ -8,6 +8,7 @@ from gateway.core.dialect import Dialect
 from gateway.core.errors import GatewayError
 from gateway.core.requests import Inbound
 from gateway.dialects.chat import CHAT_DIALECT
+from gateway.dialects.completions import COMPLETIONS_DIALECT
 from gateway.dialects.messages.dialect import MESSAGES_DIALECT
 from gateway.edge.problems import refuse
 from gateway.pipeline.reply import Reply
@@ -30,6 +31,7 @@ def speaking(dialect: Dialect) -> Door:
 
 
 chat = speaking(CHAT_DIALECT)
+completions = speaking(COMPLETIONS_DIALECT)
 messages = speaking(MESSAGES_DIALECT)
 
 
@@ -45,6 +47,7 @@ class HotRoute(Struct, frozen=True):
 
 HOT_ROUTES = {
     b"/v1/chat/completions": HotRoute(CHAT_DIALECT.name, chat, CHAT_DIALECT),
+    b"/v1/completions": HotRoute(COMPLETIONS_DIALECT.name, completions, COMPLETIONS_DIALECT),
     b"/v1/messages": HotRoute(MESSAGES_DIALECT.name, messages, MESSAGES_DIALECT),
 }
 """By raw request path; all of them are POST."""

@@ -31,6 +31,16 @@ _CHAT = Schema(
         ),
     },
 )
+_COMPLETIONS = Schema(
+    type=OpenAPIType.OBJECT,
+    description="OpenAI's legacy completion request: a text in, texts out.",
+    properties={
+        "model": Schema(type=OpenAPIType.STRING, description="As for chat; here and in headers alone a prompt can be named"),
+        "prompt": Schema(description="The text itself"),
+        "stream": Schema(type=OpenAPIType.BOOLEAN),
+        "variables": _VARIABLES,
+    },
+)
 _MESSAGES_CALL = Schema(
     type=OpenAPIType.OBJECT,
     description="Anthropic's message request. An Anthropic provider gets it as it is; others get what has a form in theirs.",
@@ -54,6 +64,8 @@ _PINS = [
     Parameter("x-prompt-alias", "header", _TEXT, "Pins an alias"),
     Parameter("x-request-timeout-ms", "header", _TEXT, "Shortens the call's deadline"),
 ]
+_ID = Parameter("id", "path", _TEXT, "Of an object that this application has made", required=True)
+_FORM = "multipart/form-data"
 _REF = Parameter("ref", "path", _TEXT, "A prompt reference, percent-encoded", required=True)
 
 
@@ -61,6 +73,7 @@ def data_plane_paths() -> dict[str, PathItem]:
     """Path -> item, for the application's OpenAPI document."""
     return {
         "/v1/chat/completions": PathItem(post=_post("Answer a prompt or a model, whole or streamed", _CHAT, _PINS)),
+        "/v1/completions": PathItem(post=_post("The same in the form of OpenAI's legacy completions", _COMPLETIONS, _PINS)),
         "/v1/messages": PathItem(post=_post("Answer in Anthropic's form, whole or streamed", _MESSAGES_CALL, _PINS)),
         "/v1/messages/count_tokens": PathItem(
             post=_post("The input tokens of such a call, without making it", _MESSAGES_CALL, _PINS)
@@ -71,7 +84,28 @@ def data_plane_paths() -> dict[str, PathItem]:
         "/v1/models/{id}": PathItem(
             get=_operation("One of them", [Parameter("id", "path", _TEXT, "Its name, percent-encoded", required=True)])
         ),
+        "/v1/embeddings": PathItem(post=_passed("Vectors of texts or tokens")),
+        "/v1/moderations": PathItem(post=_passed("Judge texts and images")),
+        "/v1/images/generations": PathItem(post=_passed("Make images")),
+        "/v1/images/edits": PathItem(post=_passed("Change images", _FORM)),
+        "/v1/images/variations": PathItem(post=_passed("Vary an image", _FORM)),
+        "/v1/audio/speech": PathItem(post=_passed("Text to sound")),
+        "/v1/audio/transcriptions": PathItem(post=_passed("Sound to text", _FORM)),
+        "/v1/audio/translations": PathItem(post=_passed("Sound to English text", _FORM)),
+        "/v1/files": PathItem(get=_operation("The application's files"), post=_passed("Make a file", _FORM)),
+        "/v1/files/{id}": PathItem(get=_operation("A file", [_ID]), delete=_operation("Delete it", [_ID])),
+        "/v1/files/{id}/content": PathItem(get=_operation("What is in it", [_ID])),
+        "/v1/batches": PathItem(get=_operation("The application's batches"), post=_passed("Make a batch of a file")),
+        "/v1/batches/{id}": PathItem(get=_operation("A batch", [_ID])),
+        "/v1/batches/{id}/cancel": PathItem(post=_operation("Cancel it", [_ID])),
     }
+
+
+def _passed(summary: str, media_type: str = "application/json") -> Operation:
+    """A call that is forwarded as it is, in OpenAI's form."""
+    operation = _operation(summary)
+    operation.request_body = RequestBody({media_type: OpenAPIMediaType(schema=_ANY)}, required=True)
+    return operation
 
 
 def _post(summary: str, body: Schema, parameters: list[Parameter]) -> Operation:

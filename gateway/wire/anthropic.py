@@ -4,10 +4,11 @@ Types name only the fields we read; everything else travels as raw bytes, so new
 """
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, structs
 
 from gateway.core.events import Usage
 from gateway.wire.openai import ABSENT, DECODE_ERRORS, is_given
+from gateway.wire.usage import AnthropicUsage, CacheCreation, sensible
 
 VERSION = b"2023-06-01"
 """``anthropic-version`` where the caller gives none. Not the newest: ``2026-10-21`` refuses ``temperature``, ``top_p`` and ``top_k``,
@@ -124,6 +125,8 @@ class Counts(Struct, gc=False):
     cache_read_input_tokens: int | None = None
     output_tokens: int | None = None
     output_tokens_details: OutputDetails | None = None
+    cache_creation: CacheCreation | None = None
+    service_tier: str | None = None
 
     def updated(self, later: "Counts") -> "Counts":
         """These counts with those of a later event, which are totals and not increments."""
@@ -133,23 +136,24 @@ class Counts(Struct, gc=False):
             _given(later.cache_read_input_tokens, self.cache_read_input_tokens),
             _given(later.output_tokens, self.output_tokens),
             later.output_tokens_details or self.output_tokens_details,
+            later.cache_creation or self.cache_creation,
+            later.service_tier or self.service_tier,
         )
 
     def usage(self) -> Usage | None:
         """Usage as billed, cached tokens inside the input; None for nonsense (nothing, negative, absurd): then it is estimated."""
         if self.input_tokens is None or self.output_tokens is None:
             return None
-        read, written = self.cache_read_input_tokens or 0, self.cache_written
+        billed = AnthropicUsage(
+            self.input_tokens,
+            self.output_tokens,
+            self.cache_creation_input_tokens,
+            self.cache_read_input_tokens,
+            self.cache_creation,
+            self.service_tier,
+        ).usage()
         thought = (self.output_tokens_details and self.output_tokens_details.thinking_tokens) or 0
-        parts = (self.input_tokens, read, written, self.output_tokens, thought)
-        if min(parts) < 0 or max(parts) >= _LARGEST_COUNT or thought > self.output_tokens:
-            return None
-        return Usage(self.input_tokens + read + written, self.output_tokens, read, thought)
-
-    @property
-    def cache_written(self) -> int:
-        """Input tokens that were put into the provider's cache."""
-        return self.cache_creation_input_tokens or 0
+        return None if billed is None else sensible(structs.replace(billed, reasoning=thought))
 
 
 class AnswerBlock(Struct):
@@ -240,9 +244,6 @@ decode_error_body = msgspec.json.Decoder(ErrorBody).decode
 decode_error = msgspec.json.Decoder(WireError).decode
 decode_token_count = msgspec.json.Decoder(TokenCount).decode
 _decode_counts = msgspec.json.Decoder(Counts).decode
-
-_LARGEST_COUNT = 2**53
-"""Token counts above what a JSON number holds exactly are nonsense, not usage."""
 
 
 def read_counts(raw: Raw) -> Counts:

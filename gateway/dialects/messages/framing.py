@@ -27,9 +27,10 @@ def frame(name: bytes, data: bytes) -> bytes:
 
 def usage_json(usage: Usage) -> dict[str, object]:
     """``usage`` in Anthropic's terms, where cached input is not part of ``input_tokens``."""
+    written = usage.cache_write + usage.cache_write_1h
     return {
-        "input_tokens": usage.input - usage.cached,
-        "cache_creation_input_tokens": 0,
+        "input_tokens": usage.input - usage.cached - written,
+        "cache_creation_input_tokens": written,
         "cache_read_input_tokens": usage.cached,
         "output_tokens": usage.output,
     }

@@ -14,14 +14,13 @@ def event_of(body: bytes, dialect: str, created: int) -> Event:
     except DECODE_ERRORS as error:
         raise broken("gave an answer that is no message", error, body) from None
     text = "".join([block.text for block in answer.content if block.type == "text"])
-    counts = wire.read_counts(answer.usage)
-    usage = counts.usage()
+    usage = wire.read_counts(answer.usage).usage()
     finish = wire.finish_reason(answer.stop_reason)
-    data = body if dialect != CHAT else encode(_completion(answer, text, finish, created, usage_json(usage, counts)))
+    data = body if dialect != CHAT else encode(_completion(answer, text, finish, created, usage_json(usage)))
     return Event(data, ((0, text),), finish, usage)
 
 
-def usage_json(usage: Usage | None, counts: wire.Counts) -> dict[str, object] | None:
+def usage_json(usage: Usage | None) -> dict[str, object] | None:
     """``usage`` in the chat form: the input as one number, with its cached part in the details."""
     if usage is None:
         return None
@@ -29,7 +28,10 @@ def usage_json(usage: Usage | None, counts: wire.Counts) -> dict[str, object] | 
         "prompt_tokens": usage.input,
         "completion_tokens": usage.output,
         "total_tokens": usage.input + usage.output,
-        "prompt_tokens_details": {"cached_tokens": usage.cached, "cache_write_tokens": counts.cache_written},
+        "prompt_tokens_details": {
+            "cached_tokens": usage.cached,
+            "cache_write_tokens": usage.cache_write + usage.cache_write_1h,
+        },
         "completion_tokens_details": {"reasoning_tokens": usage.reasoning},
     }
 

@@ -166,7 +166,7 @@ class ChatDecoder(NativeDecoder):
     def _total(self, events: list[Event]) -> None:
         usage = self._counts.usage()
         if usage is not None:
-            chunk = self._head + b'],"usage":' + encode(usage_json(usage, self._counts)) + b"}"
+            chunk = self._head + b'],"usage":' + encode(usage_json(usage)) + b"}"
             events.append(Event(chunk, (), None, usage, usage_only=True))
 
     def _text(self, text: str) -> Event:

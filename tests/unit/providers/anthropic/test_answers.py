@@ -35,6 +35,7 @@ def test_a_message_becomes_a_completion(case: dict[str, Any]) -> None:
         usage["completion_tokens"],
         usage["prompt_tokens_details"]["cached_tokens"],
         usage["completion_tokens_details"]["reasoning_tokens"],
+        cache_write=usage["prompt_tokens_details"]["cache_write_tokens"],
     )
     assert event.finish == case["chat"]["choices"][0]["finish_reason"]
     native = TRANSLATOR.answer(body, "messages")
@@ -125,6 +126,19 @@ def test_an_answer_that_is_no_message_is_invalid(body: bytes) -> None:
     with pytest.raises(GatewayError) as caught:
         TRANSLATOR.answer(body, "messages")
     assert caught.value.kind.name == "upstream_invalid"
+
+
+def test_what_is_written_to_caches_is_told_by_its_life() -> None:
+    usage = {
+        "input_tokens": 10,
+        "output_tokens": 5,
+        "cache_read_input_tokens": 1,
+        "cache_creation_input_tokens": 30,
+        "cache_creation": {"ephemeral_5m_input_tokens": 20, "ephemeral_1h_input_tokens": 10},
+        "service_tier": "batch",
+    }
+    event = TRANSLATOR.answer(msgspec.json.encode({"content": [], "usage": usage}), "messages")
+    assert event.usage == Usage(41, 5, 1, cache_write=20, cache_write_1h=10, tier="batch")
 
 
 def sse(*payloads: str) -> bytes:
