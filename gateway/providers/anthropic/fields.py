@@ -59,6 +59,9 @@ def from_chat(fields: Mapping[str, Raw], model: str) -> dict[str, object]:
         elif name not in _HINTS and bytes(raw) not in _NO_EFFECT.get(name, ()):
             raise unfit(name, "has no form at Anthropic")
     _limit_temperature(given)
+    choice = body.get("tool_choice")
+    if "tools" not in body and choice in ({"type": "auto"}, {"type": "none"}):
+        del body["tool_choice"]  # what happens anyway; the API refuses it where there are no tools
     if "parallel_tool_calls" in given:
         _parallel(given["parallel_tool_calls"], body)
     if "reasoning_effort" in given:

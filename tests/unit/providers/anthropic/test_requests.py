@@ -141,6 +141,11 @@ def test_which_models_are_given_a_budget(model: str, thinking: str) -> None:
     assert sent(chat_call({"reasoning_effort": "low"}, model=model))["thinking"]["type"] == thinking
 
 
+@pytest.mark.parametrize(("choice", "sent_on"), [("auto", False), ("none", False), ("required", True)])
+def test_a_choice_among_no_tools(choice: str, sent_on: bool) -> None:
+    assert ("tool_choice" in sent(chat_call({"tool_choice": choice}))) == sent_on
+
+
 def test_what_says_nothing_is_not_sent() -> None:
     empty = [
         {"role": "user", "content": "hi"},
