@@ -10,7 +10,8 @@ from gateway.core.upstream import CHAT, MESSAGES
 from gateway.dialects.chat import CHAT_DIALECT
 from gateway.dialects.completions import COMPLETIONS
 from gateway.dialects.messages.dialect import MESSAGES_DIALECT
-from gateway.edge import anthropic, forwarding, native, openai
+from gateway.dialects.responses.dialect import RESPONSES
+from gateway.edge import anthropic, forwarding, native, openai, responses
 from gateway.edge.openai import Door, HotRoute
 from gateway.edge.problems import refuse
 from gateway.pipeline.reply import Reply
@@ -19,8 +20,9 @@ from gateway.pipeline.services import Services
 PREFIX = "/v1/"
 """Everything below this path is the data plane's."""
 _MESSAGES_PATH = "/v1/messages"
-_NAMED = frozenset((COMPLETIONS, *FORWARDED))
+_NAMED = frozenset((COMPLETIONS, RESPONSES, *FORWARDED))
 """Doors that are called like the first part of their paths."""
+_RESPONSES = "/v1/responses"
 
 
 async def answer(method: str, path: str, inbound: Inbound, services: Services, reply: Reply) -> None:
@@ -55,7 +57,7 @@ def name_of(path: str) -> str:
 
 
 def _find(path: str) -> Mapping[str, Door]:
-    """The doors at a path, by method."""
+    """The doors at a path, by method; none when there is no such path."""
     if path == "/v1/chat/completions":
         return {"POST": openai.chat}
     if path == "/v1/completions":
@@ -64,6 +66,11 @@ def _find(path: str) -> Mapping[str, Door]:
         return {"POST": openai.messages}
     if path == "/v1/messages/count_tokens":
         return {"POST": anthropic.count_tokens}
+    if path == _RESPONSES:
+        return {"POST": openai.responses}
+    response = path.removeprefix(_RESPONSES + "/")
+    if response not in {path, ""}:
+        return _response(response)
     if path == "/v1/models":
         return {"GET": native.models}
     name = path.removeprefix("/v1/models/")
@@ -78,6 +85,19 @@ def _find(path: str) -> Mapping[str, Door]:
         if ref not in {rest, ""}:
             return {"POST": lambda inbound, services, reply: _prompt_chat(inbound, services, reply, ref)}
     return forwarding.doors_at(path[len(PREFIX) - 1 :])
+
+
+def _response(name: str) -> Mapping[str, Door]:
+    """The doors of one kept response. Its id has no slash."""
+    listing = name.removesuffix("/input_items")
+    if "/" in listing or not listing:
+        return {}
+    if listing != name:
+        return {"GET": lambda inbound, services, reply: responses.input_items(inbound, services, reply, listing)}
+    return {
+        "GET": lambda inbound, services, reply: responses.read(inbound, services, reply, name),
+        "DELETE": lambda inbound, services, reply: responses.delete(inbound, services, reply, name),
+    }
 
 
 HOT_ROUTES = {**openai.HOT_ROUTES, b"/v1/embeddings": HotRoute(EMBEDDINGS, forwarding.embeddings, CHAT_DIALECT)}

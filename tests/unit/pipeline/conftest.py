@@ -15,6 +15,7 @@ from gateway.core.journal import Journal
 from gateway.core.keys import make
 from gateway.core.ledger import Intent, LedgerRow
 from gateway.core.requests import Inbound
+from gateway.core.stored import Keeping
 from gateway.core.upstream import HttpRequest, Target, Translator
 from gateway.dialects.chat import CHAT_DIALECT
 from gateway.pipeline.permits import Permits
@@ -224,6 +225,7 @@ class World:
         self.permits = Permits(self.leases, self.clock, None)
         self.targets = (Target("openai", "", "http://one", "sk-1"),)
         self.routes: list[Route] = []
+        self.keeping: Keeping | None = None
         self.receiver = Receiver(self.clock, lambda: STARTED_MS, lambda bits: (1 << bits) - 1, 600)
         self.key = make(lambda n: bytes(range(n)))
         self.allow()
@@ -262,6 +264,7 @@ class World:
             default_model="gpt-4o-mini",
             max_answer_bytes=1 << 20,
             server_timing=True,
+            keeping=self.keeping,
         )
 
     def inbound(self, body: object = None, **headers: str | bytes) -> Inbound:
