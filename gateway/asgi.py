@@ -92,7 +92,7 @@ class FrontApp:
         try:
             body = await _read_body(receive, self._max_body_bytes)
         except GatewayError as error:
-            await refuse(error, self._receiver.receive("refused", {}, b""), reply)
+            await refuse(error, self._receiver.receive("refused", {}, b""), reply, doors.dialect_of(path))
             return
         query = scope["query_string"].decode("latin-1")
         inbound = self._receiver.receive(doors.name_of(path), headers, body, query)

@@ -44,7 +44,9 @@ Region = Annotated[str, Meta(pattern=r"^[a-z0-9-]*$")]
 class Provider(Section, frozen=True):
     """``[providers.NAME]``: an upstream account."""
 
-    kind: Literal["openai", "azure", "mistral", "gemini", "cohere", "bedrock", "ollama", "llamacpp", "vllm", "tgi", "echo"]
+    kind: Literal[
+        "openai", "anthropic", "azure", "mistral", "gemini", "cohere", "bedrock", "ollama", "llamacpp", "vllm", "tgi", "echo"
+    ]
     """The form it speaks: OpenAI's and its copies, a vendor's own, or the built-in deterministic answerer."""
     base_url: BaseUrl = ""
     """Scheme, host and path prefix. Also ``PROMPTGATE_PROVIDERS_<NAME>_BASE_URL``. Empty: where the kind is by itself."""
@@ -123,6 +125,7 @@ _AWS = {
 _OWN_SERVER = _Kind(needs=("base_url",), open=True)
 _KINDS: dict[str, _Kind] = {
     "openai": _Kind(OPENAI_API),
+    "anthropic": _Kind("https://api.anthropic.com/v1"),
     "azure": _Kind(variables={"api_key": ("AZURE_OPENAI_API_KEY",)}, needs=("base_url", "api_version")),
     "mistral": _Kind("https://api.mistral.ai/v1", {"api_key": ("MISTRAL_API_KEY",)}),
     "gemini": _Kind("https://generativelanguage.googleapis.com/v1beta", {"api_key": ("GEMINI_API_KEY",)}),
@@ -134,8 +137,8 @@ _KINDS: dict[str, _Kind] = {
     "tgi": _OWN_SERVER,
     "echo": _Kind("echo:"),
 }
-_BY_NAME = {"openai": {"api_key": ("OPENAI_API_KEY",)}}
-"""A provider's *name* counts for OpenAI's variable: its kind has many servers, and its key must not go to all of them."""
+_BY_NAME = {"openai": {"api_key": ("OPENAI_API_KEY",)}, "anthropic": {"api_key": ("ANTHROPIC_API_KEY",)}}
+"""A provider's *name* counts for these: their kinds have many servers, and the vendor's key must not go to all of them."""
 _FOR_ONE_KIND = {
     "api_version": "azure",
     "region": "bedrock",

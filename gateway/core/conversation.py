@@ -13,7 +13,8 @@ class Message(Struct, frozen=True, gc=False):
     """A JSON object in the OpenAI chat form. A caller's message in that form is kept byte for byte."""
     native: bytes | None = None
     """The caller's own JSON where its dialect is not the chat form (a Messages API message, a Responses API item), so that a
-    provider that speaks the same dialect gets it byte for byte. None for stored messages."""
+    provider that speaks the same dialect gets it byte for byte. None for stored messages. Empty: the message before this one has
+    all of it, as one message of the caller made several in the chat form."""
 
 
 Conversation = tuple[Message, ...]

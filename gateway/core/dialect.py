@@ -55,5 +55,5 @@ class Dialect(Protocol):
         ...
 
     def problem_head(self, request_id: str) -> str:
-        """Header lines of every refusal that this dialect's SDKs read, the id among them."""
+        """Header lines of every answer, refusals too, that this dialect's SDKs read: the request's id under their name for it."""
         ...

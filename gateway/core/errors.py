@@ -150,6 +150,9 @@ UPSTREAM_INVALID = _kind(
     code="upstream_invalid_response",
     retryable=True,
 )
+UPSTREAM_OVERLOADED = _kind(
+    "upstream_overloaded", 503, "server_error", "overloaded_error", "upstream", "warning", retryable=True
+)
 UPSTREAM_INCOMPLETE = _kind("upstream_incomplete", 502, "server_error", "api_error", "upstream", "warning", retryable=True)
 UPSTREAM_UNREACHABLE = _kind("upstream_unreachable", 502, "server_error", "api_error", "upstream", "error", retryable=True)
 UPSTREAM_TIMEOUT = _kind("upstream_timeout", 504, "server_error", "timeout_error", "upstream", "warning", retryable=True)

@@ -1,5 +1,6 @@
 """What comes in: an HTTP request as the front door hands it over, who sent it, and what it asks for."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from msgspec import Raw, Struct
@@ -80,6 +81,8 @@ class ChatRequest(Struct, gc=False):
     caller spoke that."""
     native: dict[str, Raw] = {}
     """The same fields as the caller wrote them, when its dialect is not chat: for providers that speak it too."""
+    headers: Mapping[bytes, bytes] = {}
+    """Headers that belong to the caller's dialect, for providers that speak it too."""
     untranslatable: str | None = None
     """The first field of a dialect other than chat that has no form in chat: only a provider of that dialect can be asked."""
     turn: Turn | None = None

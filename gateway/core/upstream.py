@@ -1,7 +1,7 @@
 """What the pipeline asks of a provider and of the wire to it: values and ports, no sockets."""
 
 from collections.abc import Coroutine, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from msgspec import Raw, Struct
 
@@ -50,6 +50,10 @@ CHAT = "chat"
 """The name of the common dialect: OpenAI's Chat Completions API. Every translator speaks it."""
 
 
+MESSAGES = "messages"
+"""Anthropic's Messages API."""
+
+
 class UpstreamCall(Struct, frozen=True, gc=False):
     """One call as a provider is to make it, in the field's common (OpenAI chat) terms."""
 
@@ -66,6 +70,8 @@ class UpstreamCall(Struct, frozen=True, gc=False):
     """The caller's fields in its own dialect, byte for byte."""
     stored: Mapping[str, Raw] = {}
     """Stored defaults that the caller did not give, in chat terms: to be put into the dialect by the translator."""
+    headers: Mapping[bytes, bytes] = {}
+    """The caller's headers that belong to its dialect (``anthropic-version``); sent on only in a native exchange."""
 
 
 class StreamDecoder(Protocol):
@@ -112,6 +118,19 @@ class Translator(Protocol):
 
     def failure(self, target: Target, status: int, headers: Mapping[bytes, bytes], body: bytes) -> GatewayError:
         """What a non-2xx answer means, judged by status and structured fields, never by prose."""
+        ...
+
+
+@runtime_checkable
+class CountsTokens(Protocol):
+    """A translator whose provider counts the tokens of an input by itself, in the dialect ``messages``."""
+
+    def count_request(self, target: Target, call: UpstreamCall) -> HttpRequest:
+        """The question."""
+        ...
+
+    def counted(self, body: bytes) -> int:
+        """The answer's number. Raises ``upstream_invalid``."""
         ...
 
 

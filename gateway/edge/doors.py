@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping
 
+from gateway.core.dialect import Dialect
 from gateway.core.errors import METHOD_NOT_ALLOWED, NOT_FOUND, GatewayError
 from gateway.core.forward import EMBEDDINGS, FORWARDED
 from gateway.core.requests import Inbound
-from gateway.core.upstream import CHAT
+from gateway.core.upstream import CHAT, MESSAGES
 from gateway.dialects.chat import CHAT_DIALECT
 from gateway.dialects.completions import COMPLETIONS
+from gateway.dialects.messages.dialect import MESSAGES_DIALECT
 from gateway.dialects.responses.dialect import RESPONSES
-from gateway.edge import explain, forwarding, native, openai, responses, runs
+from gateway.edge import anthropic, explain, forwarding, native, openai, responses, runs
 from gateway.edge.openai import Door, HotRoute
 from gateway.edge.problems import refuse
 from gateway.pipeline.reply import Reply
@@ -17,6 +19,7 @@ from gateway.pipeline.services import Services
 
 PREFIX = "/v1/"
 """Everything below this path is the data plane's."""
+_MESSAGES_PATH = "/v1/messages"
 _NAMED = frozenset((COMPLETIONS, RESPONSES, *FORWARDED))
 """Doors that are called like the first part of their paths."""
 _NAMES = {"/v1/explain": "explain", runs.TEST: "test"}
@@ -33,15 +36,21 @@ async def answer(method: str, path: str, inbound: Inbound, services: Services, r
     """Answer any request for a path that :func:`serves` knows. ``path`` is raw: still percent-encoded, without the query."""
     doors = _find(path)
     door = doors.get(method)
-    if door is not None:
-        await door(inbound, services, reply)
-    elif not doors:
-        await refuse(GatewayError(NOT_FOUND, f"no route {path[:200]}"), inbound, reply)
-    else:
+    dialect = dialect_of(path)
+    if not doors:
+        await refuse(GatewayError(NOT_FOUND, f"no route {path[:200]}"), inbound, reply, dialect)
+    elif door is None:
         allowed = ", ".join(doors)
         error = GatewayError(METHOD_NOT_ALLOWED, f"{method} is not allowed on {path[:200]}; use {allowed}")
         error.headers = f"allow: {allowed}\r\n".encode()
-        await refuse(error, inbound, reply)
+        await refuse(error, inbound, reply, dialect)
+    else:
+        await door(inbound, services, reply)
+
+
+def dialect_of(path: str) -> Dialect:
+    """How refusals are said below a path, whether or not a route is there."""
+    return MESSAGES_DIALECT if path.startswith(_MESSAGES_PATH) else CHAT_DIALECT
 
 
 def name_of(path: str) -> str:
@@ -50,6 +59,8 @@ def name_of(path: str) -> str:
         return _NAMES[path]
     if path.startswith(runs.EXECUTE):
         return "execute"
+    if path.startswith(_MESSAGES_PATH):
+        return anthropic.COUNT_TOKENS if path.endswith("/count_tokens") else MESSAGES
     first = path[len(PREFIX) :].partition("/")[0]
     if first in _NAMED:
         return first
@@ -62,6 +73,10 @@ def _find(path: str) -> Mapping[str, Door]:
         return {"POST": openai.chat}
     if path == "/v1/completions":
         return {"POST": openai.completions}
+    if path == _MESSAGES_PATH:
+        return {"POST": openai.messages}
+    if path == "/v1/messages/count_tokens":
+        return {"POST": anthropic.count_tokens}
     if path == _RESPONSES:
         return {"POST": openai.responses}
     response = path.removeprefix(_RESPONSES + "/")

@@ -43,6 +43,22 @@ _COMPLETIONS = Schema(
         "variables": _VARIABLES,
     },
 )
+_MESSAGES_CALL = Schema(
+    type=OpenAPIType.OBJECT,
+    description="Anthropic's message request. An Anthropic provider gets it as it is; others get what has a form in theirs.",
+    properties={
+        "model": Schema(type=OpenAPIType.STRING, description="A prompt (`faq-bot`, `faq-bot@staging`, `faq-bot:7`) or a model"),
+        "messages": Schema(type=OpenAPIType.ARRAY, items=_ANY, description="In Anthropic's form"),
+        "max_tokens": Schema(type=OpenAPIType.INTEGER),
+        "stream": Schema(type=OpenAPIType.BOOLEAN),
+        "variables": _VARIABLES,
+        "prompt": Schema(
+            type=OpenAPIType.OBJECT,
+            description="Names a prompt",
+            properties={"id": _TEXT, "version": _TEXT, "variables": _VARIABLES},
+        ),
+    },
+)
 _RENDER = Schema(type=OpenAPIType.OBJECT, properties={"variables": _VARIABLES, "messages": _MESSAGES})
 _RESPONSES = Schema(
     type=OpenAPIType.OBJECT,
@@ -101,6 +117,10 @@ def data_plane_paths() -> dict[str, PathItem]:
     return {
         "/v1/chat/completions": PathItem(post=_post("Answer a prompt or a model, whole or streamed", _CHAT, _PINS)),
         "/v1/completions": PathItem(post=_post("The same in the form of OpenAI's legacy completions", _COMPLETIONS, _PINS)),
+        "/v1/messages": PathItem(post=_post("Answer in Anthropic's form, whole or streamed", _MESSAGES_CALL, _PINS)),
+        "/v1/messages/count_tokens": PathItem(
+            post=_post("The input tokens of such a call, without making it", _MESSAGES_CALL, _PINS)
+        ),
         "/v1/responses": PathItem(post=_post("The same in the form of OpenAI's Responses API", _RESPONSES, _PINS)),
         "/v1/responses/{id}": PathItem(
             get=_operation("A kept response", [_RESPONSE_ID]), delete=_operation("Forget a kept response", [_RESPONSE_ID])
@@ -161,7 +181,7 @@ def _operation(summary: str, parameters: list[Parameter] | None = None) -> Opera
     return Operation(
         tags=[_TAG],
         summary=summary,
-        description="Wants an API key (`Authorization: Bearer pg_...`). Errors are in OpenAI's form.",
+        description="Wants an API key (`Authorization: Bearer pg_...` or `x-api-key`). Errors are in the form of the route's vendor.",
         parameters=list(parameters or []),
         responses={"200": OpenAPIResponse("The answer", content=answer), "4XX": OpenAPIResponse("An error", content=answer)},
     )

@@ -5,13 +5,16 @@ from gateway.core.keys import digest, well_formed
 from gateway.core.requests import Caller, Inbound
 from gateway.pipeline.services import Services
 
-_REFUSAL = "Incorrect API key provided. Send a valid key as 'Authorization: Bearer pg_...'."
+_REFUSAL = "Incorrect API key provided. Send a valid key as 'Authorization: Bearer pg_...' or 'x-api-key: pg_...'."
 
 
 async def authenticate(inbound: Inbound, services: Services) -> Caller:
     """Who is calling. Raises ``unauthenticated``, ``store_unavailable``."""
     credential = inbound.headers.get(b"authorization")
-    if credential is None or credential[:7].lower() != b"bearer ":
+    if credential is None:
+        # Where Anthropic's clients put it; an authorization header goes before it, as both may come from one SDK.
+        credential = b"bearer " + inbound.headers.get(b"x-api-key", b"")
+    if credential[:7].lower() != b"bearer ":
         raise GatewayError(UNAUTHENTICATED, _REFUSAL)
     key = credential[7:].strip()
     name = digest(key)

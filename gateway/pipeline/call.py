@@ -9,6 +9,7 @@ from gateway.core.errors import (
     UPSTREAM_ERROR,
     UPSTREAM_INCOMPLETE,
     UPSTREAM_INVALID,
+    UPSTREAM_OVERLOADED,
     UPSTREAM_RATE_LIMITED,
     UPSTREAM_TIMEOUT,
     UPSTREAM_UNREACHABLE,
@@ -27,6 +28,7 @@ NEXT_TARGET = frozenset(
     for kind in (
         UPSTREAM_UNREACHABLE,
         UPSTREAM_ERROR,
+        UPSTREAM_OVERLOADED,
         UPSTREAM_RATE_LIMITED,
         UPSTREAM_AUTH,
         UPSTREAM_INVALID,
@@ -147,7 +149,9 @@ def _upstream_call(
     if dialect == CHAT:
         return UpstreamCall(target.model, conversation, request.stream, recipe.fields)
     stored = {name: value for name, value in recipe.fields.items() if name not in request.fields}
-    return UpstreamCall(target.model, conversation, request.stream, recipe.fields, dialect, request.native, stored)
+    return UpstreamCall(
+        target.model, conversation, request.stream, recipe.fields, dialect, request.native, stored, request.headers
+    )
 
 
 def _translated(upstream: UpstreamCall, request: ChatRequest) -> UpstreamCall:

@@ -8,11 +8,14 @@ from gateway.core.requests import Inbound
 
 KNOWN_HEADERS = frozenset(
     {
+        b"anthropic-beta",
+        b"anthropic-version",
         b"authorization",
         b"cache-control",
         b"content-type",
         b"content-encoding",
         b"idempotency-key",
+        b"x-api-key",
         b"x-prompt",
         b"x-prompt-alias",
         b"x-prompt-unit",

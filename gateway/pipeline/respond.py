@@ -43,7 +43,7 @@ async def respond(  # noqa: PLR0913, PLR0917 - the phase where everything that i
         await _keep(turn, body, journal, services)
         if not turn.keep:
             body = dialect.whole(event, request, journal.inbound, native=answer.native)
-    head = _JSON + _head(journal, permit, services, settle(journal, services))
+    head = _JSON + _head(journal, permit, dialect, services, settle(journal, services))
     journal.laps.append(services.clock())
     record(journal, services)
     if services.synced is not None:
@@ -63,7 +63,7 @@ async def _stream(  # noqa: PLR0913, PLR0917 - as respond
 ) -> None:
     framer = dialect.framer(request, journal.inbound, native=answer.native)
     events = await answer.next()
-    await reply.start(200, _SSE + _head(journal, permit, services, None))
+    await reply.start(200, _SSE + _head(journal, permit, dialect, services, None))
     try:
         while events:
             data = framer.frames(events)
@@ -106,7 +106,7 @@ _REMEMBERED = 4096
 """Distinct (provider, model, prompt) heads kept; model names come from callers, so the memory is bounded."""
 
 
-def _head(journal: Journal, permit: Permit, services: Services, cost: int | None) -> bytes:
+def _head(journal: Journal, permit: Permit, dialect: Dialect, services: Services, cost: int | None) -> bytes:
     target, prompt = journal.target, journal.prompt
     named = "" if prompt is None else prompt.head
     place = ("", "", named) if target is None else (target.provider, target.model, named)
@@ -119,7 +119,7 @@ def _head(journal: Journal, permit: Permit, services: Services, cost: int | None
             if target is None
             else (f"x-provider: {header_value(target.provider)}\r\nx-model: {header_value(target.model)}\r\n{named}")
         )
-    rest = f"{lines}x-request-id: {journal.inbound.request_id}\r\nx-attempts: {journal.attempts}\r\n{permit.head()}"
+    rest = f"{lines}{dialect.problem_head(journal.inbound.request_id)}x-attempts: {journal.attempts}\r\n{permit.head()}"
     if cost is not None:
         rest += f"x-cost-usd: {cost // _NANO}.{cost % _NANO:09d}\r\n"
     if journal.head:

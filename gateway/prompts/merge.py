@@ -15,6 +15,9 @@ SYSTEM_ROLES = frozenset(["system", "developer"])
 _OURS = frozenset(["messages", "model", "n", "prompt", "stream", "stream_options", "variables"])
 """Fields that the gateway itself acts on, per request: a version cannot store them as parameters."""
 
+_SYNONYMS = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
+"""Two names of one field: a stored limit must hold whichever of them a caller, or its dialect, uses."""
+
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
@@ -39,11 +42,16 @@ class Params:
         """
         if not self._defaults:
             return dict(fields)
+        defaults = self._defaults
+        for name, other in _SYNONYMS.items():
+            if name in fields and other in defaults and name not in defaults:
+                defaults = {name: defaults[other], **{key: value for key, value in defaults.items() if key != other}}
         if not self._everything:
-            for name in self._defaults.keys() & fields.keys():
-                if name not in self._overridable and not _same(self._defaults[name], fields[name]):
+            for name in defaults.keys() & fields.keys():
+                named = {name, _SYNONYMS.get(name, name)}
+                if named.isdisjoint(self._overridable) and not _same(defaults[name], fields[name]):
                     raise _fixed(name)
-        return {**self._defaults, **fields}
+        return {**defaults, **fields}
 
     def model(self, asked: str) -> str:
         """The model to use when a request asks for ``asked`` (empty: for none); empty when neither names one.

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from gateway.core.forward import Forwarder
 from gateway.core.upstream import Translator
+from gateway.providers.anthropic.translator import AnthropicTranslator
 from gateway.providers.azure import AzureTranslator
 from gateway.providers.bedrock import BedrockTranslator
 from gateway.providers.cohere import CohereTranslator
@@ -29,6 +30,7 @@ def translators(max_event_bytes: int, now: Callable[[], int]) -> dict[str, Trans
         "openai": openai,
         "echo": openai,
         **{kind: OpenAITranslator(max_event_bytes, QUIRKS[kind]) for kind in ("ollama", "llamacpp", "vllm", "tgi")},
+        "anthropic": AnthropicTranslator(now, max_event_bytes),
         "mistral": MistralTranslator(max_event_bytes),
         "gemini": GeminiTranslator(now, max_event_bytes),
         "cohere": CohereTranslator(now, max_event_bytes),

@@ -144,7 +144,11 @@ def test_a_file_without_a_key_is_an_error_that_does_not_repeat_it(tmp_path: Path
         ("kind = 'bedrock'\nregion = 'a.b/c'", {}, "region: got a value of type str, expected text matching"),
         ("kind = 'gemini'\napi_key = 'a'\napi_key_file = 'b'", {}, "api_key and api_key_file are both given"),
         ("kind = 'gemini'\napi_key_file = 'nowhere'", {}, "api_key_file: .*nowhere cannot be read: No such file"),
-        ("kind = 'gemeni'", {}, r"kind: got a value of type str, expected one of azure, bedrock, cohere, echo, gemini"),
+        (
+            "kind = 'gemeni'",
+            {},
+            r"kind: got a value of type str, expected one of anthropic, azure, bedrock, cohere, echo, gemini",
+        ),
         ("kind = 'gemini'\nbase_url = 'echo:'", {}, "base_url echo: goes with kind echo"),
         (
             "kind = 'gemini'",
@@ -198,3 +202,15 @@ def test_the_shipped_examples_are_valid(tmp_path: Path) -> None:
     providers = given(tmp_path, text).providers
     assert {"local", "gemini", "mistral", "cohere", "azure", "bedrock"} <= set(providers)
     assert isinstance(providers["azure"], Provider)
+
+
+def test_anthropics_own_variable_is_for_the_provider_of_that_name(tmp_path: Path) -> None:
+    text = "[providers.anthropic]\nkind = 'anthropic'\n[providers.proxy]\nkind = 'anthropic'\nbase_url = 'http://h/v1'"
+    got = given(tmp_path, text, ANTHROPIC_API_KEY="sk-ant").providers
+    assert (got["anthropic"].base_url, got["anthropic"].api_key) == ("https://api.anthropic.com/v1", "sk-ant")
+    assert (got["proxy"].base_url, got["proxy"].api_key) == ("http://h/v1", "")
+    assert is_configured(got["anthropic"])
+    assert is_configured(got["proxy"])
+    ours = given(tmp_path, text, ANTHROPIC_API_KEY="pg_ours").providers["anthropic"]
+    assert ours.api_key == ""
+    assert not is_configured(ours)

@@ -130,6 +130,13 @@ def test_doors_have_names_for_the_books() -> None:
     assert doors.name_of("/v1/responses") == doors.name_of("/v1/responses/resp_1/input_items") == "responses"
     assert doors.name_of("/v1/files/file-1/content") == "files"
     assert doors.name_of("/v1/embeddings") == "embeddings"
-    assert {b"/v1/chat/completions", b"/v1/responses", b"/v1/embeddings"} <= set(HOT_ROUTES)
+    assert {f"/v1/{door}".encode() for door in ("chat/completions", "messages", "responses", "embeddings")} <= set(HOT_ROUTES)
     for path, route in HOT_ROUTES.items():
         assert doors.name_of(path.decode()) == route.door
+
+
+def test_anthropics_routes_have_names_and_a_dialect_of_their_own() -> None:
+    assert doors.name_of("/v1/messages") == "messages"
+    assert doors.name_of("/v1/messages/count_tokens") == "count_tokens"
+    paths = ("/v1/messages", "/v1/messages/x", "/v1/models")
+    assert [doors.dialect_of(path).name for path in paths] == ["messages", "messages", "chat"]

@@ -86,3 +86,17 @@ def test_messages_are_encoded_in_the_chat_form():
     message = encode_message("user", 'a "b" \n é\0</script>')
     assert message.text == 'a "b" \n é\0</script>'
     assert message.raw == '{"role":"user","content":"a \\"b\\" \\n é\\u0000</script>"}'.encode()
+
+
+@pytest.mark.parametrize(
+    ("stored", "asked"), [("max_tokens", "max_completion_tokens"), ("max_completion_tokens", "max_tokens")]
+)
+def test_a_stored_limit_holds_under_both_of_its_names(stored: str, asked: str) -> None:
+    fixed = Params(VersionContent(messages=[], params={stored: 300}))
+    with pytest.raises(GatewayError) as caught:
+        fixed.merge({asked: Raw(b"9000")})
+    assert caught.value.param == asked
+    assert fixed.merge({asked: Raw(b"300")}) == {asked: Raw(b"300")}
+    for listed in (stored, asked):
+        free = Params(VersionContent(messages=[], params={stored: 300}, overridable=[listed]))
+        assert free.merge({asked: Raw(b"9000")}) == {asked: Raw(b"9000")}

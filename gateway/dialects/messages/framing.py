@@ -1,0 +1,192 @@
+"""Streams for Anthropic clients: chat chunks to the events of the Messages API, or the provider's own events as they are.
+
+The order is the vendor's: ``message_start``, then per block ``content_block_start``, deltas, ``content_block_stop``, at the end
+``message_delta`` with reason and usage, and ``message_stop``. Blocks do not overlap.
+"""
+
+import re
+
+from gateway.core.errors import UPSTREAM_INVALID, GatewayError
+from gateway.core.events import Event, Usage
+from gateway.dialects.messages.problems import problem
+from gateway.wire import chat
+from gateway.wire.anthropic import STOP_REASONS
+from gateway.wire.openai import DECODE_ERRORS, decode_fields, encode
+
+_NANO = 1_000_000_000
+_TYPE = re.compile(rb'\s*\{\s*"type"\s*:\s*"(\w+)"', re.ASCII)
+"""Where the vendor puts an event's type: first."""
+
+
+def frame(name: bytes, data: bytes) -> bytes:
+    """One server-sent event; line ends inside JSON are white space, but must not end the field."""
+    if b"\n" in data:
+        data = data.replace(b"\n", b"\ndata: ")
+    return b"event: %b\ndata: %b\n\n" % (name, data)
+
+
+def usage_json(usage: Usage) -> dict[str, object]:
+    """``usage`` in Anthropic's terms, where cached input is not part of ``input_tokens``."""
+    written = usage.cache_write + usage.cache_write_1h
+    return {
+        "input_tokens": usage.input - usage.cached - written,
+        "cache_creation_input_tokens": written,
+        "cache_read_input_tokens": usage.cached,
+        "output_tokens": usage.output,
+    }
+
+
+class NativeFramer:
+    """``Framer`` of an answer that is in this dialect already: every event byte for byte, ``message_stop`` held for :meth:`end`."""
+
+    __slots__ = ("_stop",)
+
+    def __init__(self) -> None:
+        self._stop = b'{"type":"message_stop"}'
+
+    def frames(self, events: list[Event]) -> bytes:
+        """The events with their names."""
+        frames: list[bytes] = []
+        for event in events:
+            name = _name_of(event.data)
+            if name == b"message_stop":
+                self._stop = event.data
+            else:
+                frames.append(frame(name, event.data))
+        return b"".join(frames)
+
+    def end(self, usage: Usage | None, cost: int | None) -> bytes:
+        """The provider's own end; its usage has been sent."""
+        del usage, cost
+        return frame(b"message_stop", self._stop)
+
+    def failure(self, error: GatewayError) -> bytes:
+        """An ``error`` event."""
+        return frame(b"error", problem(error, None))
+
+
+class ChatFramer:
+    """``Framer`` of an answer in the chat form. Holds which block is open."""
+
+    __slots__ = ("_call", "_finish", "_id", "_index", "_model", "_open", "_refused", "_started")
+
+    def __init__(self, message_id: str, model: str) -> None:
+        self._id = message_id
+        self._model = model
+        self._started = False
+        self._index = -1
+        """Of the last block begun."""
+        self._open: str | None = None
+        """Its type while it is open."""
+        self._call = -1
+        """The chat index of the last tool call begun."""
+        self._finish: str | None = None
+        self._refused = False
+
+    def frames(self, events: list[Event]) -> bytes:
+        """What these chunks add. Raises ``upstream_invalid`` for chunks that cannot be said in legal order."""
+        frames: list[bytes] = []
+        for event in events:
+            if event.usage_only:
+                continue
+            try:
+                chunk = chat.decode_chunk(event.data)
+            except DECODE_ERRORS as error:
+                raise GatewayError(UPSTREAM_INVALID, "the provider sent a broken stream event", cause=str(error)) from None
+            if not self._started:
+                self._start(chunk.model or self._model, frames)
+            for choice in chunk.choices:
+                if choice.index == 0:
+                    self._add(choice, frames)
+        return b"".join(frames)
+
+    def end(self, usage: Usage | None, cost: int | None) -> bytes:
+        """The open block's end, the reason, the usage with our cost, and the end."""
+        frames: list[bytes] = []
+        if not self._started:
+            self._start(self._model, frames)
+        self._close(frames)
+        counts: dict[str, object] = {"output_tokens": 0} if usage is None else usage_json(usage)
+        if cost is not None:
+            counts["cost_usd"] = cost / _NANO
+        reason = "refusal" if self._refused else STOP_REASONS.get(self._finish or "")
+        delta = {"stop_reason": reason, "stop_sequence": None}
+        frames += (
+            _event({"type": "message_delta", "delta": delta, "usage": counts}),
+            _event({"type": "message_stop"}),
+        )
+        return b"".join(frames)
+
+    def failure(self, error: GatewayError) -> bytes:
+        """An ``error`` event, after which nothing follows."""
+        return frame(b"error", problem(error, None))
+
+    def _start(self, model: str, frames: list[bytes]) -> None:
+        self._started = True
+        message: dict[str, object] = {
+            "id": self._id,
+            "type": "message",
+            "role": "assistant",
+            "model": model,
+            "content": [],
+            "stop_reason": None,
+            "stop_sequence": None,
+            "usage": {"input_tokens": 0, "output_tokens": 0},
+        }
+        frames.append(_event({"type": "message_start", "message": message}))
+
+    def _add(self, choice: chat.ChunkChoice, frames: list[bytes]) -> None:
+        delta = choice.delta
+        if delta is not None:
+            thought = delta.reasoning_content or delta.reasoning
+            if thought:
+                self._ensure("thinking", {"type": "thinking", "thinking": "", "signature": ""}, frames)
+                self._grow({"type": "thinking_delta", "thinking": thought}, frames)
+            text = delta.content or delta.refusal
+            if text:
+                self._refused = self._refused or bool(delta.refusal)
+                self._ensure("text", {"type": "text", "text": ""}, frames)
+                self._grow({"type": "text_delta", "text": text}, frames)
+            for call in delta.tool_calls or ():
+                self._add_call(call, frames)
+        if choice.finish_reason is not None:
+            self._finish = choice.finish_reason
+
+    def _add_call(self, call: chat.DeltaCall, frames: list[bytes]) -> None:
+        function = call.function or chat.FunctionCall()
+        if call.index > self._call:
+            if not call.id or not function.name:
+                raise GatewayError(UPSTREAM_INVALID, "the provider began a tool call without id or name")
+            self._call = call.index
+            self._close(frames)
+            self._ensure("tool_use", {"type": "tool_use", "id": call.id, "name": function.name, "input": {}}, frames)
+        elif call.index != self._call or self._open != "tool_use":
+            raise GatewayError(UPSTREAM_INVALID, "the provider went back to an earlier tool call")
+        if function.arguments:
+            self._grow({"type": "input_json_delta", "partial_json": function.arguments}, frames)
+
+    def _ensure(self, kind: str, block: dict[str, object], frames: list[bytes]) -> None:
+        """Have a block of this kind open: the one that is, or a new one."""
+        if self._open == kind:
+            return
+        self._close(frames)
+        self._open = kind
+        self._index += 1
+        frames.append(_event({"type": "content_block_start", "index": self._index, "content_block": block}))
+
+    def _grow(self, delta: dict[str, object], frames: list[bytes]) -> None:
+        frames.append(_event({"type": "content_block_delta", "index": self._index, "delta": delta}))
+
+    def _close(self, frames: list[bytes]) -> None:
+        if self._open is not None:
+            self._open = None
+            frames.append(_event({"type": "content_block_stop", "index": self._index}))
+
+
+def _event(payload: dict[str, object]) -> bytes:
+    return b"event: %b\ndata: %b\n\n" % (str(payload["type"]).encode(), encode(payload))
+
+
+def _name_of(data: bytes) -> bytes:
+    match = _TYPE.match(data)
+    return match[1] if match is not None else bytes(decode_fields(data)["type"]).strip(b'"')

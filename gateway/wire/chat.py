@@ -1,0 +1,177 @@
+"""The chat form read in full, for translation into another form. Source: the published OpenAPI document of the Chat Completions API.
+
+:mod:`gateway.wire.openai` reads only what every call needs; here is what tools, parts and answers consist of.
+"""
+
+import msgspec
+from msgspec import Raw, Struct
+
+from gateway.wire.openai import ABSENT
+
+
+# --- requests -------------------------------------------------------------------------------------------------------
+class ImageUrl(Struct, gc=False):
+    """``image_url`` of a part; ``detail`` is a hint and not read."""
+
+    url: str
+
+
+class File(Struct, gc=False):
+    """``file`` of a part."""
+
+    file_data: str = ""
+    file_id: str = ""
+    filename: str = ""
+
+
+class Part(Struct):
+    """A content part of a message."""
+
+    type: str
+    text: str = ""
+    refusal: str = ""
+    image_url: ImageUrl | None = None
+    file: File | None = None
+    cache_control: Raw = ABSENT
+    """Anthropic's cache mark, which many clients of several vendors put into chat parts too."""
+
+
+class FunctionCall(Struct, gc=False):
+    """``function`` of a tool call, whole or a piece of one."""
+
+    name: str | None = None
+    arguments: str | None = None
+
+
+class ToolCall(Struct):
+    """An entry of an assistant message's ``tool_calls``."""
+
+    id: str = ""
+    type: str = "function"
+    function: FunctionCall | None = None
+
+
+class InputMessage(Struct):
+    """A message of a request."""
+
+    role: str
+    content: str | list[Part] | None = None
+    refusal: str | None = None
+    tool_calls: list[ToolCall] | None = None
+    tool_call_id: str = ""
+    thinking_blocks: list[Raw] | None = None
+    """Anthropic's thinking blocks of an earlier answer, as this gateway gave them: they must come back unchanged."""
+
+
+class FunctionTool(Struct):
+    """``function`` of a tool."""
+
+    name: str
+    description: str | None = None
+    parameters: Raw = ABSENT
+    strict: bool | None = None
+
+
+class Tool(Struct):
+    """An entry of ``tools``."""
+
+    type: str = "function"
+    function: FunctionTool | None = None
+    cache_control: Raw = ABSENT
+
+
+class NamedFunction(Struct, gc=False):
+    """``function`` of a tool choice."""
+
+    name: str
+
+
+class ToolChoice(Struct, gc=False):
+    """``tool_choice`` as an object."""
+
+    type: str
+    function: NamedFunction | None = None
+
+
+class JsonSchema(Struct):
+    """``response_format.json_schema``."""
+
+    schema: Raw = ABSENT
+
+
+class ResponseFormat(Struct):
+    """``response_format``."""
+
+    type: str
+    json_schema: JsonSchema | None = None
+
+
+# --- answers --------------------------------------------------------------------------------------------------------
+class AnswerMessage(Struct):
+    """``choices[].message``."""
+
+    content: str | None = None
+    refusal: str | None = None
+    reasoning_content: str | None = None
+    """Thinking as text: DeepSeek's name for it, which vLLM and most compatible servers use."""
+    reasoning: str | None = None
+    """The same, as OpenRouter and newer vLLM call it."""
+    tool_calls: list[ToolCall] | None = None
+
+
+class AnswerChoice(Struct):
+    """``choices[]`` of a whole answer."""
+
+    message: AnswerMessage
+    index: int = 0
+    finish_reason: str | None = None
+
+
+class Completion(Struct):
+    """A whole answer."""
+
+    choices: list[AnswerChoice]
+    id: str = ""
+    model: str = ""
+
+
+class DeltaCall(Struct):
+    """A piece of a tool call."""
+
+    index: int = 0
+    id: str | None = None
+    function: FunctionCall | None = None
+
+
+class ChunkDelta(Struct):
+    """``choices[].delta``."""
+
+    content: str | None = None
+    refusal: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    tool_calls: list[DeltaCall] | None = None
+
+
+class ChunkChoice(Struct):
+    """``choices[]`` of a chunk."""
+
+    delta: ChunkDelta | None = None
+    index: int = 0
+    finish_reason: str | None = None
+
+
+class Chunk(Struct):
+    """One payload of a stream."""
+
+    choices: list[ChunkChoice] = []
+    id: str = ""
+    model: str = ""
+
+
+decode_message = msgspec.json.Decoder(InputMessage).decode
+decode_tools = msgspec.json.Decoder(list[Tool]).decode
+decode_tool_choice = msgspec.json.Decoder(str | ToolChoice).decode
+decode_response_format = msgspec.json.Decoder(ResponseFormat).decode
+decode_completion = msgspec.json.Decoder(Completion).decode
+decode_chunk = msgspec.json.Decoder(Chunk).decode
