@@ -32,6 +32,9 @@ class Journal(Struct, gc=False):
     variant: str | None = None
     target: Target | None = None
     attempts: int = 0
+    """Made so far, hedges included."""
+    attempt: int = 0
+    """The number of the one that the row is about: the last, or the one that won."""
     intended: bool = False
     """Whether an intent is in the spool, so a final record must follow."""
     laps: list[float] = []

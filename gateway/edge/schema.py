@@ -37,6 +37,7 @@ _PINS = [
     Parameter("x-prompt-version", "header", _TEXT, "Pins a version number or semantic version"),
     Parameter("x-prompt-alias", "header", _TEXT, "Pins an alias"),
     Parameter("x-request-timeout-ms", "header", _TEXT, "Shortens the call's deadline"),
+    Parameter("x-first-token-timeout-ms", "header", _TEXT, "Tries another target when no first token came within this time"),
 ]
 _REF = Parameter("ref", "path", _TEXT, "A prompt reference, percent-encoded", required=True)
 

@@ -6,7 +6,7 @@ from gateway.core.events import Event
 from gateway.core.journal import Journal
 from gateway.core.verdicts import ALLOW, Block
 from gateway.guards.plan import OutputGuard
-from gateway.pipeline.call import Answer
+from gateway.pipeline.attempt import Answer
 from gateway.pipeline.guard_in import blocked
 from gateway.pipeline.resolve import Recipe
 

@@ -51,7 +51,7 @@ async def serve(inbound: Inbound, services: Services, reply: Reply, dialect: Dia
         lap(clock())
         conversation = guard_in(recipe, conversation, journal)
         lap(clock())
-        plan = route(recipe, services)
+        plan = route(recipe, request, journal, services)
         lap(clock())
         received = await call(plan, request, recipe, conversation, dialect.name, journal, services)
         lap(clock())

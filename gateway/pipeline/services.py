@@ -1,5 +1,6 @@
 """What the sentence is spoken with: everything a call may touch, frozen for the life of the worker."""
 
+import random
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
@@ -54,5 +55,7 @@ class Services(Struct, frozen=True):
     """What is asked for when nobody names a model."""
     max_answer_bytes: int
     server_timing: bool
+    random: Callable[[], float] = random.random
+    """From 0 up to 1: for draws among targets and for pauses."""
     synced: Callable[[], Awaitable[None]] | None = None
     """Awaited before the last byte when records must survive a loss of power; None when the page cache is enough."""
