@@ -29,11 +29,12 @@ from gateway.core.errors import STORE_UNAVAILABLE, GatewayError
 from gateway.core.events import Usage
 from gateway.core.ids import RANDOM_BITS, uuid7
 from gateway.core.ledger import Intent
-from gateway.core.upstream import Target, Timeouts, Transport
+from gateway.core.upstream import Target, Transport
 from gateway.edge.ops import Readiness, ops_handlers
 from gateway.edge.schema import data_plane_paths
 from gateway.limits.tokens import count
 from gateway.pipeline.news import Follower
+from gateway.pipeline.outages import OutageNews
 from gateway.pipeline.permits import Permits
 from gateway.pipeline.receive import Receiver
 from gateway.pipeline.releases import CATALOG_PAUSE, Releases, Snapshot, decode_snapshot, encode_snapshot
@@ -41,9 +42,10 @@ from gateway.pipeline.services import Observer, Provider, Services
 from gateway.pricing.table import PriceTable, load_prices, price
 from gateway.providers.echo import echo
 from gateway.providers.registry import translators
-from gateway.routing.table import Route, RouteTable
+from gateway.routing.compile import compile_routes, compile_rules, target_names
+from gateway.routing.table import RouteTable
 from gateway.settings import Provider as ProviderSettings
-from gateway.settings import Settings, effective_routes, is_configured
+from gateway.settings import Settings, is_configured
 from gateway.storage import snapshot
 from gateway.storage.ledger.spool import SpoolLimits
 from gateway.storage.ledger.worker import WorkerLedger
@@ -56,7 +58,10 @@ from gateway.storage.redis.cache import RedisCache
 from gateway.storage.redis.leases import RedisLeases
 from gateway.storage.redis.link import Link
 from gateway.storage.redis.news import News
+from gateway.storage.redis.outages import RedisOutages
 from gateway.telemetry.metrics import Table, exposition
+from gateway.telemetry.targets import SetGauge
+from gateway.telemetry.targets import report as report_targets
 from gateway.transport.client import Http1Transport
 from gateway.transport.httpx_twin import HttpxTransport
 from gateway.transport.local import LocalTransport
@@ -107,8 +112,9 @@ class Running:
         self._transports = transports
         self._cache = cache
         self._stop = stop
+        self._targets = frozenset(target_names(settings))
 
-    def refresh(self, gauge: Callable[[str, float], None]) -> None:
+    def refresh(self, gauge: SetGauge) -> None:
         """Report what the parts know about themselves. Called about once a second."""
         releases, ledger = self.services.releases, self.ledger.counters()
         gauge("generation", releases.generation)
@@ -126,6 +132,7 @@ class Running:
         gauge("ledger_mended", ledger.mended)
         gauge("limits_degraded", self.services.permits.degraded)
         gauge("cache_rejected", self._cache.rejected)
+        report_targets(self.services.routes, self._targets, self.services.clock(), gauge)
         own = [t for t in self._transports if isinstance(t, Http1Transport)]
         gauge("upstream_connections_opened", sum(t.opened for t in own))
         gauge("upstream_connections_reused", sum(t.reused for t in own))
@@ -161,7 +168,7 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
     services = Services(
         releases=releases,
         permits=Permits(RedisLeases(link, time.monotonic), time.monotonic, settings.limits.requests_per_minute),
-        routes=RouteTable(_routes(settings)),
+        routes=RouteTable(compile_routes(settings), compile_rules(settings.resilience), lambda t: _price_of_target(prices, t)),
         providers=providers,
         prices=prices,
         ledger=ledger.ledger,
@@ -186,6 +193,7 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
     tasks = [
         asyncio.ensure_future(follower.run()),
         asyncio.ensure_future(News(settings.redis.url, secret).subscribe(follower.hear)),
+        asyncio.ensure_future(OutageNews(services.routes, RedisOutages(link, secret), time.monotonic).run()),
         asyncio.ensure_future(_keep_snapshot(releases, shelf, secret, settings.registry.snapshot_seconds)),
     ]
     await _first_look(releases)
@@ -219,6 +227,11 @@ def _price_of_input(prices: PriceTable, intent: Intent) -> tuple[int, str] | Non
     """What an interrupted call has cost at least: its estimated input. (nano-dollars, price version)."""
     cost, _ = price(prices, intent.provider, intent.model, Usage(intent.estimated_input_tokens, 0), estimated=True)
     return None if cost is None else (cost, prices.version)
+
+
+def _price_of_target(prices: PriceTable, target: Target) -> int | None:
+    """What a typical call costs at a target, for comparison: three tokens in for each one out."""
+    return price(prices, target.provider, target.model, Usage(750_000, 250_000), estimated=True)[0]
 
 
 def _new_id() -> str:
@@ -301,19 +314,6 @@ def _transport(kind: str, provider: ProviderSettings, settings: Settings) -> Tra
     return Http1Transport(
         max_connections=settings.upstream.max_connections, idle_seconds=settings.upstream.idle_seconds, ca_file=ca_file
     )
-
-
-def _routes(settings: Settings) -> list[Route]:
-    def target(provider: str, model: str) -> Target:
-        upstream = settings.providers[provider]
-        timeouts = Timeouts(
-            upstream.connect_ms / 1000, upstream.first_byte_ms / 1000, upstream.idle_ms / 1000, upstream.total_ms / 1000
-        )
-        return Target(provider, model, upstream.base_url, upstream.api_key, timeouts)
-
-    return [
-        Route(route.models, tuple([target(t.provider, t.model) for t in route.targets])) for route in effective_routes(settings)
-    ]
 
 
 async def _readiness(

@@ -1,8 +1,8 @@
 """Every setting: what it is for, its default and its bounds; read once, strictly.
 
 ``config/gateway.toml`` and ``config/providers.toml`` come first, the environment overrides them:
-``PROMPTGATE_<SECTION>_<KEY>``, and ``PROMPTGATE_PROVIDERS_<NAME>_BASE_URL`` or ``_API_KEY``. An empty variable counts as
-not set. An unknown key, an unknown variable or a bad value is a :class:`SettingsError` that names the place and what is
+``PROMPTGATE_<SECTION>_<KEY>``, and ``PROMPTGATE_PROVIDERS_<NAME>_BASE_URL``, ``_API_KEY`` or ``_API_KEYS``. An empty variable
+counts as not set. An unknown key, an unknown variable or a bad value is a :class:`SettingsError` that names the place and what is
 accepted, and never repeats the value: it may be a secret.
 """
 
@@ -16,7 +16,9 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
-from msgspec.inspect import BoolType, DictType, IntType, LiteralType, NoneType, StrType, Type, UnionType, type_info
+from msgspec.inspect import type_info
+
+from gateway.core.wording import accepted
 
 OPENAI_API = "https://api.openai.com/v1"
 """Where an ``openai`` provider is unless its table says otherwise."""
@@ -26,6 +28,7 @@ OWN_KEY_PREFIX = "pg_"
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Positive = Annotated[int, Meta(ge=1)]
 Milliseconds = Annotated[int, Meta(ge=1, le=3_600_000)]
+Percent = Annotated[int, Meta(ge=0, le=100)]
 PostgresUrl = Annotated[str, Meta(pattern=r"^(postgres(ql)?://\S+)?$")]
 RedisUrl = Annotated[str, Meta(pattern=r"^((redis|rediss|unix)://\S+)?$")]
 BaseUrl = Annotated[str, Meta(pattern=r"^(echo:|https?://[^\s/?#@]+(/[^\s?#]*)?)$")]
@@ -165,6 +168,31 @@ class Upstream(Section, frozen=True):
     """Of one event of a stream; larger is ``upstream_invalid``."""
 
 
+class Resilience(Section, frozen=True):
+    """``[resilience]``: what protects providers from us, and callers from providers. Per worker and target or provider."""
+
+    breaker: bool = True
+    """Whether a target that keeps failing is left alone for a while."""
+    breaker_failures: Positive = 8
+    """In a row that open the breaker."""
+    breaker_error_percent: Annotated[int, Meta(ge=1, le=100)] = 50
+    """Failed calls within the window that open it as well, from ``breaker_min_calls`` on."""
+    breaker_min_calls: Positive = 20
+    """Calls within the window before a share of them means something."""
+    breaker_window_ms: Milliseconds = 10_000
+    """How far the share looks back."""
+    breaker_wait_ms: Milliseconds = 1000
+    """From opening to the first probe; doubled by each probe that fails, up to four times this."""
+    max_concurrency: Positive = 512
+    """Calls at one time per target; what a target cannot take lowers its own limit by itself."""
+    retry_percent: Percent = 20
+    """Repeated attempts at a provider per hundred calls to it."""
+    retries_per_second: Annotated[int, Meta(ge=0, le=10_000)] = 10
+    """Repeated attempts that are allowed besides."""
+    hedge_percent: Percent = 10
+    """Hedges per hundred calls of routes that have them."""
+
+
 class Provider(Section, frozen=True):
     """``[providers.NAME]``: an upstream account."""
 
@@ -174,6 +202,8 @@ class Provider(Section, frozen=True):
     """Scheme, host and path prefix. Also ``PROMPTGATE_PROVIDERS_<NAME>_BASE_URL``."""
     api_key: HeaderText = ""
     """Prefer ``PROMPTGATE_PROVIDERS_<NAME>_API_KEY``; for the provider ``openai`` a bare ``OPENAI_API_KEY`` does too."""
+    api_keys: tuple[HeaderText, ...] | None = None
+    """More keys of the same account, used in turn. Also ``PROMPTGATE_PROVIDERS_<NAME>_API_KEYS``, separated by commas."""
     transport: Literal["http1", "httpx"] = "http1"
     """Our own HTTP/1.1 client, or httpx (for odd upstreams)."""
     connect_ms: Milliseconds = 2000
@@ -184,6 +214,8 @@ class Provider(Section, frozen=True):
     """Between two reads of the answer."""
     total_ms: Milliseconds = 600_000
     """The whole exchange."""
+    first_token_ms: Milliseconds | None = None
+    """From the start of an attempt to the first content of a stream, or to the head of a whole answer."""
     ca_file: str = ""
     """PEM file of the authorities to trust; empty means the system's."""
 
@@ -195,6 +227,18 @@ class RouteTarget(Section, frozen=True):
     """A name from ``[providers.NAME]``."""
     model: str = ""
     """The upstream's name for the model; empty keeps the asked one."""
+    weight: Annotated[int, Meta(ge=0, le=1_000_000)] = 1
+    """Share of the calls under the strategy ``weighted``; 0: only when nobody with a weight can."""
+    tier: Annotated[int, Meta(ge=0, le=100)] = 0
+    """Lower ones are tried first."""
+    local: bool = False
+    """Whether prompts stay on our own machines there; what ``placement`` goes by."""
+    connect_ms: Milliseconds | None = None
+    first_byte_ms: Milliseconds | None = None
+    idle_ms: Milliseconds | None = None
+    total_ms: Milliseconds | None = None
+    first_token_ms: Milliseconds | None = None
+    """Time limits that differ from the provider's."""
 
 
 class Route(Section, frozen=True):
@@ -204,6 +248,21 @@ class Route(Section, frozen=True):
     """Names or patterns; ``*`` stands for any text."""
     targets: tuple[RouteTarget, ...]
     """Best first."""
+    strategy: Literal["ordered", "weighted", "least_latency", "cheapest"] = "ordered"
+    """Which target of a tier comes first."""
+    placement: Literal["any", "local_only", "prefer_local", "prefer_cloud"] = "any"
+    """Whether targets marked ``local`` come first, last, or alone. Goes before tiers."""
+    tags: tuple[str, ...] | None = None
+    """Only calls that carry all of these in ``x-tags``."""
+    min_input_tokens: Annotated[int, Meta(ge=0)] | None = None
+    max_input_tokens: Annotated[int, Meta(ge=0)] | None = None
+    """Only calls of about that size (a quarter of the characters)."""
+    attempts: Annotated[int, Meta(ge=1, le=8)] | None = None
+    """At most; more than there are targets start over after a pause. Unset: each target once."""
+    hedge_after_ms: Milliseconds | Literal["p95"] | None = None
+    """Without a first token for so long, the next target is asked as well; ``p95``: as 95 % of its answers have begun by then."""
+    queue_ms: Annotated[int, Meta(ge=0, le=600_000)] = 1000
+    """How long a call may wait for a place when all targets are in full use."""
 
 
 class Settings(Struct, frozen=True):
@@ -219,6 +278,7 @@ class Settings(Struct, frozen=True):
     limits: Limits = Limits()
     telemetry: Telemetry = Telemetry()
     upstream: Upstream = Upstream()
+    resilience: Resilience = Resilience()
     providers: Mapping[str, Provider] = {}
     routes: tuple[Route, ...] = ()
     default_model: str = "gpt-4o-mini"
@@ -238,6 +298,7 @@ _SECTIONS: dict[str, type[Section]] = {
     "limits": Limits,
     "telemetry": Telemetry,
     "upstream": Upstream,
+    "resilience": Resilience,
 }
 _SHORTHANDS = {"PROMPTGATE_PORT": "PROMPTGATE_SERVER_PORT", "PROMPTGATE_WORKERS": "PROMPTGATE_SERVER_WORKERS"}
 _FOR_OTHERS = frozenset(
@@ -252,7 +313,7 @@ _FOR_OTHERS = frozenset(
 )
 """Written to ``.promptgate/env`` for clients, or read before the settings are: not settings themselves."""
 _PREFIX = "PROMPTGATE_"
-_PROVIDER_VARIABLE = re.compile(r"PROMPTGATE_PROVIDERS_(\w+?)_(BASE_URL|API_KEY)")
+_PROVIDER_VARIABLE = re.compile(r"PROMPTGATE_PROVIDERS_(\w+?)_(BASE_URL|API_KEYS?)")
 _PROVIDER_NAME = re.compile(r"[a-z][a-z0-9-]{0,40}")
 _ECHO = Provider(kind="echo", base_url="echo:")
 
@@ -286,7 +347,7 @@ def load(config_folder: Path, environ: Mapping[str, str]) -> Settings:
 
 def is_configured(provider: Provider) -> bool:
     """Whether somebody set this upstream up: it has a key, or it is not the one that needs a key."""
-    return provider.kind != "echo" and (bool(provider.api_key) or provider.base_url != OPENAI_API)
+    return provider.kind != "echo" and (bool(provider.api_key or provider.api_keys) or provider.base_url != OPENAI_API)
 
 
 def effective_routes(settings: Settings) -> tuple[Route, ...]:
@@ -323,6 +384,11 @@ def _providers(file: Path, given: Mapping[str, str]) -> dict[str, Any]:
         if bare and not bare.startswith(OWN_KEY_PREFIX):
             given = {f"{prefix}API_KEY": bare, **given}
         provider = _overlay(provider, prefix, given, only=("base_url", "api_key"))
+        if keys := given.get(f"{prefix}API_KEYS"):
+            listed = [key.strip() for key in keys.split(",")]
+            provider = msgspec.structs.replace(provider, api_keys=_value(tuple[HeaderText, ...], listed, f"{prefix}API_KEYS"))
+        if "" in (provider.api_keys or ()):
+            raise SettingsError(f"{file}: [providers.{name}]: api_keys has an empty entry")
         if (provider.kind == "echo") != (provider.base_url == _ECHO.base_url):
             raise SettingsError(f"{file}: [providers.{name}]: base_url echo: goes with kind echo, and no other does")
         providers[name] = msgspec.structs.replace(provider, base_url=provider.base_url.rstrip("/"))
@@ -337,15 +403,18 @@ def _routes(tables: object, providers: Mapping[str, Provider], file: Path) -> tu
     routes: list[Route] = []
     for number, table in enumerate(_value(list[dict[str, Any]], tables, f"{file}: [[routes]]"), 1):
         where = f"{file}: [[routes]] number {number}"
-        _refuse_unknown(table, ["models", "targets"], f"{where}: key")
-        models = _value(tuple[str, ...], table.get("models"), f"{where}: models")
         entries = _value(list[dict[str, Any]], table.get("targets"), f"{where}: targets")
         targets = tuple(_build(RouteTarget, entry, f"{where}: targets") for entry in entries)
-        if not models or not targets:
+        route = msgspec.structs.replace(_build(Route, {**table, "targets": []}, where), targets=targets)
+        if not route.models or not targets:
             raise SettingsError(f"{where}: give at least one of models and one of targets")
         for target in targets:
             _refuse_unknown({target.provider: None}, list(providers), f"{where}: provider")
-        routes.append(Route(models, targets))
+        if route.placement == "local_only" and not any(target.local for target in targets):
+            raise SettingsError(f"{where}: placement is local_only, but no target is marked local = true")
+        if route.max_input_tokens is not None and route.max_input_tokens < (route.min_input_tokens or 0):
+            raise SettingsError(f"{where}: max_input_tokens is below min_input_tokens")
+        routes.append(route)
     return tuple(routes)
 
 
@@ -356,7 +425,7 @@ def _build(cls: type[_S], raw: object, where: str) -> _S:
     _refuse_unknown(table, [field.name for field in fields], f"{where}: key")
     for field in fields:
         if field.required and field.name not in table:
-            raise SettingsError(f"{where}: {field.name} is missing; expected {_accepted(type_info(field.type))}")
+            raise SettingsError(f"{where}: {field.name} is missing; expected {accepted(type_info(field.type))}")
     return cls(**{f.name: _value(f.type, table[f.name], f"{where} {f.name}") for f in fields if f.name in table})
 
 
@@ -379,28 +448,7 @@ def _value(wanted: Any, raw: object, where: str, *, strict: bool = True) -> Any:
         return msgspec.convert(raw, wanted, strict=strict)
     except msgspec.ValidationError:
         got = "nothing" if raw is None else f"a value of type {type(raw).__name__}"
-        raise SettingsError(f"{where}: got {got}, expected {_accepted(type_info(wanted))}") from None
-
-
-def _accepted(info: Type) -> str:
-    """A type in words."""
-    match info:
-        case BoolType():
-            return "true or false"
-        case IntType(ge=low, le=high):
-            return "an integer" + (f" from {low}" if low is not None else "") + (f" to {high}" if high is not None else "")
-        case LiteralType(values=values):
-            return "one of " + ", ".join(map(str, values))
-        case StrType(pattern=pattern):
-            return "text" + (f" matching {pattern}" if pattern else "")
-        case NoneType():
-            return "null"
-        case UnionType(types=types):
-            return " or ".join(map(_accepted, types))
-        case DictType():
-            return "a table"
-        case _:
-            return "a list"
+        raise SettingsError(f"{where}: got {got}, expected {accepted(type_info(wanted))}") from None
 
 
 def _refuse_unknown(table: Mapping[str, object], known: list[str], where: str) -> None:
@@ -413,7 +461,11 @@ def _refuse_unknown(table: Mapping[str, object], known: list[str], where: str) -
 
 def _refuse_unknown_variables(given: Mapping[str, str], settings: Settings) -> None:
     known = {f"{_PREFIX}{name.upper()}_{key.upper()}" for name, cls in _SECTIONS.items() for key in cls.__struct_fields__}
-    known |= {f"{_PREFIX}PROVIDERS_{_variable(name)}_{key}" for name in settings.providers for key in ("BASE_URL", "API_KEY")}
+    known |= {
+        f"{_PREFIX}PROVIDERS_{_variable(name)}_{key}"
+        for name in settings.providers
+        for key in ("BASE_URL", "API_KEY", "API_KEYS")
+    }
     for name in given:
         if _PROVIDER_VARIABLE.fullmatch(name) and name not in known:
             raise SettingsError(f"{name}: no such provider in providers.toml; there are: {', '.join(settings.providers)}")

@@ -1,5 +1,6 @@
 """What the data plane needs from the world, as protocols. Every port has a memory twin; one contract suite holds all twins."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from msgspec import Struct
@@ -68,6 +69,17 @@ class LeaseStore(Protocol):
 
     async def lease(self, key_id: str, limit: int, want: int) -> Lease | None:
         """Take up to ``want`` permits of this minute's ``limit``. None: the store cannot be asked."""
+        ...
+
+
+class Outages(Protocol):
+    """What workers tell each other of targets that fail (Redis or its memory twin). Nothing here raises."""
+
+    async def exchange(self, opened: Mapping[str, float]) -> dict[str, float] | None:
+        """Tell which targets this worker has just begun to leave alone, and for how many seconds; hear of all that any did.
+
+        None: the store cannot be asked, or the call took too long.
+        """
         ...
 
 

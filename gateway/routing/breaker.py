@@ -46,6 +46,7 @@ class Breaker:
         "_wait",
         "heard",
         "opened",
+        "tripped",
     )
 
     def __init__(self, rules: BreakerRules) -> None:
@@ -58,7 +59,9 @@ class Breaker:
         self._probe_by = 0.0
         self._passed = 0
         self.opened = 0
-        """Times it opened by what this worker saw."""
+        """Times it opened by what this worker saw, after probes that failed too."""
+        self.tripped = 0
+        """Times it opened after having been closed: what other workers should hear."""
         self.heard = False
         """Whether it is open on another worker's word."""
 
@@ -113,6 +116,7 @@ class Breaker:
             bad = self._bad + self._bad_before
             calls = bad + self._good + self._good_before
             if self._row >= rules.failures or (calls >= rules.min_calls and bad >= calls * rules.error_rate):
+                self.tripped += 1
                 self._open(now, rules.wait)
         elif now >= self._until and self._probe_by:
             self._open(now, min(self._wait * 2, rules.longest_wait))
