@@ -54,6 +54,7 @@ from gateway.storage.postgres.catalog import PostgresCatalog
 from gateway.storage.postgres.migrate import pending
 from gateway.storage.postgres.pool import Pool, connected, open_pool
 from gateway.storage.postgres.registry import Registry
+from gateway.storage.postgres.writing import LIVE_S
 from gateway.storage.redis.cache import RedisCache
 from gateway.storage.redis.leases import RedisLeases
 from gateway.storage.redis.link import Link
@@ -68,6 +69,8 @@ from gateway.transport.local import LocalTransport
 
 FIRST_LOOKS = 3
 """Tries of a starting worker to ask the registry: one slow connection on a busy host is no reason to start without it."""
+LIVE_POLLS = 3
+"""Polls that a worker may miss before nobody waits for it any more."""
 LEDGER_DRAIN_SECONDS = 10.0
 """How long a stopping worker goes on shipping rows; what is left stays on disk for the next worker."""
 LEDGER_LAG_ALARM_SECONDS = 30.0
@@ -180,7 +183,7 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
         max_answer_bytes=settings.upstream.max_answer_bytes,
         server_timing=settings.telemetry.server_timing,
     )
-    registry = Registry(pool, ids=_new_id, clock=lambda: datetime.now(UTC))
+    registry = Registry(pool, _new_id, lambda: datetime.now(UTC), max(LIVE_S, LIVE_POLLS * settings.registry.poll_ms / 1000))
     worker_id = _new_id()
 
     async def report(generation: int) -> None:

@@ -4,33 +4,29 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import pytest
 import redis
 
 from gateway.embedded.redis import Redis
 from loadtests.propagation import Site, admin, prepare, proof, publish, publishing, quantile, rolling_back
 
-
-@pytest.fixture(scope="module")
-def gateway(start_gateway: Callable[..., Any]) -> Any:
-    return start_gateway(workers=4, seed=False)
+POLL_MS = 3000
+"""Far longer than a push takes on any machine: what arrives well before it was pushed."""
 
 
-async def test_a_publish_is_on_all_four_workers_when_it_says_so(gateway: Any) -> None:
+async def test_a_publish_is_on_all_four_workers_when_it_says_so(start_gateway: Callable[..., Any]) -> None:
+    gateway = start_gateway(workers=4, seed=False, PROMPTGATE_REGISTRY_POLL_MS=str(POLL_MS))
     site = await prepare(Site(gateway.url, gateway.admin_token))
 
     published, returned = await publishing(site, 8), await rolling_back(site, 4)
     for move in published + returned:
         assert (move.workers, move.lagging, move.wrong) == (4, 0, 0), move
-    # The promise is 100 ms; a suite on every core of this machine may cost a few times that, a lost push costs a second.
-    assert quantile([move.waited_ms for move in published], 0.5) < 500
-    assert quantile([move.waited_ms for move in returned], 0.5) < 500
+    assert quantile([move.waited_ms for move in published], 0.5) < POLL_MS / 2
+    assert quantile([move.waited_ms for move in returned], 0.5) < POLL_MS / 2
 
     with redis.Redis.from_url(gateway.redis_url) as client:
         client.shutdown(nosave=True)
     for move in await publishing(site, 2):
         assert (move.workers, move.lagging, move.wrong) == (4, 0, 0), move
-        assert move.waited_ms < 4000, "one poll of a second, on a busy machine"
 
     # Without the push, and with less patience than a poll takes, the answer names those that have not applied it yet.
     async with admin(site) as api:
@@ -45,7 +41,7 @@ async def test_a_publish_is_on_all_four_workers_when_it_says_so(gateway: Any) ->
     try:
         end = time.monotonic() + 30
         async with admin(site) as api:
-            while (await publish(api, 1))["propagation"]["waited_ms"] > 500:
+            while (await publish(api, 1))["propagation"]["waited_ms"] > POLL_MS / 2:
                 assert time.monotonic() < end, "the push never came back"
                 await publish(api, 2)
         assert await proof(site, 1) == 0

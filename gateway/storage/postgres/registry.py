@@ -8,7 +8,9 @@ from gateway.storage.postgres.workers import Audit, Workers
 
 
 class Registry(Applications, Prompts, Versions, Aliases, Workers, Audit):
-    """Every method is one transaction. ``ids`` makes UUIDv7 texts, ``clock`` tells aware UTC datetimes.
+    """Every method is one transaction.
+
+    ``ids`` makes UUIDv7 texts, ``clock`` tells aware UTC datetimes; a worker is live for ``live_s`` seconds after a report.
 
     ``application`` and ``prompt`` are slugs or ids; ``actor`` says who, for history and audit. Raises GatewayError, each with
     its ``param``: ``not_found`` (application, key, version, alias), ``unknown_prompt``, ``conflict``, ``malformed``; and

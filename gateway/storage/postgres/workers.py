@@ -28,17 +28,17 @@ class Workers(Store):
         async with connected(self._pool) as connection:
             await connection.execute(_SQL["forget_worker"], worker_id)
 
-    async def workers(self, *, max_age_s: float = 3.0) -> list[Worker]:
-        """Those that reported within ``max_age_s`` seconds, by host and slot."""
+    async def workers(self) -> list[Worker]:
+        """Those that reported lately, by host and slot."""
         async with connected(self._pool) as connection:
-            return [struct(row, Worker) for row in await connection.fetch(_SQL["live_workers"], max_age_s)]
+            return [struct(row, Worker) for row in await connection.fetch(_SQL["live_workers"], self._live_s)]
 
-    async def wait_for_generation(self, generation: int, *, timeout_s: float = 5.0, max_age_s: float = 3.0) -> list[Worker]:
+    async def wait_for_generation(self, generation: int, *, timeout_s: float = 5.0) -> list[Worker]:
         """Wait until every live worker has applied ``generation``; the workers that had not at the time-out."""
         loop = asyncio.get_running_loop()
         end = loop.time() + timeout_s
         while True:
-            lagging = [worker for worker in await self.workers(max_age_s=max_age_s) if worker.generation < generation]
+            lagging = [worker for worker in await self.workers() if worker.generation < generation]
             if not lagging or loop.time() >= end:
                 return lagging
             await asyncio.sleep(POLL_S)

@@ -92,11 +92,16 @@ class Write:
         )
 
 
+LIVE_S = 3.0
+"""How long a worker's report is believed: three of its polls, which are a second apart unless the settings say otherwise."""
+
+
 class Store:
     """What every part of the registry stands on."""
 
-    def __init__(self, pool: Pool, ids: Callable[[], str], clock: Callable[[], datetime]) -> None:
+    def __init__(self, pool: Pool, ids: Callable[[], str], clock: Callable[[], datetime], live_s: float = LIVE_S) -> None:
         self._pool = pool
+        self._live_s = live_s
         self._ids = ids
         self._clock = clock
 
