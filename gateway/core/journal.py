@@ -34,7 +34,7 @@ class Journal(Struct, gc=False):
     attempts: int = 0
     """Made so far, hedges included."""
     attempt: int = 0
-    """The number of the one that the row is about: the last, or the one that won."""
+    """The number of the one that the row is about, where that need not be the last: of two at one time, who won. 0: the last."""
     intended: bool = False
     """Whether an intent is in the spool, so a final record must follow."""
     laps: list[float] = []

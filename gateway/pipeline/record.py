@@ -45,7 +45,7 @@ def row_of(journal: Journal, services: Services, error: GatewayError | None = No
     started = inbound.started
     return LedgerRow(
         inbound.call_id,
-        journal.attempt if journal.intended else 0,
+        (journal.attempt or journal.attempts) if journal.intended else 0,
         State.FINAL,
         caller.application_id if caller else None,
         caller.key_id if caller else None,
@@ -118,7 +118,7 @@ def intent_of(journal: Journal) -> Intent:
     assert target is not None
     return Intent(
         inbound.call_id,
-        journal.attempt,
+        journal.attempt or journal.attempts,
         caller.application_id,
         caller.key_id,
         inbound.request_id,
