@@ -46,7 +46,16 @@ def tail(session: Session, count: int, follow: bool, prompt: str | None, outcome
             del seen[next(iter(seen))]
 
 
-_COLUMNS = ("AT", "CALL", "PROMPT", "OUTCOME", "STATUS", "MODEL", "IN", "OUT", "COST", "LATENCY")
+_COLUMNS = ("AT", "CALL", "PROMPT", "OUTCOME", "STATUS", "MODEL", "IN", "CACHE", "OUT", "AUDIO", "COST", "LATENCY")
+
+
+def _pair(read: int | None, written: int | None) -> str | None:
+    """Two counts as ``120/40``: read from and written to the provider's cache, or audio in and out; nothing for none."""
+    return f"{read or 0}/{written or 0}" if read or written else None
+
+
+def _sum(*counts: int | None) -> int:
+    return sum([count or 0 for count in counts])
 
 
 def _cells(row: dict[str, Any]) -> tuple[Any, ...]:
@@ -58,7 +67,9 @@ def _cells(row: dict[str, Any]) -> tuple[Any, ...]:
         row["status"],
         row["model"] or row["requested_model"],
         row["input_tokens"],
+        _pair(row.get("cached_tokens"), _sum(row.get("cache_write_tokens"), row.get("cache_write_1h_tokens"))),
         row["output_tokens"],
+        _pair(row.get("audio_input_tokens"), row.get("audio_output_tokens")),
         screen.money(row["cost_nano"]),
         screen.milliseconds(row["latency_us"]),
     )

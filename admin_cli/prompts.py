@@ -128,7 +128,7 @@ def list_prompts(session: Session, q: str | None, tag: str | None, folder: str |
                 (
                     p["slug"],
                     p["latest_version"],
-                    " ".join(f"{alias}:{number}" for alias, number in sorted(p["aliases"].items())),
+                    " ".join(f"{alias}:{number}" for alias, number in sorted(_pointing(p).items())),
                     " ".join(p["tags"]),
                     screen.when(p["updated_at"]),
                     p["description"],
@@ -139,6 +139,12 @@ def list_prompts(session: Session, q: str | None, tag: str | None, folder: str |
     )
 
 
+def _pointing(prompt: dict[str, Any]) -> dict[str, str]:
+    """Where the aliases point: ``7``, or ``7/8`` where one is split."""
+    split = {alias: "/".join(map(str, among.values())) for alias, among in prompt.get("splits", {}).items()}
+    return {alias: str(number) for alias, number in prompt["aliases"].items()} | split
+
+
 @click.command("get")
 @click.argument("reference", metavar="NAME[@ALIAS|:VERSION]")
 @verb
@@ -146,7 +152,7 @@ def get(session: Session, reference: str) -> None:
     """Show a version as a prompt file: the one named, else what is in production, else the newest."""
     slug, selector = split_reference(reference)
     prompt = session.api.get(f"/prompts/{in_path(slug)}")
-    version = session.api.get(version_path(slug, selector or ("production" if "production" in prompt["aliases"] else "draft")))
+    version = session.api.get(version_path(slug, selector or ("production" if "production" in _pointing(prompt) else "draft")))
 
     def people() -> None:
         state = "published" if version["published_at"] else "draft"

@@ -9,10 +9,10 @@ from admin_cli.api import in_path
 from admin_cli.prompts import version_path
 from admin_cli.session import Session, verb
 
-_ALIAS = click.option("--alias", default="production", show_default=True, help="The name to move.")
-_MESSAGE = click.option("-m", "--message", default="", help="Why.")
-_WAIT = click.option("--wait", is_flag=True, help="Return only when every live worker serves the change.")
-_TIMEOUT = click.option(
+ALIAS = click.option("--alias", default="production", show_default=True, help="The name to move.")
+MESSAGE = click.option("-m", "--message", default="", help="Why.")
+WAIT = click.option("--wait", is_flag=True, help="Return only when every live worker serves the change.")
+TIMEOUT = click.option(
     "--timeout", default=5.0, show_default=True, type=click.FloatRange(0.1, 30), help="Seconds --wait may take."
 )
 _EXPECT = click.option(
@@ -23,10 +23,10 @@ _EXPECT = click.option(
 @click.command("publish")
 @click.argument("name")
 @click.argument("version")
-@_ALIAS
-@_MESSAGE
-@_WAIT
-@_TIMEOUT
+@ALIAS
+@MESSAGE
+@WAIT
+@TIMEOUT
 @_EXPECT
 @verb
 def publish(  # noqa: PLR0917 - click fills them by name
@@ -40,26 +40,26 @@ def publish(  # noqa: PLR0917 - click fills them by name
         "wait": wait,
         "wait_timeout_ms": round(timeout * 1000),
     }
-    _moved(session, session.api.post(f"{version_path(name, version)}/publish", body))
+    moved(session, session.api.post(f"{version_path(name, version)}/publish", body))
 
 
 @click.command("rollback")
 @click.argument("name")
-@_ALIAS
-@_MESSAGE
-@_WAIT
-@_TIMEOUT
+@ALIAS
+@MESSAGE
+@WAIT
+@TIMEOUT
 @verb
 def rollback(session: Session, name: str, alias: str, message: str, wait: bool, timeout: float) -> None:
-    """Point an alias back at the version it had before."""
+    """Point an alias back at what it had before: a version or a split."""
     body = {"message": message, "wait": wait, "wait_timeout_ms": round(timeout * 1000)}
-    _moved(session, session.api.post(f"/prompts/{in_path(name)}/aliases/{alias}/rollback", body))
+    moved(session, session.api.post(f"/prompts/{in_path(name)}/aliases/{alias}/rollback", body))
 
 
 @click.command("revert")
 @click.argument("name")
 @click.argument("version")
-@_MESSAGE
+@MESSAGE
 @verb
 def revert(session: Session, name: str, version: str, message: str) -> None:
     """Add a new version with the content of an old one. What is served does not change."""
@@ -81,24 +81,32 @@ def alias_group() -> None:
 @alias_group.command("set")
 @click.argument("name")
 @click.argument("alias")
-@click.argument("version")
-@_MESSAGE
+@click.argument("version", required=False)
+@click.option(
+    "--split", metavar="ID", help="A split that it had before, instead of a version; `alias history --json` tells ids."
+)
+@MESSAGE
 @_EXPECT
 @verb
-def set_alias(session: Session, name: str, alias: str, version: str, message: str, expect: int | None) -> None:
+def set_alias(
+    session: Session, name: str, alias: str, version: str | None, split: str | None, message: str, expect: int | None
+) -> None:
     """Point ALIAS at a published VERSION."""
-    body = {"version": version, "expected_version": expect, "message": message}
-    _moved(session, session.api.put(f"/prompts/{in_path(name)}/aliases/{alias}", body))
+    if (version is None) == (split is None):
+        raise click.UsageError("give a VERSION or --split, one of the two")
+    target = {"version": version} if split is None else {"split": split}
+    body = {**target, "expected_version": expect, "message": message}
+    moved(session, session.api.put(f"/prompts/{in_path(name)}/aliases/{alias}", body))
 
 
 @alias_group.command("delete")
 @click.argument("name")
 @click.argument("alias")
-@_MESSAGE
+@MESSAGE
 @verb
 def delete_alias(session: Session, name: str, alias: str, message: str) -> None:
     """Remove ALIAS; callers that name it get an error from then on."""
-    _moved(session, session.api.delete(f"/prompts/{in_path(name)}/aliases/{alias}", message=message))
+    moved(session, session.api.delete(f"/prompts/{in_path(name)}/aliases/{alias}", message=message))
 
 
 @alias_group.command("list")
@@ -111,7 +119,16 @@ def list_aliases(session: Session, name: str) -> None:
         found,
         lambda: screen.table(
             ("ALIAS", "VERSION", "HASH", "MOVED", "BY"),
-            ((a["name"], a["version"], a["content_hash"][:12], screen.when(a["updated_at"]), a["updated_by"]) for a in found),
+            (
+                (
+                    a["name"],
+                    a["version"] or arms(a["split"]),
+                    (a["content_hash"] or "")[:12],
+                    screen.when(a["updated_at"]),
+                    a["updated_by"],
+                )
+                for a in found
+            ),
         ),
     )
 
@@ -131,8 +148,8 @@ def alias_history(session: Session, name: str, alias: str) -> None:
                 (
                     screen.when(m["at"]),
                     m["action"],
-                    m["from_version"],
-                    m["to_version"],
+                    _place(m, "from"),
+                    _place(m, "to"),
                     m["generation"],
                     m["actor"],
                     m["message"],
@@ -143,25 +160,44 @@ def alias_history(session: Session, name: str, alias: str) -> None:
     )
 
 
-def _moved(session: Session, move: dict[str, Any]) -> None:
+def moved(session: Session, move: dict[str, Any]) -> None:
     """Tell a move, how far it has got, and its undo. Ends with exit code 1 when some worker did not follow in time."""
-    slug, alias, old, new = move["slug"], move["alias"], move["from_version"], move["to_version"]
     reach = move.get("propagation")
     session.show(move, lambda: _tell(move, reach))
-    if old != new:
-        session.undo(_undo(move["action"], slug, alias, old))
+    if _id(move, "from") != _id(move, "to"):
+        session.undo(_undo(move))
     if reach is not None and reach["lagging"]:
         raise SystemExit(1)
 
 
+def arms(split: dict[str, Any]) -> str:
+    """A split in one line: ``control=7:50 concise=8:50``, as ``promptgate split`` takes it."""
+    return " ".join(f"{v['name']}={v['version']}:{v['weight'] / 100:g}" for v in split["variants"])
+
+
+def _id(move: dict[str, Any], end: str) -> Any:
+    split = move.get(f"{end}_split")
+    return move[f"{end}_version"] if split is None else split["id"]
+
+
+def _place(move: dict[str, Any], end: str) -> Any:
+    split = move.get(f"{end}_split")
+    return move[f"{end}_version"] if split is None else arms(split)
+
+
+def _told(move: dict[str, Any], end: str) -> str:
+    split = move.get(f"{end}_split")
+    return f"version {move[f'{end}_version']}" if split is None else f"split: {arms(split)}"
+
+
 def _tell(move: dict[str, Any], reach: dict[str, Any] | None) -> None:
-    name, old, new = f"{move['slug']}@{move['alias']}", move["from_version"], move["to_version"]
-    if old == new:
-        screen.line(f"unchanged: {name} is version {new} already")
-    elif new is None:
-        screen.line(f"removed {name} (was version {old})")
+    name, old = f"{move['slug']}@{move['alias']}", _place(move, "from")
+    if _id(move, "from") == _id(move, "to"):
+        screen.line(f"unchanged: {name} is {_told(move, 'to')} already")
+    elif _id(move, "to") is None:
+        screen.line(f"removed {name} (was {_told(move, 'from')})")
     else:
-        screen.line(f"{name} is now version {new}" + ("" if old is None else f" (was {old})"))
+        screen.line(f"{name} is now {_told(move, 'to')}" + ("" if old is None else f" (was {old})"))
     if reach is None:
         return
     if reach["lagging"]:
@@ -172,12 +208,15 @@ def _tell(move: dict[str, Any], reach: dict[str, Any] | None) -> None:
         screen.line(f"served by all {reach['workers']} workers after {reach['waited_ms']} ms")
 
 
-def _undo(action: str, slug: str, alias: str, old: int | None) -> str:
-    if old is None:
+def _undo(move: dict[str, Any]) -> str:
+    slug, alias, split = move["slug"], move["alias"], move.get("from_split")
+    if _id(move, "from") is None:
         return f"alias delete {slug} {alias}"
-    if action == "publish":
+    if move["action"] in {"publish", "split", "promote"}:
         return f"rollback {slug}" + ("" if alias == "production" else f" --alias {alias}")
-    return f"alias set {slug} {alias} {old}"
+    if split is not None:
+        return f"alias set {slug} {alias} --split {split['id']}"
+    return f"alias set {slug} {alias} {move['from_version']}"
 
 
 COMMANDS = (publish, rollback, revert, alias_group)

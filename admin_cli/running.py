@@ -41,11 +41,16 @@ def variables(pairs: tuple[str, ...], file: Path | None) -> dict[str, Any]:
         name, found, text = pair.partition("=")
         if not found or not name:
             raise click.UsageError(f"--var {pair!r}: expected NAME=VALUE")
-        try:
-            values[name] = msgspec.json.decode(text)
-        except msgspec.DecodeError:
-            values[name] = text
+        values[name] = value_of(text)
     return values
+
+
+def value_of(text: str) -> Any:
+    """JSON if it is some, else the text itself."""
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return text
 
 
 def _key(session: Session) -> str:

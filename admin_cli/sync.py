@@ -55,7 +55,11 @@ def push_one(api: Api, prompt: PromptFile, *, alias: str | None, message: str = 
     if alias is None or (served is not None and served == digest):
         return Pushed(prompt.name, number, created, False, undo)
     api.post(f"{version_path(prompt.name, number)}/publish", {"alias": alias, "message": message})
-    back = f"rollback {prompt.name} --alias {alias}" if current is not None else undo or f"alias delete {prompt.name} {alias}"
+    back = (
+        f"rollback {prompt.name} --alias {alias}"
+        if current is not None or alias in present.get("splits", {})
+        else undo or f"alias delete {prompt.name} {alias}"
+    )
     return Pushed(prompt.name, number, created, True, back)
 
 

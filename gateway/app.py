@@ -8,7 +8,7 @@ import random
 import secrets
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -27,6 +27,7 @@ from gateway.control.status import probes
 from gateway.core.documents import SCHEMA_VERSION
 from gateway.core.errors import STORE_UNAVAILABLE, GatewayError
 from gateway.core.events import Usage
+from gateway.core.forward import FILES
 from gateway.core.ids import RANDOM_BITS, uuid7
 from gateway.core.ledger import Intent
 from gateway.core.upstream import Target, Transport
@@ -40,9 +41,10 @@ from gateway.pipeline.receive import Receiver
 from gateway.pipeline.releases import CATALOG_PAUSE, Releases, Snapshot, decode_snapshot, encode_snapshot
 from gateway.pipeline.services import Observer, Provider, Services
 from gateway.pricing.table import PriceTable, load_prices, price
+from gateway.providers.completions import CompletionsTranslator
 from gateway.providers.echo import echo
-from gateway.providers.registry import translators
-from gateway.routing.compile import compile_routes, compile_rules, target_names
+from gateway.providers.registry import forwarders, own_translator, translators
+from gateway.routing.compile import account_of, compile_routes, compile_rules, target_names
 from gateway.routing.table import RouteTable
 from gateway.settings import Provider as ProviderSettings
 from gateway.settings import Settings, is_configured
@@ -52,7 +54,9 @@ from gateway.storage.ledger.worker import WorkerLedger
 from gateway.storage.postgres.calls import CallReader, PostgresCallWriter
 from gateway.storage.postgres.catalog import PostgresCatalog
 from gateway.storage.postgres.migrate import pending
+from gateway.storage.postgres.objects import PostgresObjects
 from gateway.storage.postgres.pool import Pool, connected, open_pool
+from gateway.storage.postgres.prices import Prices
 from gateway.storage.postgres.registry import Registry
 from gateway.storage.postgres.writing import LIVE_S
 from gateway.storage.redis.cache import RedisCache
@@ -182,6 +186,8 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
         synced=ledger.synced if ledger.waits_for_disk else None,
         max_answer_bytes=settings.upstream.max_answer_bytes,
         server_timing=settings.telemetry.server_timing,
+        objects=PostgresObjects(pool),
+        passthrough=_passthrough(settings, providers),
     )
     registry = Registry(pool, _new_id, lambda: datetime.now(UTC), max(LIVE_S, LIVE_POLLS * settings.registry.poll_ms / 1000))
     worker_id = _new_id()
@@ -215,7 +221,7 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
     async def readiness() -> tuple[bool, Readiness]:
         return await _readiness(services, ledger, link, is_stopping)
 
-    control = _control(settings, pool, registry, cache, link, ledger)
+    control = _control(settings, pool, registry, prices, cache, link, ledger)
     litestar = _litestar(settings, control, ops_handlers(readiness, lambda: exposition(table)))
     receiver = Receiver(
         time.monotonic,
@@ -297,15 +303,28 @@ async def _first_look(releases: Releases) -> None:
 
 def _providers(settings: Settings) -> tuple[dict[str, Provider], list[Transport]]:
     made: dict[tuple[str, str], Transport] = {}
-    families = translators(settings.upstream.max_event_bytes)
+    largest, now = settings.upstream.max_event_bytes, lambda: int(time.time())
+    families, passing = translators(largest, now), forwarders()
     providers: dict[str, Provider] = {}
     for name, provider in settings.providers.items():
         kind = "echo" if provider.kind == "echo" else provider.transport
         shared = (kind, provider.ca_file)
         if shared not in made:
             made[shared] = _transport(kind, provider, settings)
-        providers[name] = Provider(families[provider.kind], made[shared])
+        translator = own_translator(provider, largest, now, lambda: f"chatcmpl-{_new_id()}") or families[provider.kind]
+        if provider.completions:
+            translator = CompletionsTranslator(translator, largest)
+        account = account_of(name, provider)
+        providers[name] = Provider(translator, made[shared], passing.get(provider.kind), account)
     return providers, list(made.values())
+
+
+def _passthrough(settings: Settings, providers: Mapping[str, Provider]) -> str | None:
+    """Who takes forwarded calls without a model: the one that says so, else the first that is set up and can."""
+    known = settings.providers.items()
+    names = [name for name, provider in known if provider.passthrough]
+    names = names or [name for name, provider in known if is_configured(provider)]
+    return next((n for n in names if (able := providers[n].forwarder) is not None and FILES in able.doors), None)
 
 
 def _transport(kind: str, provider: ProviderSettings, settings: Settings) -> Transport:
@@ -338,7 +357,13 @@ async def _readiness(
 
 
 def _control(
-    settings: Settings, pool: Pool, registry: Registry, cache: RedisCache, link: Link, ledger: WorkerLedger
+    settings: Settings,
+    pool: Pool,
+    registry: Registry,
+    prices: PriceTable,
+    cache: RedisCache,
+    link: Link,
+    ledger: WorkerLedger,
 ) -> ControlServices:
     async def postgres_version() -> str:
         async with connected(pool) as connection:
@@ -357,6 +382,8 @@ def _control(
     return ControlServices(
         registry=registry,
         calls=CallReader(pool),
+        prices=prices,
+        money=Prices(pool, _new_id, lambda: datetime.now(UTC)),
         cache=cache,
         probes=(
             probes.postgres(postgres_version),

@@ -94,7 +94,8 @@ class FrontApp:
         except GatewayError as error:
             await refuse(error, self._receiver.receive("refused", {}, b""), reply)
             return
-        inbound = self._receiver.receive(doors.name_of(path), headers, body)
+        query = scope["query_string"].decode("latin-1")
+        inbound = self._receiver.receive(doors.name_of(path), headers, body, query)
         call = asyncio.ensure_future(doors.answer(scope["method"], path, inbound, self._services, reply))
         watch = asyncio.ensure_future(_until_gone(receive, reply, call))
         try:

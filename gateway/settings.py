@@ -1,49 +1,61 @@
 """Every setting: what it is for, its default and its bounds; read once, strictly.
 
 ``config/gateway.toml`` and ``config/providers.toml`` come first, the environment overrides them:
-``PROMPTGATE_<SECTION>_<KEY>``, and ``PROMPTGATE_PROVIDERS_<NAME>_BASE_URL``, ``_API_KEY`` or ``_API_KEYS``. An empty variable
-counts as not set. An unknown key, an unknown variable or a bad value is a :class:`SettingsError` that names the place and what is
-accepted, and never repeats the value: it may be a secret.
+``PROMPTGATE_<SECTION>_<KEY>``, and ``PROMPTGATE_PROVIDERS_<NAME>_<KEY>`` for an account's place and credentials. An empty
+variable counts as not set. An unknown key, an unknown variable or a bad value is a :class:`SettingsError` that names the
+place and what is accepted, and never repeats the value: it may be a secret.
 """
 
-import difflib
 import os
 import re
-import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
-from msgspec.inspect import type_info
 
-from gateway.core.wording import accepted
+from gateway.settings_providers import (
+    DEFAULT_MODEL,
+    OPENAI_API,
+    OWN_KEY_PREFIX,
+    PROVIDER_KEYS,
+    Provider,
+    Route,
+    RouteTarget,
+    is_configured,
+    read_providers,
+    variable,
+)
+from gateway.settings_tables import (
+    HeaderText,
+    Milliseconds,
+    Percent,
+    Port,
+    Positive,
+    PostgresUrl,
+    RedisUrl,
+    Section,
+    SettingsError,
+    build,
+    overlay,
+    read_file,
+    refuse_unknown,
+)
 
-OPENAI_API = "https://api.openai.com/v1"
-"""Where an ``openai`` provider is unless its table says otherwise."""
-OWN_KEY_PREFIX = "pg_"
-"""Our own API keys start so; one in ``OPENAI_API_KEY`` points at us and is never sent upstream."""
-
-Port = Annotated[int, Meta(ge=1, le=65535)]
-Positive = Annotated[int, Meta(ge=1)]
-Milliseconds = Annotated[int, Meta(ge=1, le=3_600_000)]
-Percent = Annotated[int, Meta(ge=0, le=100)]
-PostgresUrl = Annotated[str, Meta(pattern=r"^(postgres(ql)?://\S+)?$")]
-RedisUrl = Annotated[str, Meta(pattern=r"^((redis|rediss|unix)://\S+)?$")]
-BaseUrl = Annotated[str, Meta(pattern=r"^(echo:|https?://[^\s/?#@]+(/[^\s?#]*)?)$")]
-HeaderText = Annotated[str, Meta(pattern=r"^[\x21-\x7e]*$")]
-
-
-class SettingsError(Exception):
-    """The configuration cannot be used. The text names file or variable, key, and what is accepted."""
-
-
-class Section(Struct, frozen=True, forbid_unknown_fields=True):
-    """A table of settings. Its ``repr`` shows no values: logs and tracebacks must not carry secrets."""
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(...)"
+__all__ = [
+    "OPENAI_API",
+    "OWN_KEY_PREFIX",
+    "Provider",
+    "Route",
+    "RouteTarget",
+    "Settings",
+    "SettingsError",
+    "effective_routes",
+    "from_environment",
+    "is_configured",
+    "load",
+]
 
 
 class Server(Section, frozen=True):
@@ -193,78 +205,6 @@ class Resilience(Section, frozen=True):
     """Hedges per hundred calls of routes that have them."""
 
 
-class Provider(Section, frozen=True):
-    """``[providers.NAME]``: an upstream account."""
-
-    kind: Literal["openai", "echo"]
-    """The dialect: OpenAI-compatible, or the built-in deterministic answerer."""
-    base_url: BaseUrl = OPENAI_API
-    """Scheme, host and path prefix. Also ``PROMPTGATE_PROVIDERS_<NAME>_BASE_URL``."""
-    api_key: HeaderText = ""
-    """Prefer ``PROMPTGATE_PROVIDERS_<NAME>_API_KEY``; for the provider ``openai`` a bare ``OPENAI_API_KEY`` does too."""
-    api_keys: tuple[HeaderText, ...] | None = None
-    """More keys of the same account, used in turn. Also ``PROMPTGATE_PROVIDERS_<NAME>_API_KEYS``, separated by commas."""
-    transport: Literal["http1", "httpx"] = "http1"
-    """Our own HTTP/1.1 client, or httpx (for odd upstreams)."""
-    connect_ms: Milliseconds = 2000
-    """TCP and TLS handshakes together."""
-    first_byte_ms: Milliseconds = 60_000
-    """From the request's last byte to the answer's first; models think."""
-    idle_ms: Milliseconds = 30_000
-    """Between two reads of the answer."""
-    total_ms: Milliseconds = 600_000
-    """The whole exchange."""
-    first_token_ms: Milliseconds | None = None
-    """From the start of an attempt to the first content of a stream, or to the head of a whole answer."""
-    ca_file: str = ""
-    """PEM file of the authorities to trust; empty means the system's."""
-
-
-class RouteTarget(Section, frozen=True):
-    """Where a route leads."""
-
-    provider: str
-    """A name from ``[providers.NAME]``."""
-    model: str = ""
-    """The upstream's name for the model; empty keeps the asked one."""
-    weight: Annotated[int, Meta(ge=0, le=1_000_000)] = 1
-    """Share of the calls under the strategy ``weighted``; 0: only when nobody with a weight can."""
-    tier: Annotated[int, Meta(ge=0, le=100)] = 0
-    """Lower ones are tried first."""
-    local: bool = False
-    """Whether prompts stay on our own machines there; what ``placement`` goes by."""
-    connect_ms: Milliseconds | None = None
-    first_byte_ms: Milliseconds | None = None
-    idle_ms: Milliseconds | None = None
-    total_ms: Milliseconds | None = None
-    first_token_ms: Milliseconds | None = None
-    """Time limits that differ from the provider's."""
-
-
-class Route(Section, frozen=True):
-    """``[[routes]]``: model names to targets, first match wins."""
-
-    models: tuple[str, ...]
-    """Names or patterns; ``*`` stands for any text."""
-    targets: tuple[RouteTarget, ...]
-    """Best first."""
-    strategy: Literal["ordered", "weighted", "least_latency", "cheapest"] = "ordered"
-    """Which target of a tier comes first."""
-    placement: Literal["any", "local_only", "prefer_local", "prefer_cloud"] = "any"
-    """Whether targets marked ``local`` come first, last, or alone. Goes before tiers."""
-    tags: tuple[str, ...] | None = None
-    """Only calls that carry all of these in ``x-tags``."""
-    min_input_tokens: Annotated[int, Meta(ge=0)] | None = None
-    max_input_tokens: Annotated[int, Meta(ge=0)] | None = None
-    """Only calls of about that size (a quarter of the characters)."""
-    attempts: Annotated[int, Meta(ge=1, le=8)] | None = None
-    """At most; more than there are targets start over after a pause. Unset: each target once."""
-    hedge_after_ms: Milliseconds | Literal["p95"] | None = None
-    """Without a first token for so long, the next target is asked as well; ``p95``: as 95 % of its answers have begun by then."""
-    queue_ms: Annotated[int, Meta(ge=0, le=600_000)] = 1000
-    """How long a call may wait for a place when all targets are in full use."""
-
-
 class Settings(Struct, frozen=True):
     """All of it."""
 
@@ -281,7 +221,7 @@ class Settings(Struct, frozen=True):
     resilience: Resilience = Resilience()
     providers: Mapping[str, Provider] = {}
     routes: tuple[Route, ...] = ()
-    default_model: str = "gpt-4o-mini"
+    default_model: str = DEFAULT_MODEL
     """What is asked for when neither the call, nor the prompt, nor the key names a model."""
     config_folder: str = "config"
     """Where these settings came from; the price table lies there too."""
@@ -313,11 +253,7 @@ _FOR_OTHERS = frozenset(
 )
 """Written to ``.promptgate/env`` for clients, or read before the settings are: not settings themselves."""
 _PREFIX = "PROMPTGATE_"
-_PROVIDER_VARIABLE = re.compile(r"PROMPTGATE_PROVIDERS_(\w+?)_(BASE_URL|API_KEYS?)")
-_PROVIDER_NAME = re.compile(r"[a-z][a-z0-9-]{0,40}")
-_ECHO = Provider(kind="echo", base_url="echo:")
-
-_S = TypeVar("_S", bound=Section)
+_PROVIDER_VARIABLE = re.compile(rf"PROMPTGATE_PROVIDERS_(\w+?)_({'|'.join(key.upper() for key in PROVIDER_KEYS)})")
 
 
 def from_environment() -> Settings:
@@ -333,21 +269,16 @@ def load(config_folder: Path, environ: Mapping[str, str]) -> Settings:
     """Read both files and the environment. A missing file means defaults. Raises :class:`SettingsError`."""
     given = {_SHORTHANDS.get(name, name): value for name, value in environ.items() if value}
     gateway_file, providers_file = config_folder / "gateway.toml", config_folder / "providers.toml"
-    tables = _read(gateway_file)
-    _refuse_unknown(tables, list(_SECTIONS), f"{gateway_file}: section")
+    tables = read_file(gateway_file)
+    refuse_unknown(tables, list(_SECTIONS), f"{gateway_file}: section")
     sections: dict[str, Any] = {
-        name: _overlay(_build(cls, tables.get(name, {}), f"{gateway_file}: [{name}]"), f"{_PREFIX}{name.upper()}_", given)
+        name: overlay(build(cls, tables.get(name, {}), f"{gateway_file}: [{name}]"), f"{_PREFIX}{name.upper()}_", given)
         for name, cls in _SECTIONS.items()
     }
-    settings = msgspec.structs.replace(Settings(**sections), **_providers(providers_file, given))
+    settings = msgspec.structs.replace(Settings(**sections), **read_providers(providers_file, given))
     _refuse_unknown_variables(given, settings)
     settings = msgspec.structs.replace(settings, config_folder=str(config_folder.resolve()))
     return _at_home(settings, config_folder.resolve().parent)
-
-
-def is_configured(provider: Provider) -> bool:
-    """Whether somebody set this upstream up: it has a key, or it is not the one that needs a key."""
-    return provider.kind != "echo" and (bool(provider.api_key or provider.api_keys) or provider.base_url != OPENAI_API)
 
 
 def effective_routes(settings: Settings) -> tuple[Route, ...]:
@@ -359,122 +290,14 @@ def effective_routes(settings: Settings) -> tuple[Route, ...]:
     return (*settings.routes, Route(("*",), (RouteTarget(names[0]),)))
 
 
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as e:
-        raise SettingsError(f"{file}: cannot be read: {e}") from None
-
-
-def _providers(file: Path, given: Mapping[str, str]) -> dict[str, Any]:
-    """What ``providers.toml`` and the environment say, as fields of :class:`Settings`."""
-    tables = _read(file)
-    _refuse_unknown(tables, ["providers", "routes", "default_model"], f"{file}: key")
-    providers: dict[str, Provider] = {}
-    for name, table in {"echo": {"kind": "echo"}, **_table(tables.get("providers", {}), f"{file}: [providers]")}.items():
-        if _PROVIDER_NAME.fullmatch(name) is None:
-            raise SettingsError(f"{file}: [providers.{name}]: a name is lower-case letters, digits and dashes, letter first")
-        provider = _build(Provider, table, f"{file}: [providers.{name}]")
-        if provider.kind == "echo":
-            provider = msgspec.structs.replace(provider, base_url=_ECHO.base_url)
-        prefix = f"{_PREFIX}PROVIDERS_{_variable(name)}_"
-        bare = given.get("OPENAI_API_KEY", "") if name == "openai" else ""
-        if bare and not bare.startswith(OWN_KEY_PREFIX):
-            given = {f"{prefix}API_KEY": bare, **given}
-        provider = _overlay(provider, prefix, given, only=("base_url", "api_key"))
-        if keys := given.get(f"{prefix}API_KEYS"):
-            listed = [key.strip() for key in keys.split(",")]
-            provider = msgspec.structs.replace(provider, api_keys=_value(tuple[HeaderText, ...], listed, f"{prefix}API_KEYS"))
-        if "" in (provider.api_keys or ()):
-            raise SettingsError(f"{file}: [providers.{name}]: api_keys has an empty entry")
-        if (provider.kind == "echo") != (provider.base_url == _ECHO.base_url):
-            raise SettingsError(f"{file}: [providers.{name}]: base_url echo: goes with kind echo, and no other does")
-        providers[name] = msgspec.structs.replace(provider, base_url=provider.base_url.rstrip("/"))
-    return {
-        "providers": providers,
-        "routes": _routes(tables.get("routes", []), providers, file),
-        "default_model": _value(str, tables.get("default_model", Settings().default_model), f"{file}: default_model"),
-    }
-
-
-def _routes(tables: object, providers: Mapping[str, Provider], file: Path) -> tuple[Route, ...]:
-    routes: list[Route] = []
-    for number, table in enumerate(_value(list[dict[str, Any]], tables, f"{file}: [[routes]]"), 1):
-        where = f"{file}: [[routes]] number {number}"
-        entries = _value(list[dict[str, Any]], table.get("targets"), f"{where}: targets")
-        targets = tuple(_build(RouteTarget, entry, f"{where}: targets") for entry in entries)
-        route = msgspec.structs.replace(_build(Route, {**table, "targets": []}, where), targets=targets)
-        if not route.models or not targets:
-            raise SettingsError(f"{where}: give at least one of models and one of targets")
-        for target in targets:
-            _refuse_unknown({target.provider: None}, list(providers), f"{where}: provider")
-        if route.placement == "local_only" and not any(target.local for target in targets):
-            raise SettingsError(f"{where}: placement is local_only, but no target is marked local = true")
-        if route.max_input_tokens is not None and route.max_input_tokens < (route.min_input_tokens or 0):
-            raise SettingsError(f"{where}: max_input_tokens is below min_input_tokens")
-        routes.append(route)
-    return tuple(routes)
-
-
-def _build(cls: type[_S], raw: object, where: str) -> _S:
-    """A section from a table, each value checked by itself so that a fault names its key."""
-    table = _table(raw, where)
-    fields = msgspec.structs.fields(cls)
-    _refuse_unknown(table, [field.name for field in fields], f"{where}: key")
-    for field in fields:
-        if field.required and field.name not in table:
-            raise SettingsError(f"{where}: {field.name} is missing; expected {accepted(type_info(field.type))}")
-    return cls(**{f.name: _value(f.type, table[f.name], f"{where} {f.name}") for f in fields if f.name in table})
-
-
-def _overlay(section: _S, prefix: str, given: Mapping[str, str], only: Sequence[str] | None = None) -> _S:
-    """``section`` with what the environment says under ``prefix``."""
-    changes = {
-        field.name: _value(field.type, given[name], name, strict=False)
-        for field in msgspec.structs.fields(type(section))
-        if (name := prefix + field.name.upper()) in given and (only is None or field.name in only)
-    }
-    return msgspec.structs.replace(section, **changes)
-
-
-def _table(raw: object, where: str) -> dict[str, Any]:
-    return _value(dict[str, Any], raw, where)
-
-
-def _value(wanted: Any, raw: object, where: str, *, strict: bool = True) -> Any:
-    try:
-        return msgspec.convert(raw, wanted, strict=strict)
-    except msgspec.ValidationError:
-        got = "nothing" if raw is None else f"a value of type {type(raw).__name__}"
-        raise SettingsError(f"{where}: got {got}, expected {accepted(type_info(wanted))}") from None
-
-
-def _refuse_unknown(table: Mapping[str, object], known: list[str], where: str) -> None:
-    for name in table:
-        if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {close[0]}? " if close else ""
-            raise SettingsError(f"{where} {name!r} is unknown; {hint}Known: {', '.join(sorted(known))}")
-
-
 def _refuse_unknown_variables(given: Mapping[str, str], settings: Settings) -> None:
     known = {f"{_PREFIX}{name.upper()}_{key.upper()}" for name, cls in _SECTIONS.items() for key in cls.__struct_fields__}
-    known |= {
-        f"{_PREFIX}PROVIDERS_{_variable(name)}_{key}"
-        for name in settings.providers
-        for key in ("BASE_URL", "API_KEY", "API_KEYS")
-    }
+    known |= {variable(name, key) for name in settings.providers for key in PROVIDER_KEYS}
     for name in given:
         if _PROVIDER_VARIABLE.fullmatch(name) and name not in known:
             raise SettingsError(f"{name}: no such provider in providers.toml; there are: {', '.join(settings.providers)}")
     ours = {name: None for name in given if name.startswith(_PREFIX) and name not in _FOR_OTHERS}
-    _refuse_unknown(ours, [*known, *_SHORTHANDS], "environment variable")
-
-
-def _variable(provider: str) -> str:
-    return provider.upper().replace("-", "_")
+    refuse_unknown(ours, [*known, *_SHORTHANDS], "environment variable")
 
 
 def _at_home(settings: Settings, home: Path) -> Settings:

@@ -1,4 +1,4 @@
-"""Two books laid side by side: what the load generator was answered, and what Postgres holds. They share the request id."""
+"""Two books laid side by side: what the load generator was answered, and what Postgres holds. They share the user, a call's number."""
 
 import asyncio
 import time
@@ -46,8 +46,8 @@ async def _fetch(database_url: str, query: str, prefix: str) -> list[tuple[Any, 
         await connection.close()
 
 
-_BY_STATUS = "SELECT status::text, count(*) FROM calls WHERE request_id LIKE $1 GROUP BY status"
-_EACH = "SELECT request_id, status, state FROM calls WHERE request_id LIKE $1"
+_BY_STATUS = 'SELECT status::text, count(*) FROM calls WHERE "user" LIKE $1 GROUP BY status'
+_EACH = 'SELECT "user", status, state FROM calls WHERE "user" LIKE $1'
 _REFUSED = "503"
 """Refused at the door under overload: no call was made, so there may be no row."""
 

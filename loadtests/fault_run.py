@@ -164,10 +164,8 @@ async def _measured(folder: Path, sick: FaultServer, well: FaultServer, calls: i
     finally:
         await asyncio.to_thread(entered.__exit__, None, None, None)
     asked = {name: sum(map(len, server.calls.values())) for name, server in (("sick", sick), ("well", well))}
-    print(
     failures = stormy.failures + calm.failures
     print(f"{calls} calls by {callers} callers in {seconds:.0f} s; failed for the caller: {dict(failures) or 'none'}")
-    )
     print(
         f"attempts {attempts}, as told by x-attempts; providers saw {asked}; stormy calls were answered by {dict(stormy.providers)}"
     )

@@ -22,7 +22,7 @@ import httpx
 from loadtests.machine import LOAD_CORE, TEST_CORE, Family, family, pin
 from loadtests.peers import PATH, Counted, Upstream
 from loadtests.tools import BUILD, Running, free_port, wait_for_port
-from loadtests.work import MARK, PROMPT, SDK_HEADERS, Workload, gateway_body, prompt_content
+from loadtests.work import PROMPT, SDK_HEADERS, Workload, gateway_body, prompt_content
 
 _APPLICATION = "bench"
 _PER_MINUTE = 100_000_000
@@ -77,16 +77,16 @@ class Gateway:
         pin((*now.others, *now.databases), LOAD_CORE)
 
     def body(self, work: Workload) -> bytes:
-        return gateway_body(work)
+        return gateway_body(work, self.run_id)
 
     def headers(self) -> Mapping[str, str]:
-        return {"authorization": f"Bearer {self.key}", "x-request-id": f"{self.run_id}-{MARK}", **SDK_HEADERS}
+        return {"authorization": f"Bearer {self.key}", **SDK_HEADERS}
 
     def count(self, result: Counted) -> None:
         self.answers.update(result.answers)
 
     def new_book(self) -> str:
-        """Count from zero, under another prefix of request ids; the prefix."""
+        """Count from zero, under another prefix of users; the prefix."""
         self.run_id = secrets.token_hex(4)
         self.answers.clear()
         return self.run_id
@@ -96,8 +96,8 @@ class Gateway:
 
     def ask(self, work: Workload) -> httpx.Response:
         """One call, outside the books."""
-        headers = {**self.headers(), "x-request-id": "probe", "content-type": "application/json", "accept-encoding": "identity"}
-        return self._http.post(PATH, content=self.body(work), headers=headers)
+        headers = {**self.headers(), "content-type": "application/json", "accept-encoding": "identity"}
+        return self._http.post(PATH, content=gateway_body(work, "probe"), headers=headers)
 
     def kill_worker(self) -> int:
         """``kill -9`` the worker that serves; its process id."""

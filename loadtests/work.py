@@ -96,13 +96,16 @@ def question(size: int) -> str:
     return (_QUESTION * (size // len(_QUESTION) + 1))[:size]
 
 
-def gateway_body(work: Workload) -> bytes:
-    """What a caller of the gateway sends: the prompt by name, its variables, its own message, a user to stick to."""
+def gateway_body(work: Workload, run_id: str) -> bytes:
+    """What a caller of the gateway sends: the prompt by name, its variables, its own message, a user to stick to.
+
+    The user is the call's own number, by which the books are compared; the head is the same for every call, as an SDK's is.
+    """
     body: dict[str, Any] = {
         "model": f"{PROMPT}@production",
         "variables": VARIABLES,
         "messages": [{"role": "user", "content": question(work.question_bytes)}],
-        "user": f"user-{MARK}",
+        "user": f"{run_id}-{MARK}",
     }
     return msgspec.json.encode({**body, "stream": True} if work.stream else body)
 

@@ -9,10 +9,12 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from gateway.control import auth, tenancy
 from gateway.control.aliases.controller import AliasController
+from gateway.control.aliases.splits import SplitController
 from gateway.control.applications.controller import ApplicationController
 from gateway.control.calls.controller import CallController
 from gateway.control.keys.controller import KeyController
 from gateway.control.openapi import SCHEME
+from gateway.control.prices.controller import PriceController
 from gateway.control.problems import HANDLERS
 from gateway.control.prompts.controller import PromptController
 from gateway.control.services import ControlServices
@@ -27,7 +29,9 @@ CONTROLLERS: Final = (
     PromptController,
     VersionController,
     AliasController,
+    SplitController,
     CallController,
+    PriceController,
     WorkerController,
     StatusController,
 )

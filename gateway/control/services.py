@@ -8,7 +8,9 @@ from msgspec import Struct
 
 from gateway.control.status.probes import Probe
 from gateway.core.ports import Cache
+from gateway.pricing.table import PriceTable
 from gateway.storage.postgres.calls import CallReader
+from gateway.storage.postgres.prices import Prices
 from gateway.storage.postgres.registry import Registry
 from gateway.storage.postgres.rows import Written
 
@@ -18,6 +20,8 @@ class ControlServices(Struct, frozen=True):
 
     registry: Registry
     calls: CallReader
+    prices: PriceTable
+    money: Prices
     cache: Cache
     probes: tuple[Probe, ...]
     random_bytes: Callable[[int], bytes]

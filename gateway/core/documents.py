@@ -9,7 +9,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Of the cached documents below; a cache entry or snapshot with another number is a miss."""
 
 Role = Literal["system", "developer", "user", "assistant", "tool"]
@@ -75,8 +75,48 @@ class VersionContent(Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     metadata: dict[str, Any] = {}
 
 
+class VariantSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One variant of a split, as its author wrote it: version x model x parameters x guardrails."""
+
+    name: str
+    version: int
+    weight: int
+    """Basis points; those of a split add up to 10,000."""
+    model: str | None = None
+    """None: the version's; the same below."""
+    params: dict[str, Any] | None = None
+    """Laid over the version's, name by name."""
+    guardrails: Guardrails | None = None
+
+
+class Variant(Struct, frozen=True):
+    """One variant as it is served: its overrides are in its content."""
+
+    name: str
+    weight: int
+    buckets: list[tuple[int, int]]
+    """Which of the 10,000 buckets are its own, as ascending half-open ranges."""
+    version: int
+    content: VersionContent
+    content_hash: str
+    """Of the version: what ``name#hash`` finds, whatever the variant overrides."""
+    semver: str | None = None
+
+
+class Split(Struct, frozen=True):
+    """Named variants with weights, in the place of one version."""
+
+    id: str
+    salt: str
+    """The key of the hash that assigns units to buckets."""
+    variants: list[Variant]
+
+
 class ReleaseDocument(Struct, frozen=True):
-    """What one reference of one application resolves to: the unit of caching."""
+    """What one reference of one application resolves to: the unit of caching.
+
+    Where the alias is split, version, content, hash and semver are those of the first variant.
+    """
 
     application_id: str
     prompt_id: str
@@ -91,6 +131,7 @@ class ReleaseDocument(Struct, frozen=True):
     """The registry generation at which this reading was made; an older document never replaces a newer one."""
     semver: str | None = None
     schema_version: int = SCHEMA_VERSION
+    split: Split | None = None
 
 
 class KeyDocument(Struct, frozen=True):

@@ -122,6 +122,7 @@ INTERNAL = _kind("internal", 500, "server_error", "api_error", "gateway", "error
 OVERLOADED = _kind("overloaded", 503, "server_error", "overloaded_error", "gateway", "warning", retryable=True)
 DRAINING = _kind("draining", 503, "server_error", "overloaded_error", "gateway", "info", retryable=True)
 STORE_UNAVAILABLE = _kind("store_unavailable", 503, "server_error", "api_error", "gateway", "error", retryable=True)
+NOT_CONFIGURED = _kind("not_configured", 501, "server_error", "api_error", "gateway", "warning")
 LEDGER_FULL = _kind("ledger_full", 503, "server_error", "api_error", "gateway", "error", retryable=True)
 DEADLINE = _kind(
     "deadline", 504, "server_error", "timeout_error", "gateway", "warning", code="deadline_exceeded", retryable=True
@@ -129,6 +130,7 @@ DEADLINE = _kind(
 
 # --- the provider's fault -----------------------------------------------------------------------------------------
 UPSTREAM_REJECTED = _kind("upstream_rejected", 400, _INVALID, _INVALID, "upstream", "info")
+CONTENT_FILTERED = _kind("content_filtered", 400, _INVALID, _INVALID, "upstream", "info", code="content_filter")
 UPSTREAM_RATE_LIMITED = _kind(
     "upstream_rate_limited",
     429,

@@ -2,14 +2,60 @@
 
 from msgspec import Struct
 
+LARGEST_COUNT = 2**53
+"""Token counts above what a JSON number holds exactly are nonsense, not usage."""
+
 
 class Usage(Struct, frozen=True, gc=False):
-    """Token counts as billed. ``input`` includes ``cached``; ``output`` includes ``reasoning``."""
+    """What a provider bills for one call, in one model for all of them.
+
+    ``input`` and ``output`` are totals; every other token count is a part of one of them and never added to it. The parts of
+    ``input`` do not overlap (``audio_cached`` apart, which is in two), so that no token is billed twice.
+    """
 
     input: int
+    """All input tokens: fresh, read from a cache and written to one, of text, audio and images."""
     output: int
+    """All output tokens: text, reasoning, audio, images."""
     cached: int = 0
+    """Part of ``input``: read from the provider's cache."""
     reasoning: int = 0
+    """Part of ``output``: thoughts."""
+    cache_write: int = 0
+    """Part of ``input``, beside ``cached``: written to a cache that lives 5 minutes (or as long as the provider's default)."""
+    cache_write_1h: int = 0
+    """Part of ``input``, beside ``cached`` and ``cache_write``: written to a cache that lives an hour."""
+    audio_input: int = 0
+    """Part of ``input``: audio, whether or not it came from the cache."""
+    audio_cached: int = 0
+    """Part of ``audio_input`` and of ``cached``: audio read from the cache."""
+    audio_output: int = 0
+    """Part of ``output``: audio."""
+    image_input: int = 0
+    """Part of ``input``, beside ``cached``: image tokens where the provider counts them apart."""
+    image_output: int = 0
+    """Part of ``output``: image tokens."""
+    images: int = 0
+    """Pictures made, where they are billed by the piece. Not tokens, so not part of ``output``."""
+    requests: int = 1
+    """Units of a fee per request: one for a call, or what the provider counted (search units of a rerank)."""
+    tier: str | None = None
+    """The service tier that was billed (``batch``, ``flex``, ``priority``); None is the standard one."""
+
+    def plausible(self) -> bool:
+        """Whether the counts can be true: none negative or absurd, no part larger than its whole. Else they are no usage."""
+        read, made = self.input, self.output
+        cached, kept, hour = self.cached, self.cache_write, self.cache_write_1h
+        audio, heard, image = self.audio_input, self.audio_cached, self.image_input
+        thought, spoken, drawn = self.reasoning, self.audio_output, self.image_output
+        return (
+            min(cached, kept, hour, heard, image, thought, spoken, drawn, self.images, self.requests) >= 0
+            and cached + kept + hour <= read < LARGEST_COUNT
+            and heard <= audio <= read - image
+            and heard <= cached
+            and thought + spoken + drawn <= made < LARGEST_COUNT
+            and max(self.images, self.requests) < LARGEST_COUNT
+        )
 
 
 class Event(Struct, gc=False):

@@ -29,7 +29,6 @@ class Journal(Struct, gc=False):
     caller: Caller | None = None
     request: ChatRequest | None = None
     prompt: "PromptFacts | None" = None
-    variant: str | None = None
     target: Target | None = None
     attempts: int = 0
     """Made so far, hedges included."""
@@ -60,10 +59,18 @@ class Journal(Struct, gc=False):
 class PromptFacts:
     """Which prompt was served, as the ledger and the response headers name it."""
 
-    __slots__ = ("alias", "content_hash", "generation", "head", "label", "prompt_id", "slug", "version")
+    __slots__ = ("alias", "content_hash", "generation", "head", "label", "prompt_id", "slug", "variant", "version")
 
     def __init__(
-        self, *, prompt_id: str, slug: str, version: int, alias: str | None, content_hash: str, generation: int
+        self,
+        *,
+        prompt_id: str,
+        slug: str,
+        version: int,
+        alias: str | None,
+        content_hash: str,
+        generation: int,
+        variant: str | None = None,
     ) -> None:
         self.prompt_id = prompt_id
         self.slug = slug
@@ -71,7 +78,11 @@ class PromptFacts:
         self.alias = alias
         self.content_hash = content_hash
         self.generation = generation
+        self.variant = variant
+        """The name of the variant, where the alias is split."""
         self.label = f"{slug}@{alias}:{version}" if alias else f"{slug}:{version}"
         """``name@alias:version``, the value of the ``x-prompt`` response header."""
         self.head = f"x-prompt: {self.label}\r\nx-prompt-digest: {content_hash}\r\nx-prompt-generation: {generation}\r\n"
+        if variant is not None:
+            self.head += f"x-prompt-variant: {variant}\r\n"
         """The response header lines that name it; every part is plain ASCII by its grammar."""

@@ -76,6 +76,21 @@ class LedgerRow(Struct, array_like=True, gc=False):
     """The guard that blocked, with its stage (``pre:prohibited_terms``)."""
     error: str | None
     """Public detail of the failure."""
+    # Part of input_tokens or output_tokens, as gateway.core.events.Usage tells.
+    cache_write_tokens: int | None = None
+    """Written to a cache of the provider that lives 5 minutes."""
+    cache_write_1h_tokens: int | None = None
+    audio_input_tokens: int | None = None
+    audio_cached_tokens: int | None = None
+    audio_output_tokens: int | None = None
+    image_input_tokens: int | None = None
+    image_output_tokens: int | None = None
+    images: int | None = None
+    """Pictures made, where they are billed by the piece."""
+    request_units: int | None = None
+    """Units of a fee per request."""
+    service_tier: str | None = None
+    """``batch``, ``flex``, ``priority``; None is the standard one."""
 
 
 class Intent(Struct, array_like=True, gc=False):

@@ -42,6 +42,8 @@ class Reference(Struct, frozen=True):
     semver: str | None = None
     digest: str | None = None
     """A prefix (6 to 64 hex digits) of the content hash."""
+    variant: str | None = None
+    """The variant of a split alias that the caller pins by a header; never part of the text."""
     selector: str = ""
     """Derived: the part after the slug, canonical (``@production``, ``:7``, ``:1.2.0`` or ``#3fa9c1``)."""
 

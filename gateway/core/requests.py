@@ -26,6 +26,8 @@ class Inbound(Struct, gc=False):
     """Monotonic seconds; every duration is measured from here."""
     deadline: float
     """Monotonic seconds after which the call fails with ``deadline``."""
+    query: str = ""
+    """What follows ``?`` in the request's path, still percent-encoded; empty where no route takes any."""
 
 
 class Caller(Struct, frozen=True):

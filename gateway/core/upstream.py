@@ -45,6 +45,7 @@ class HttpRequest(Struct, frozen=True):
     """Without ``host``, ``content-length``, ``connection``, ``accept-encoding``: those are the transport's."""
     body: bytes
     method: bytes = b"POST"
+    """``POST``, ``GET`` or ``DELETE``. The transport says the body's length, except for the other two without a body."""
 
 
 CHAT = "chat"

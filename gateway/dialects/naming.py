@@ -6,7 +6,7 @@ A model name with ``@`` or ``#`` is a prompt reference; a plain one is a prompt 
 import re
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from gateway.core.errors import CONTRADICTION, MALFORMED, GatewayError
 from gateway.core.references import Reference, narrow, parse_alias, parse_reference, parse_version
@@ -21,6 +21,7 @@ MAX_TAGS = 16
 _NAMING = frozenset(
     (b"x-session-id", b"x-tags", b"x-prompt", b"x-prompt-unit", b"x-prompt-version", b"x-prompt-alias", b"x-prompt-variant")
 )
+_PINS = frozenset((b"x-prompt-version", b"x-prompt-alias", b"x-prompt-variant"))
 SELECTOR = re.compile("[@:#]")
 """What follows the slug in a reference."""
 _REMEMBERED = 4096
@@ -49,8 +50,9 @@ def pinned(reference: Reference | None, headers: dict[bytes, bytes], param: str)
             f"x-prompt-version ({version}) and x-prompt-alias ({alias}) are both given; give one",
             param="x-prompt-alias",
         )
+    variant = _label(headers, b"x-prompt-variant")
     if version is None and alias is None:
-        return reference
+        return reference if variant is None else _with_variant(reference, variant)
     name = "x-prompt-version" if version is not None else "x-prompt-alias"
     if reference is None:
         raise GatewayError(MALFORMED, f"{name}: given, but no prompt is named", param=name)
@@ -59,7 +61,21 @@ def pinned(reference: Reference | None, headers: dict[bytes, bytes], param: str)
         if version is not None
         else Reference(reference.slug, alias=parse_alias(alias or "", name))
     )
-    return narrow(reference, pin, param, name)
+    reference = narrow(reference, pin, param, name)
+    return reference if variant is None else _with_variant(reference, variant)
+
+
+def _with_variant(reference: Reference | None, variant: str) -> Reference:
+    """Only an alias has variants; whether this one has, only its release knows."""
+    if reference is None:
+        raise GatewayError(MALFORMED, "x-prompt-variant: given, but no prompt is named", param="x-prompt-variant")
+    if reference.selector[0] != "@":
+        raise GatewayError(
+            CONTRADICTION,
+            f"x-prompt-variant ({variant}) pins a variant of an alias, but {reference} is a version; give one",
+            param="x-prompt-variant",
+        )
+    return structs.replace(reference, variant=variant)
 
 
 def named_prompt(
@@ -94,12 +110,9 @@ def named_prompt(
     if header is not None:
         named = parse_reference(header, "x-prompt")
         reference, param = (named if reference is None else narrow(reference, named, param, "x-prompt")), "x-prompt"
-    if reference is None and (b"x-prompt-version" in headers or b"x-prompt-alias" in headers):
+    if reference is None and not _PINS.isdisjoint(headers):
         reference = candidate(model) if model else None
-    reference = pinned(reference, headers, param)
-    if b"x-prompt-variant" in headers:
-        raise GatewayError(MALFORMED, "x-prompt-variant: no alias is split into variants", param="x-prompt-variant")
-    return reference, variables
+    return pinned(reference, headers, param), variables
 
 
 def candidate(model: str) -> Reference | None:

@@ -1,24 +1,33 @@
 """The data plane's routes: method and raw path to the function that answers, errors in the route's own dialect."""
 
+from collections.abc import Mapping
+
 from gateway.core.errors import METHOD_NOT_ALLOWED, NOT_FOUND, GatewayError
+from gateway.core.forward import EMBEDDINGS, FORWARDED
 from gateway.core.requests import Inbound
 from gateway.core.upstream import CHAT
-from gateway.edge import native, openai
-from gateway.edge.openai import Door
+from gateway.dialects.chat import CHAT_DIALECT
+from gateway.dialects.completions import COMPLETIONS
+from gateway.edge import forwarding, native, openai
+from gateway.edge.openai import Door, HotRoute
 from gateway.edge.problems import refuse
 from gateway.pipeline.reply import Reply
 from gateway.pipeline.services import Services
 
 PREFIX = "/v1/"
 """Everything below this path is the data plane's."""
+_NAMED = frozenset((COMPLETIONS, *FORWARDED))
+"""Doors that are called like the first part of their paths."""
 
 
 async def answer(method: str, path: str, inbound: Inbound, services: Services, reply: Reply) -> None:
     """Answer any request below :data:`PREFIX`. ``path`` is raw: still percent-encoded, without the query."""
-    door, allowed = _find(path)
-    if door is None:
+    found = _find(path)
+    door = found.get(method)
+    if not found:
         await refuse(GatewayError(NOT_FOUND, f"no route {path[:200]}"), inbound, reply)
-    elif method != allowed:
+    elif door is None:
+        allowed = ", ".join(found)
         error = GatewayError(METHOD_NOT_ALLOWED, f"{method} is not allowed on {path[:200]}; use {allowed}")
         error.headers = f"allow: {allowed}\r\n".encode()
         await refuse(error, inbound, reply)
@@ -28,26 +37,36 @@ async def answer(method: str, path: str, inbound: Inbound, services: Services, r
 
 def name_of(path: str) -> str:
     """The door's name, for metrics and the ledger."""
+    first = path[len(PREFIX) :].partition("/")[0]
+    if first in _NAMED:
+        return first
     return "render" if path.endswith("/render") else CHAT
 
 
-def _find(path: str) -> tuple[Door | None, str]:
+def _find(path: str) -> Mapping[str, Door]:
+    """The doors at a path, by method."""
     if path == "/v1/chat/completions":
-        return openai.chat, "POST"
+        return {"POST": openai.chat}
+    if path == "/v1/completions":
+        return {"POST": openai.completions}
     if path == "/v1/models":
-        return native.models, "GET"
+        return {"GET": native.models}
     name = path.removeprefix("/v1/models/")
     if name != path and name:
-        return lambda inbound, services, reply: native.model(inbound, services, reply, name), "GET"
+        return {"GET": lambda inbound, services, reply: native.model(inbound, services, reply, name)}
     rest = path.removeprefix("/v1/prompts/")
     if rest != path:
         ref = rest.removesuffix("/render")
         if ref not in {rest, ""}:
-            return lambda inbound, services, reply: native.render_prompt(inbound, services, reply, ref), "POST"
+            return {"POST": lambda inbound, services, reply: native.render_prompt(inbound, services, reply, ref)}
         ref = rest.removesuffix("/completions")
         if ref not in {rest, ""}:
-            return lambda inbound, services, reply: _prompt_chat(inbound, services, reply, ref), "POST"
-    return None, ""
+            return {"POST": lambda inbound, services, reply: _prompt_chat(inbound, services, reply, ref)}
+    return forwarding.doors_at(path[len(PREFIX) - 1 :])
+
+
+HOT_ROUTES = {**openai.HOT_ROUTES, b"/v1/embeddings": HotRoute(EMBEDDINGS, forwarding.embeddings, CHAT_DIALECT)}
+"""What the front door hands straight to the pipeline, by raw request path; all of them are POST."""
 
 
 async def _prompt_chat(inbound: Inbound, services: Services, reply: Reply, ref: str) -> None:

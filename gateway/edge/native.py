@@ -22,6 +22,8 @@ from gateway.wire import openai as wire
 
 _encode = msgspec.json.Encoder().encode
 _OWNER = "promptgate"
+_NAMINGS = frozenset((b"x-prompt", b"x-prompt-version", b"x-prompt-alias"))
+"""Headers that name a prompt, or a version or alias of it."""
 
 
 class RenderBody(Struct, forbid_unknown_fields=True):
@@ -68,7 +70,7 @@ async def render_prompt(inbound: Inbound, services: Services, reply: Reply, ref:
             raise GatewayError(MALFORMED, f"the body cannot be read: {error}") from None
         plain = Inbound(
             inbound.door,
-            {k: v for k, v in inbound.headers.items() if not k.startswith(b"x-prompt")},
+            {k: v for k, v in inbound.headers.items() if k not in _NAMINGS and k != b"x-prompt-variant"},
             _encode({"messages": body.messages}),
             inbound.call_id,
             inbound.request_id,
@@ -88,6 +90,7 @@ async def render_prompt(inbound: Inbound, services: Services, reply: Reply, ref:
             {
                 "prompt": facts.label,
                 "version": facts.version,
+                "variant": facts.variant,
                 "digest": facts.content_hash,
                 "generation": facts.generation,
                 "model": recipe.model,
@@ -103,7 +106,7 @@ async def render_prompt(inbound: Inbound, services: Services, reply: Reply, ref:
 def prompt_as_model(inbound: Inbound, ref: str) -> Inbound:
     """``POST /v1/prompts/{ref}/completions`` is a chat call whose path names the prompt; raises ``malformed``."""
     reference = _reference(inbound, ref)
-    headers = {k: v for k, v in inbound.headers.items() if k not in {b"x-prompt-version", b"x-prompt-alias"}}
+    headers = {k: v for k, v in inbound.headers.items() if k not in _NAMINGS}
     headers[b"x-prompt"] = str(reference).encode()
     return msgspec.structs.replace(inbound, headers=headers)
 

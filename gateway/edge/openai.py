@@ -8,6 +8,7 @@ from gateway.core.dialect import Dialect
 from gateway.core.errors import GatewayError
 from gateway.core.requests import Inbound
 from gateway.dialects.chat import CHAT_DIALECT
+from gateway.dialects.completions import COMPLETIONS_DIALECT
 from gateway.edge.problems import refuse
 from gateway.pipeline.reply import Reply
 from gateway.pipeline.serve import serve
@@ -29,6 +30,7 @@ def speaking(dialect: Dialect) -> Door:
 
 
 chat = speaking(CHAT_DIALECT)
+completions = speaking(COMPLETIONS_DIALECT)
 
 
 class HotRoute(Struct, frozen=True):
@@ -41,5 +43,8 @@ class HotRoute(Struct, frozen=True):
     """How refusals are said that never reach the handler."""
 
 
-HOT_ROUTES = {b"/v1/chat/completions": HotRoute(CHAT_DIALECT.name, chat, CHAT_DIALECT)}
+HOT_ROUTES = {
+    b"/v1/chat/completions": HotRoute(CHAT_DIALECT.name, chat, CHAT_DIALECT),
+    b"/v1/completions": HotRoute(COMPLETIONS_DIALECT.name, completions, COMPLETIONS_DIALECT),
+}
 """By raw request path; all of them are POST."""

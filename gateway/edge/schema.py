@@ -31,6 +31,16 @@ _CHAT = Schema(
         ),
     },
 )
+_COMPLETIONS = Schema(
+    type=OpenAPIType.OBJECT,
+    description="OpenAI's legacy completion request: a text in, texts out.",
+    properties={
+        "model": Schema(type=OpenAPIType.STRING, description="As for chat; here and in headers alone a prompt can be named"),
+        "prompt": Schema(description="The text itself"),
+        "stream": Schema(type=OpenAPIType.BOOLEAN),
+        "variables": _VARIABLES,
+    },
+)
 _RENDER = Schema(type=OpenAPIType.OBJECT, properties={"variables": _VARIABLES, "messages": _MESSAGES})
 _PINS = [
     Parameter("x-prompt", "header", _TEXT, "A prompt reference"),
@@ -39,6 +49,8 @@ _PINS = [
     Parameter("x-request-timeout-ms", "header", _TEXT, "Shortens the call's deadline"),
     Parameter("x-first-token-timeout-ms", "header", _TEXT, "Tries another target when no first token came within this time"),
 ]
+_ID = Parameter("id", "path", _TEXT, "Of an object that this application has made", required=True)
+_FORM = "multipart/form-data"
 _REF = Parameter("ref", "path", _TEXT, "A prompt reference, percent-encoded", required=True)
 
 
@@ -46,13 +58,35 @@ def data_plane_paths() -> dict[str, PathItem]:
     """Path -> item, for the application's OpenAPI document."""
     return {
         "/v1/chat/completions": PathItem(post=_post("Answer a prompt or a model, whole or streamed", _CHAT, _PINS)),
+        "/v1/completions": PathItem(post=_post("The same in the form of OpenAI's legacy completions", _COMPLETIONS, _PINS)),
         "/v1/prompts/{ref}/completions": PathItem(post=_post("A prompt as an endpoint", _CHAT, [_REF])),
         "/v1/prompts/{ref}/render": PathItem(post=_post("The messages a call would send, without a call", _RENDER, [_REF])),
         "/v1/models": PathItem(get=_operation("The prompts and routes that the key may name as a model")),
         "/v1/models/{id}": PathItem(
             get=_operation("One of them", [Parameter("id", "path", _TEXT, "Its name, percent-encoded", required=True)])
         ),
+        "/v1/embeddings": PathItem(post=_passed("Vectors of texts or tokens")),
+        "/v1/moderations": PathItem(post=_passed("Judge texts and images")),
+        "/v1/images/generations": PathItem(post=_passed("Make images")),
+        "/v1/images/edits": PathItem(post=_passed("Change images", _FORM)),
+        "/v1/images/variations": PathItem(post=_passed("Vary an image", _FORM)),
+        "/v1/audio/speech": PathItem(post=_passed("Text to sound")),
+        "/v1/audio/transcriptions": PathItem(post=_passed("Sound to text", _FORM)),
+        "/v1/audio/translations": PathItem(post=_passed("Sound to English text", _FORM)),
+        "/v1/files": PathItem(get=_operation("The application's files"), post=_passed("Make a file", _FORM)),
+        "/v1/files/{id}": PathItem(get=_operation("A file", [_ID]), delete=_operation("Delete it", [_ID])),
+        "/v1/files/{id}/content": PathItem(get=_operation("What is in it", [_ID])),
+        "/v1/batches": PathItem(get=_operation("The application's batches"), post=_passed("Make a batch of a file")),
+        "/v1/batches/{id}": PathItem(get=_operation("A batch", [_ID])),
+        "/v1/batches/{id}/cancel": PathItem(post=_operation("Cancel it", [_ID])),
     }
+
+
+def _passed(summary: str, media_type: str = "application/json") -> Operation:
+    """A call that is forwarded as it is, in OpenAI's form."""
+    operation = _operation(summary)
+    operation.request_body = RequestBody({media_type: OpenAPIMediaType(schema=_ANY)}, required=True)
+    return operation
 
 
 def _post(summary: str, body: Schema, parameters: list[Parameter]) -> Operation:

@@ -46,7 +46,7 @@ class Receiver:
         """The id to answer with when no call is made of a request."""
         return _given_id(headers) or uuid7(self._wall_ms(), self._random_bits(RANDOM_BITS))
 
-    def receive(self, door: str, headers: dict[bytes, bytes], body: bytes) -> Inbound:
+    def receive(self, door: str, headers: dict[bytes, bytes], body: bytes, query: str = "") -> Inbound:
         """Fix ids, start and deadline. Never raises: what is wrong with the headers is told by :func:`check`."""
         started = self._clock()
         started_ms = self._wall_ms()
@@ -56,7 +56,7 @@ class Receiver:
         asked = headers.get(b"x-request-timeout-ms")
         if asked is not None and asked.isdigit() and len(asked) < 10:
             longest = min(longest, int(asked) / 1000)
-        return Inbound(door, headers, body, call_id, request_id, started_ms, started, started + longest)
+        return Inbound(door, headers, body, call_id, request_id, started_ms, started, started + longest, query)
 
 
 def _given_id(headers: dict[bytes, bytes]) -> str | None:
@@ -69,10 +69,15 @@ def _given_id(headers: dict[bytes, bytes]) -> str | None:
 
 def check(inbound: Inbound) -> None:
     """Headers that forbid reading the body. Raises ``unsupported``, ``malformed``."""
-    headers = inbound.headers
-    content_type = headers.get(b"content-type")
+    content_type = inbound.headers.get(b"content-type")
     if content_type is not None and not content_type.startswith(b"application/json"):
         raise GatewayError(UNSUPPORTED, "content-type: send application/json", param="content-type")
+    check_any(inbound)
+
+
+def check_any(inbound: Inbound) -> None:
+    """The same where a body may be something else than JSON."""
+    headers = inbound.headers
     if headers.get(b"content-encoding", b"identity") != b"identity":
         raise GatewayError(
             UNSUPPORTED, "content-encoding: compressed request bodies are not accepted", param="content-encoding"

@@ -10,6 +10,7 @@ from gateway.core.upstream import Target
 from gateway.limits.tokens import estimate
 from gateway.pipeline.services import Services
 from gateway.pricing.table import price
+from gateway.wire.openai import read_tier
 
 
 def record(journal: Journal, services: Services) -> None:
@@ -19,12 +20,18 @@ def record(journal: Journal, services: Services) -> None:
     journal.recorded = True
     if journal.usage is None and journal.intended and journal.generated:
         # The caller left or the stream was cut before usage came: bill what was made, marked as an estimate.
-        journal.usage = Usage(estimate(journal.input_chars), estimate(journal.generated))
+        journal.usage = estimated_usage(journal, estimate(journal.input_chars), estimate(journal.generated))
         journal.usage_source = "estimated"
     settle(journal, services)
     if journal.caller is not None:
         services.ledger.append(row_of(journal, services))
     services.observer.observe(journal, services.clock())
+
+
+def estimated_usage(journal: Journal, read: int, made: int) -> Usage:
+    """Our own counts, in the service tier that the caller asked for: the answer did not come far enough to say another."""
+    asked = journal.request.fields.get("service_tier") if journal.request is not None else None
+    return Usage(read, made, tier=None if asked is None else read_tier(asked))
 
 
 def settle(journal: Journal, services: Services) -> int | None:
@@ -55,7 +62,7 @@ def row_of(journal: Journal, services: Services, error: GatewayError | None = No
         prompt.slug if prompt else None,
         prompt.version if prompt else None,
         prompt.alias if prompt else None,
-        journal.variant,
+        prompt.variant if prompt else None,
         prompt.content_hash if prompt else None,
         prompt.generation if prompt else None,
         request.stream if request else False,
@@ -82,6 +89,16 @@ def row_of(journal: Journal, services: Services, error: GatewayError | None = No
         list(request.tags) if request else [],
         journal.guard,
         _storable(error.detail if error else journal.error),
+        usage.cache_write if usage else None,
+        usage.cache_write_1h if usage else None,
+        usage.audio_input if usage else None,
+        usage.audio_cached if usage else None,
+        usage.audio_output if usage else None,
+        usage.image_input if usage else None,
+        usage.image_output if usage else None,
+        usage.images if usage else None,
+        usage.requests if usage else None,
+        usage.tier if usage else None,
     )
 
 
@@ -127,7 +144,7 @@ def intent_of(journal: Journal) -> Intent:
         prompt.slug if prompt else None,
         prompt.version if prompt else None,
         prompt.alias if prompt else None,
-        journal.variant,
+        prompt.variant if prompt else None,
         prompt.content_hash if prompt else None,
         prompt.generation if prompt else None,
         request.stream,

@@ -19,12 +19,10 @@ from msgspec import Struct
 
 from gateway.core.documents import SCHEMA_VERSION, Change, KeyDocument, ReleaseDocument
 from gateway.core.errors import STORE_UNAVAILABLE, GatewayError
-from gateway.core.journal import PromptFacts
 from gateway.core.ports import Cache, Catalog
 from gateway.core.references import Reference
 from gateway.core.requests import Caller
-from gateway.guards.plan import GuardPlan, compile_guards
-from gateway.prompts.compiler import CompiledPrompt, compile_prompt
+from gateway.pipeline.release import Release, compile_release
 
 ABSENT_SECONDS = 30.0
 """How long "there is no such thing" is believed without news; a lost message is repaired by the poll long before."""
@@ -35,15 +33,6 @@ CATALOG_PAUSE = 1.0
 
 T = TypeVar("T")
 ReleaseKey = tuple[str, str, str]
-
-
-class Release(Struct, frozen=True):
-    """A release document, compiled: everything a call needs, immutable."""
-
-    document: ReleaseDocument
-    prompt: CompiledPrompt
-    guards: GuardPlan
-    facts: PromptFacts
 
 
 class KeyEntry(Struct, frozen=True):
@@ -297,20 +286,6 @@ class Releases:
 
 def _generation(document: ReleaseDocument) -> int:
     return document.generation
-
-
-def compile_release(document: ReleaseDocument) -> Release:
-    """Compile a document into what calls use. Raises ``malformed`` where the content is not servable."""
-    selector = document.selector
-    facts = PromptFacts(
-        prompt_id=document.prompt_id,
-        slug=document.slug,
-        version=document.version,
-        alias=selector[1:] if selector.startswith("@") else None,
-        content_hash=document.content_hash,
-        generation=document.generation,
-    )
-    return Release(document, compile_prompt(document.content), compile_guards(document.content.guardrails), facts)
 
 
 def _over(loading: dict[object, asyncio.Future[T | None]], key: object, done: asyncio.Future[T | None]) -> None:

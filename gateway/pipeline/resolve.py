@@ -6,7 +6,7 @@ from gateway.core.errors import MALFORMED, UNKNOWN_PROMPT, GatewayError
 from gateway.core.references import DRAFT, Reference, is_slug
 from gateway.core.requests import Caller, ChatRequest
 from gateway.dialects.naming import SELECTOR, candidate
-from gateway.pipeline.releases import Release
+from gateway.pipeline.release import Release, unsplit
 from gateway.pipeline.services import Services
 
 
@@ -35,6 +35,11 @@ async def resolve(request: ChatRequest, caller: Caller, services: Services) -> R
             release = releases.release_now(application_id, named) or await releases.release(application_id, named)
         if release is None:
             await _refuse_mistyped(request.model, application_id, services)
+    pin = None if reference is None else reference.variant
+    if release is not None and release.split is not None:
+        release = release.split.choose(request.unit or caller.key_id, pin)
+    elif release is not None and pin is not None:
+        raise unsplit(release)
     if release is None:
         if request.variables:
             raise GatewayError(MALFORMED, "variables: given, but no prompt is named", param="variables")

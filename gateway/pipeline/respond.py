@@ -3,12 +3,11 @@
 from gateway.core.conversation import Conversation
 from gateway.core.dialect import Dialect
 from gateway.core.errors import GatewayError
-from gateway.core.events import Usage
 from gateway.core.journal import PHASES, Journal
 from gateway.core.requests import ChatRequest
 from gateway.pipeline.guard_out import Guarded
 from gateway.pipeline.permits import Permit
-from gateway.pipeline.record import record, settle
+from gateway.pipeline.record import estimated_usage, record, settle
 from gateway.pipeline.reply import Reply
 from gateway.pipeline.services import Services
 
@@ -83,7 +82,7 @@ async def _count_usage(answer: Guarded, conversation: Conversation, journal: Jou
     assert journal.target is not None
     texts = ["".join(answer.texts), "\n".join([m.text for m in conversation])]
     output, given = await services.tokens.count(journal.target.model, texts)
-    journal.usage = Usage(given, output)
+    journal.usage = estimated_usage(journal, given, output)
     journal.usage_source = "estimated"
 
 

@@ -6,9 +6,11 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from gateway.core.forward import Forwarder
 from gateway.core.journal import Journal
+from gateway.core.objects import UpstreamObjects
 from gateway.core.ports import Ledger
-from gateway.core.upstream import Translator, Transport
+from gateway.core.upstream import Target, Translator, Transport
 from gateway.pipeline.permits import Permits
 from gateway.pipeline.releases import Releases
 from gateway.pricing.table import PriceTable
@@ -36,6 +38,10 @@ class Provider(Struct, frozen=True):
 
     translator: Translator
     transport: Transport
+    forwarder: Forwarder | None = None
+    """How it takes forwarded calls; None: it takes none."""
+    account: Target | None = None
+    """Where calls go that name no model; None where none can."""
 
 
 class Services(Struct, frozen=True):
@@ -55,6 +61,10 @@ class Services(Struct, frozen=True):
     """What is asked for when nobody names a model."""
     max_answer_bytes: int
     server_timing: bool
+    objects: UpstreamObjects | None = None
+    """Whose the files and batches at providers are; None: nobody knows, so none are served."""
+    passthrough: str | None = None
+    """The provider of forwarded calls that no model routes; None: there is none."""
     random: Callable[[], float] = random.random
     """From 0 up to 1: for draws among targets and for pauses."""
     synced: Callable[[], Awaitable[None]] | None = None

@@ -1,50 +1,33 @@
 """What a call cost: integer nano-dollars from a versioned table. An unknown price is None, never 0.
 
-Prices are decimal texts in USD per million tokens. As nano-dollars per million tokens they are whole numbers, so a cost is exact
-until its one rounding, half up, to a whole nano-dollar.
+A cost is exact until its one rounding, half up, to a whole nano-dollar.
 """
 
-import re
-from decimal import Decimal
 from typing import Literal
 
-import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from gateway.core.events import Usage
+from gateway.pricing.file import Alias, Entry, File, PriceFileError, compiled, decode, names, scale
+from gateway.pricing.rates import MILLION, Price
 
 CostStatus = Literal["exact", "estimated", "unpriced"]
 
-_NANO = 10**9
-_MILLION = 10**6
-_AMOUNT = re.compile(r"\d{1,6}(\.\d{1,9})?", re.ASCII)
-"""Up to nine decimals: a nano-dollar per million tokens is the smallest amount that can be written."""
+LARGEST_COST = 2**63 - 1
+"""Nano-dollars that the ledger's bigint holds; a cost beyond nine billion dollars is no cost."""
+_REMEMBERED = 4096
+"""Model names whose entry is kept once found: far above what is in use, small against a worker's memory."""
+_LONGEST_REMEMBERED = 128
+"""Characters of a name worth keeping: real ones are shorter, a stranger's may be megabytes."""
 
 
-class Entry(Struct, frozen=True, forbid_unknown_fields=True):
-    """One ``[[price]]`` of the file."""
+class Source(Struct, frozen=True):
+    """Where an entry comes from, for whoever checks the table."""
 
     provider: str
-    """Provider family (``openai``, ``anthropic``)."""
     models: list[str]
-    """Model names; a ``*`` at the end stands for anything. The longest match counts, a full name before any pattern."""
-    input: str
-    output: str
-    cached_input: str | None = None
-    """For input read from the provider's cache; without it, it costs what other input does."""
-
-
-class _File(Struct, frozen=True, forbid_unknown_fields=True):
-    version: str
-    price: list[Entry]
-
-
-class Price(Struct, frozen=True, gc=False):
-    """Nano-dollars per million tokens."""
-
-    input: int
-    cached_input: int
-    output: int
+    source: str | None
+    date: str | None
 
 
 class PriceTable(Struct, frozen=True):
@@ -56,9 +39,39 @@ class PriceTable(Struct, frozen=True):
     """By provider family and model."""
     prefixes: dict[str, list[tuple[str, Price]]]
     """By provider family: beginnings of model names, longest first."""
+    aliases: dict[str, list[tuple[str, str, str, tuple[int, int]]]] = {}
+    """By provider: (beginning, family, its replacement, factor), longest beginning first."""
+    sources: list[Source] = []
+    _found: dict[tuple[str, str], Price | None] = field(default_factory=dict[tuple[str, str], "Price | None"])
 
     def find(self, provider: str, model: str) -> Price | None:
         """The price of a provider's model, if the table has one."""
+        key = (provider, model)
+        price = self.exact.get(key)
+        if price is not None:
+            return price
+        try:
+            return self._found[key]
+        except KeyError:
+            price = self._search(provider, model)
+        if len(model) <= _LONGEST_REMEMBERED:
+            if len(self._found) >= _REMEMBERED:
+                self._found.clear()
+            self._found[key] = price
+        return price
+
+    def _search(self, provider: str, model: str) -> Price | None:
+        price = self._listed(provider, model)
+        if price is not None:
+            return price
+        for prefix, family, to, (numerator, denominator) in self.aliases.get(provider, ()):
+            if model.startswith(prefix):
+                other = self._listed(family, to + model[len(prefix) :])
+                if other is not None:
+                    return other if numerator == denominator else other.times(numerator, denominator)
+        return None
+
+    def _listed(self, provider: str, model: str) -> Price | None:
         price = self.exact.get((provider, model))
         if price is None:
             for prefix, candidate in self.prefixes.get(provider, ()):
@@ -69,35 +82,61 @@ class PriceTable(Struct, frozen=True):
 
 def load_prices(data: bytes) -> PriceTable:
     """Read ``prices.toml``. Raises ``ValueError`` naming the entry and what is wrong with it; nothing is guessed."""
-    try:
-        file = msgspec.toml.decode(data, type=_File)
-    except msgspec.MsgspecError as error:
-        raise ValueError(f"price table: {error}") from None
+    file = decode(data)
+    table, problems = build(file)
+    if problems:
+        raise PriceFileError(problems[0])
+    return table
+
+
+def build(file: File) -> tuple[PriceTable, list[str]]:
+    """The table of what is right in a file, and everything that is wrong with it, duplicates included."""
     exact: dict[tuple[str, str], Price] = {}
     patterns: dict[tuple[str, str], Price] = {}
+    problems: list[str] = []
     for i, entry in enumerate(file.price):
         where = f"price[{i}] ({entry.provider} {', '.join(entry.models)})"
-        output, fresh = _nano(entry.output, where, "output"), _nano(entry.input, where, "input")
-        cached = fresh if entry.cached_input is None else _nano(entry.cached_input, where, "cached_input")
-        if not entry.models:
-            raise ValueError(f"{where}: no models")
-        for model in entry.models:
-            table, name = (patterns, model[:-1]) if model.endswith("*") else (exact, model)
-            if "*" in name or not (name or table is patterns):
-                raise ValueError(f"{where}: {model!r} is no model name; only a last '*' is a pattern")
-            if (entry.provider, name) in table:
-                raise ValueError(f"{where}: {model!r} is listed twice")
-            table[entry.provider, name] = Price(fresh, cached, output)
+        try:
+            price = compiled(entry, where)
+            for pattern, name in names(entry, where):
+                known = patterns if pattern else exact
+                if (entry.provider, name) in known:
+                    problems.append(f"{where}: {name + '*' * pattern!r} is listed twice")
+                else:
+                    known[entry.provider, name] = price
+        except PriceFileError as error:
+            problems.append(str(error))
     prefixes: dict[str, list[tuple[str, Price]]] = {}
     for (provider, prefix), price in sorted(patterns.items(), key=lambda item: -len(item[0][1])):
         prefixes.setdefault(provider, []).append((prefix, price))
-    return PriceTable(file.version, exact, prefixes)
+    families = {entry.provider for entry in file.price}
+    aliases = _aliases(file.alias, families, problems)
+    return PriceTable(file.version, exact, prefixes, aliases, [_source(entry) for entry in file.price]), problems
 
 
-def _nano(amount: str, where: str, field: str) -> int:
-    if _AMOUNT.fullmatch(amount) is None:
-        raise ValueError(f'{where}: {field} = {amount!r} is not an amount in USD such as "2.50"')
-    return int(Decimal(amount) * _NANO)
+def _aliases(
+    given: list[Alias], families: set[str], problems: list[str]
+) -> dict[str, list[tuple[str, str, str, tuple[int, int]]]]:
+    found: dict[str, dict[str, tuple[str, str, str, tuple[int, int]]]] = {}
+    for i, alias in enumerate(given):
+        where = f"alias[{i}] ({alias.provider})"
+        try:
+            factor = scale(alias, where)
+        except PriceFileError as error:
+            problems.append(str(error))
+            continue
+        if alias.of not in families:
+            problems.append(f"{where}: of = {alias.of!r} has no prices")
+        mine = found.setdefault(alias.provider, {})
+        for prefix in alias.prefixes:
+            if prefix in mine:
+                problems.append(f"{where}: the prefix {prefix!r} is listed twice")
+            mine[prefix] = (prefix, alias.of, alias.to, factor)
+    return {provider: sorted(mine.values(), key=lambda item: -len(item[0])) for provider, mine in found.items()}
+
+
+def _source(entry: Entry) -> Source:
+    return Source(entry.provider, entry.models, entry.source, entry.date)
 
 
 def price(
@@ -105,15 +144,31 @@ def price(
 ) -> tuple[int | None, CostStatus | None]:
     """(cost in nano-dollars, status). Without usage nothing was generated: (None, None). Unknown price: (None, "unpriced").
 
-    ``estimated`` says that the counts are our own. Cached input is part of ``usage.input`` and billed once; counts that make no
-    sense (negative, more cached than read) are read in the way that bills least.
+    ``estimated`` says that the counts are our own; a service tier that the table has no price for makes an estimate too, at standard
+    rates. Cached input is part of ``usage.input`` and billed once; counts that make no sense (negative, more cached than read)
+    are read in the way that bills no token twice. A cost that no ledger row could hold is none.
     """
     if usage is None:
         return None, None
     rates = table.find(provider, model)
     if rates is None:
         return None, "unpriced"
-    read, written = max(usage.input, 0), max(usage.output, 0)
-    cached = min(max(usage.cached, 0), read)
-    total = (read - cached) * rates.input + cached * rates.cached_input + written * rates.output
-    return (total + _MILLION // 2) // _MILLION, "estimated" if estimated else "exact"
+    tier = usage.tier
+    if tier is not None:
+        special = rates.of_tier(tier)
+        if special is None:
+            estimated = True
+        else:
+            rates = special
+    if rates.flat:
+        read, written, cached = usage.input, usage.output, usage.cached
+        if 0 <= cached <= read and written >= 0:
+            amount = (read - cached) * rates.input + cached * rates.cached_input + written * rates.output
+        else:
+            amount = rates.amount(usage)
+    else:
+        amount = rates.amount(usage)
+    cost = (amount + MILLION // 2) // MILLION
+    if cost > LARGEST_COST:
+        return None, "unpriced"
+    return cost, "estimated" if estimated else "exact"

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from gateway.core.upstream import HttpRequest
+from gateway.providers.echo_embeddings import embed
 from gateway.wire import openai as wire
 
 
@@ -30,7 +31,12 @@ _SSE = {b"content-type": b"text/event-stream"}
 
 
 def echo(request: HttpRequest) -> tuple[int, dict[bytes, bytes], list[bytes]]:
-    """Status, headers and body pieces for a chat request. Each piece of a stream is one SSE event."""
+    """Status, headers and body pieces for a chat request or an embeddings call. Each piece of a stream is one SSE event."""
+    if request.path == "/embeddings":
+        try:
+            return 200, _JSON, [embed(request.body)]
+        except wire.DECODE_ERRORS as error:
+            return 400, _JSON, [wire.encode({"error": {"message": f"the call cannot be read: {error}"}})]
     body = _decode(request.body)
     texts = [wire.message_text(m) for m in body.messages]
     last = next(

@@ -4,37 +4,29 @@ from collections.abc import Mapping
 
 from msgspec import Raw
 
-from gateway.core.errors import (
-    UPSTREAM_AUTH,
-    UPSTREAM_ERROR,
-    UPSTREAM_INCOMPLETE,
-    UPSTREAM_INVALID,
-    UPSTREAM_RATE_LIMITED,
-    UPSTREAM_REJECTED,
-    GatewayError,
-)
+from gateway.core.errors import UPSTREAM_INCOMPLETE, GatewayError
 from gateway.core.events import Event
 from gateway.core.upstream import CHAT, HttpRequest, Target, UpstreamCall
+from gateway.providers.failures import broken_answer, broken_event, failed_midway, judge
+from gateway.providers.quirks import Quirks, fit
 from gateway.wire import openai as wire
 from gateway.wire.sse import MAX_EVENT_BYTES, SseParser
 
 _JSON_HEADERS = (b"content-type", b"application/json")
 _STREAM_OPTIONS = Raw(b'{"include_usage":true}')
 _TRUE = Raw(b"true")
-_LARGEST_ERROR_TEXT = 2_000
-"""Characters of a provider's message passed on: enough for every real one, too few to leak a page of HTML."""
-_LONGEST_RETRY_AFTER = 120.0
-"""Seconds; the SDKs give up waiting above this."""
+_NO_QUIRKS = Quirks()
 
 
 class OpenAITranslator:
     """``Translator`` for the OpenAI family. ``max_event_bytes`` bounds one event of a stream."""
 
-    def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
-        self._max_event_bytes = max_event_bytes
-
-    speaks = frozenset({CHAT})
+    speaks = frozenset((CHAT,))
     stream_type = b"text/event-stream"
+
+    def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES, quirks: Quirks = _NO_QUIRKS) -> None:
+        self._max_event_bytes = max_event_bytes
+        self._quirks = None if quirks == _NO_QUIRKS else quirks
 
     def request(self, target: Target, call: UpstreamCall) -> HttpRequest:
         """The chat request: stored and caller's fields as they are, model and messages ours, usage asked for in streams."""
@@ -43,7 +35,9 @@ class OpenAITranslator:
         body["messages"] = Raw(b"[" + b",".join([message.raw for message in call.conversation]) + b"]")
         if call.stream:
             body["stream"] = _TRUE
-            body["stream_options"] = _with_usage(body.get("stream_options"))
+            body["stream_options"] = with_usage(body.get("stream_options"))
+        if self._quirks is not None:
+            fit(target.provider, self._quirks, body)
         headers = (
             (_JSON_HEADERS, (b"authorization", b"Bearer " + target.api_key.encode())) if target.api_key else (_JSON_HEADERS,)
         )
@@ -55,13 +49,11 @@ class OpenAITranslator:
         try:
             completion = wire.decode_completion(body)
         except wire.DECODE_ERRORS as error:
-            raise GatewayError(
-                UPSTREAM_INVALID, "the provider's answer is not a chat completion", cause=f"{error}: {body[:200]!r}"
-            ) from None
+            raise broken_answer("a chat completion", error, body) from None
         choices = completion.choices
         texts = tuple((c.index, c.message.content or c.message.refusal or "") for c in choices)
         finish = choices[0].finish_reason if choices else None
-        return Event(body, texts, finish, wire.read_usage(completion.usage))
+        return Event(body, texts, finish, wire.read_usage(completion.usage, completion.service_tier))
 
     def decoder(self, dialect: str) -> "ChunkDecoder":
         """A reader for one stream."""
@@ -69,33 +61,9 @@ class OpenAITranslator:
         return ChunkDecoder(self._max_event_bytes)
 
     def failure(self, target: Target, status: int, headers: Mapping[bytes, bytes], body: bytes) -> GatewayError:
-        """By status and structured fields only: providers echo requests into their messages, so prose proves nothing."""
-        name = target.provider
-        message, code = _read_error(body)
-        cause = f"{status} {body[:500]!r}"
-        if status in {401, 403}:
-            return GatewayError(UPSTREAM_AUTH, f"{name} refused the gateway's credentials", cause=cause, target=name)
-        if status == 429:
-            return GatewayError(
-                UPSTREAM_RATE_LIMITED,
-                f"{name}: {message or 'rate limited'}",
-                cause=cause,
-                target=name,
-                retry_after=_retry_after(headers),
-            )
-        if 400 <= status < 500 and status not in {404, 408, 409, 425}:
-            return GatewayError(
-                UPSTREAM_REJECTED, message or f"{name} answered {status}", param=code, cause=cause, target=name, status=status
-            )
-        if status == 404:
-            return GatewayError(
-                UPSTREAM_REJECTED, message or f"{name} knows no such model", cause=cause, target=name, status=404
-            )
-        if status < 400:
-            return GatewayError(UPSTREAM_INVALID, f"{name} answered {status}, which is no answer", cause=cause, target=name)
-        return GatewayError(
-            UPSTREAM_ERROR, f"{name} answered {status}", cause=cause, target=name, retry_after=_retry_after(headers)
-        )
+        """By status and structured fields, whichever of the copies of OpenAI's form the server uses."""
+        refusal = wire.read_refusal(body)
+        return judge(target, status, headers, body, message=refusal.message, param=refusal.param)
 
 
 class ChunkDecoder:
@@ -125,12 +93,10 @@ class ChunkDecoder:
             try:
                 chunk = wire.decode_chunk(payload)
             except wire.DECODE_ERRORS as error:
-                self.failure = GatewayError(
-                    UPSTREAM_INVALID, "the provider sent a broken stream event", cause=f"{error}: {payload[:200]!r}"
-                )
+                self.failure = broken_event(error, payload)
                 break
             if wire.is_given(chunk.error):
-                self.failure = _stream_error(chunk.error)
+                self.failure = stream_error(chunk.error)
                 break
             choices = chunk.choices
             if len(choices) == 1:
@@ -143,7 +109,7 @@ class ChunkDecoder:
                 finish = next((c.finish_reason for c in choices if c.finish_reason), None)
             usage = chunk.usage
             if wire.is_given(usage):
-                events.append(Event(payload, texts, finish, wire.read_usage(usage), not choices))
+                events.append(Event(payload, texts, finish, wire.read_usage(usage, chunk.service_tier), not choices))
             else:
                 events.append(Event(payload, texts, finish))
         return events
@@ -154,7 +120,8 @@ class ChunkDecoder:
             raise GatewayError(UPSTREAM_INCOMPLETE, "the provider's stream ended before it was complete")
 
 
-def _with_usage(options: Raw | None) -> Raw:
+def with_usage(options: Raw | None) -> Raw:
+    """A stream's ``stream_options`` with usage asked for, the caller's other options kept."""
     if options is None:
         return _STREAM_OPTIONS
     given = wire.decode_fields(options) if wire.is_given(options) else {}
@@ -162,40 +129,11 @@ def _with_usage(options: Raw | None) -> Raw:
     return Raw(wire.encode(given))
 
 
-def _read_error(body: bytes) -> tuple[str, str | None]:
-    try:
-        error = wire.decode_error_body(body).error
-    except wire.DECODE_ERRORS:
-        return "", None
-    if error is None:
-        return "", None
-    if isinstance(error, str):
-        return error[:_LARGEST_ERROR_TEXT], None
-    return error.message[:_LARGEST_ERROR_TEXT], error.param
-
-
-def _stream_error(raw: Raw) -> GatewayError:
+def stream_error(raw: Raw) -> GatewayError:
+    """What the ``error`` of a stream's event means."""
     try:
         error = wire.decode_wire_error(raw)
         message = error if isinstance(error, str) else error.message
     except wire.DECODE_ERRORS:
         message = ""
-    return GatewayError(
-        UPSTREAM_ERROR,
-        message[:_LARGEST_ERROR_TEXT] or "the provider failed mid-stream",
-        cause=bytes(raw)[:500].decode(errors="replace"),
-    )
-
-
-def _retry_after(headers: Mapping[bytes, bytes]) -> float | None:
-    for name, unit in ((b"retry-after-ms", 1000.0), (b"retry-after", 1.0)):
-        value = headers.get(name)
-        if value is None:
-            continue
-        try:
-            seconds = float(value) / unit
-        except ValueError:
-            continue
-        if 0 <= seconds <= _LONGEST_RETRY_AFTER:
-            return seconds
-    return None
+    return failed_midway(message, bytes(raw))

@@ -14,7 +14,7 @@ import uvloop
 
 from gateway.app import Running, build
 from gateway.asgi import Application, FrontApp
-from gateway.edge.openai import HOT_ROUTES
+from gateway.edge.doors import HOT_ROUTES
 from gateway.limits.admission import Admission
 from gateway.server.protocol import FrontDoor, GatewayProtocol, Limits
 from gateway.server.supervisor import BACKLOG, supervise

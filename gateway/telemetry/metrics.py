@@ -18,6 +18,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from gateway.core.errors import KINDS
+from gateway.core.forward import FORWARDED
 from gateway.core.journal import PHASES, Journal
 
 LATENCY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -32,7 +33,7 @@ SAMPLE_MASK = 7
 """Phases are timed on every eighth call (and the first): a mean needs no more, and counting them all would cost a phase's worth."""
 
 _OUTCOMES = ("ok", *KINDS)
-_DOORS = ("chat",)
+_DOORS = ("chat", "completions", *FORWARDED)
 _CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
 

@@ -63,7 +63,7 @@ class HttpxTransport(Transport):
         first_byte = target.timeouts.first_byte
         waits: dict[str, float | None] = {"connect": target.timeouts.connect, "read": first_byte, "write": None, "pool": None}
         asked = httpx.Request(
-            "POST",
+            request.method.decode(),
             target.base_url + request.path,
             headers=[*request.headers, (b"accept-encoding", b"identity"), (b"connection", b"close")],
             content=request.body,

@@ -11,6 +11,8 @@ _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 """CR and LF would start a header of the caller's making, NUL ends strings in some servers; no value needs the others."""
 _PATH = re.compile(r"/[!-~]*|")
+_METHODS = frozenset((b"POST", b"GET", b"DELETE"))
+"""What providers' APIs are made of. An answer to HEAD or CONNECT would be framed in another way than we read it."""
 _OURS = frozenset((b"host", b"content-length", b"transfer-encoding", b"connection", b"accept-encoding"))
 _KEPT = 256
 """Encoded paths and header sets kept per origin. There is one per (key, endpoint) as a rule; if a translator makes them
@@ -56,25 +58,38 @@ class Origin:
 
     def head(self, target: Target, request: HttpRequest) -> bytes:
         """The request's head, blank line included. Raises ``internal`` for a path or header that would break out of it."""
+        if request.method != b"POST":
+            return self._other_head(target, request)
         line = self._lines.get(request.path)
         if line is None:
             line = self._encode_line(target, request.path)
+            if len(self._lines) >= _KEPT:
+                self._lines.clear()
+            self._lines[request.path] = line
         fields = self._fields.get(request.headers)
         if fields is None:
             fields = self._encode_fields(target, request.headers)
+            if len(self._fields) >= _KEPT:
+                self._fields.clear()
+            self._fields[request.headers] = fields
         return b"%b%bcontent-length: %d\r\n\r\n" % (line, fields, len(request.body))
 
-    def _encode_line(self, target: Target, path: str) -> bytes:
+    def _other_head(self, target: Target, request: HttpRequest) -> bytes:
+        """Of a GET or DELETE: their paths name objects, so none is worth keeping; without a body they say no length."""
+        if request.method not in _METHODS:
+            raise unsendable(target.provider, f"method {request.method!r}")
+        line = self._encode_line(target, request.path, request.method.decode())
+        fields = self._encode_fields(target, request.headers)
+        length = b"content-length: %d\r\n" % len(request.body) if request.body else b""
+        return b"%b%b%b\r\n" % (line, fields, length)
+
+    def _encode_line(self, target: Target, path: str, method: str = "POST") -> bytes:
         if _PATH.fullmatch(path) is None:
             raise unsendable(target.provider, f"path {path!r}")
-        line = (
-            f"POST {self._prefix}{path} HTTP/1.1\r\nhost: {self.authority}\r\n"
+        return (
+            f"{method} {self._prefix}{path} HTTP/1.1\r\nhost: {self.authority}\r\n"
             "accept-encoding: identity\r\nconnection: keep-alive\r\n"
         ).encode()
-        if len(self._lines) >= _KEPT:
-            self._lines.clear()
-        self._lines[path] = line
-        return line
 
     def _encode_fields(self, target: Target, headers: tuple[tuple[bytes, bytes], ...]) -> bytes:
         for name, value in headers:
@@ -82,8 +97,4 @@ class Origin:
                 raise unsendable(target.provider, f"header name {name!r}")
             if _CONTROL.search(value) is not None:
                 raise unsendable(target.provider, f"control character in header {name!r}")
-        fields = b"".join([b"%b: %b\r\n" % header for header in headers])
-        if len(self._fields) >= _KEPT:
-            self._fields.clear()
-        self._fields[headers] = fields
-        return fields
+        return b"".join([b"%b: %b\r\n" % header for header in headers])

@@ -8,7 +8,8 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Raw, Struct
 
-from gateway.core.events import Usage
+from gateway.core.events import LARGEST_COUNT, Usage
+from gateway.wire.usage import sensible, tier_of
 
 DONE = b"[DONE]"
 """The payload that ends a true stream."""
@@ -67,15 +68,20 @@ class OutMessage(Struct, gc=False):
 
 # --- answers --------------------------------------------------------------------------------------------------------
 class PromptDetails(Struct, gc=False):
-    """``usage.prompt_tokens_details``."""
+    """``usage.prompt_tokens_details``: parts of ``prompt_tokens``."""
 
     cached_tokens: int | None = 0
+    cache_write_tokens: int | None = 0
+    audio_tokens: int | None = 0
+    image_tokens: int | None = 0
 
 
 class CompletionDetails(Struct, gc=False):
-    """``usage.completion_tokens_details``."""
+    """``usage.completion_tokens_details``: parts of ``completion_tokens``."""
 
     reasoning_tokens: int | None = 0
+    audio_tokens: int | None = 0
+    image_tokens: int | None = 0
 
 
 class WireUsage(Struct, gc=False):
@@ -107,6 +113,7 @@ class Completion(Struct):
 
     choices: list[AnswerChoice]
     usage: Raw = ABSENT
+    service_tier: Raw = ABSENT
 
 
 class ChunkDelta(Struct, frozen=True, gc=False):
@@ -129,6 +136,7 @@ class Chunk(Struct):
 
     choices: list[ChunkChoice] = []
     usage: Raw = ABSENT
+    service_tier: Raw = ABSENT
     error: Raw = ABSENT
 
 
@@ -141,10 +149,35 @@ class WireError(Struct):
     param: str | None = None
 
 
+class Flaw(Struct):
+    """One finding of a FastAPI server about a request: what, and where in it."""
+
+    msg: str = ""
+    loc: list[str | int] = []
+
+
+class Flaws(Struct):
+    """Findings as Mistral wraps them."""
+
+    detail: str | list[Flaw] = ""
+
+
 class ErrorBody(Struct):
-    """A refusal."""
+    """A refusal: OpenAI's own form, or one of those of servers that copy its API (``message``, FastAPI's ``detail``)."""
 
     error: WireError | str | None = None
+    message: str | Flaws | None = None
+    detail: str | list[Flaw] | None = None
+    param: str | None = None
+    code: str | int | None = None
+
+
+class Refusal(Struct, frozen=True):
+    """A refusal, whatever its form."""
+
+    message: str = ""
+    param: str | None = None
+    code: str | int | None = None
 
 
 decode_chat_body = msgspec.json.Decoder(ChatBody).decode
@@ -154,14 +187,17 @@ decode_completion = msgspec.json.Decoder(Completion).decode
 decode_chunk = msgspec.json.Decoder(Chunk).decode
 decode_error_body = msgspec.json.Decoder(ErrorBody).decode
 decode_wire_error = msgspec.json.Decoder(WireError | str).decode
+_decode_text = msgspec.json.Decoder(str | None).decode
 _decode_usage = msgspec.json.Decoder(WireUsage | None).decode
 encode = msgspec.json.Encoder().encode
 
+_NO_PROMPT_DETAILS = PromptDetails()
+_NO_COMPLETION_DETAILS = CompletionDetails()
+_STANDARD_TIER = b'"default"'
+"""Byte for byte what nearly every answer says; anything else is read."""
+
 DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises on bad input: wrong JSON or types, bad UTF-8, nesting deeper than its own stack allows."""
-
-_LARGEST_COUNT = 2**53
-"""Token counts above what a JSON number holds exactly are nonsense, not usage."""
 
 
 def is_given(raw: Raw) -> bool:
@@ -169,8 +205,11 @@ def is_given(raw: Raw) -> bool:
     return len(raw) > 4 or (len(raw) > 0 and bytes(raw) != b"null")
 
 
-def read_usage(raw: Raw) -> Usage | None:
-    """Usage as billed, or None where the provider gave none or nonsense (negative, text, absurd): then it is estimated."""
+def read_usage(raw: Raw, tier: Raw = ABSENT) -> Usage | None:
+    """Usage as billed, or None where the provider gave none or nonsense (negative, text, absurd): then it is estimated.
+
+    ``tier`` is the answer's ``service_tier``.
+    """
     if not is_given(raw):
         return None
     try:
@@ -179,11 +218,55 @@ def read_usage(raw: Raw) -> Usage | None:
         return None
     if wire is None:
         return None
-    cached = (wire.prompt_tokens_details and wire.prompt_tokens_details.cached_tokens) or 0
-    reasoning = (wire.completion_tokens_details and wire.completion_tokens_details.reasoning_tokens) or 0
-    usage = Usage(wire.prompt_tokens, wire.completion_tokens, cached, reasoning)
-    plausible = 0 <= usage.cached <= usage.input < _LARGEST_COUNT and 0 <= usage.reasoning <= usage.output < _LARGEST_COUNT
-    return usage if plausible else None
+    billed = None if len(tier) == 0 or bytes(tier) == _STANDARD_TIER else read_tier(tier)
+    prompt, completion = wire.prompt_tokens, wire.completion_tokens
+    read, made = wire.prompt_tokens_details or _NO_PROMPT_DETAILS, wire.completion_tokens_details or _NO_COMPLETION_DETAILS
+    cached, thoughts = read.cached_tokens or 0, made.reasoning_tokens or 0
+    apart = read.cache_write_tokens or read.audio_tokens or read.image_tokens or made.audio_tokens or made.image_tokens
+    if billed is None and not apart:
+        # Nearly every answer: text in the standard tier, whose four counts are checked here for a third of the time.
+        plausible = 0 <= cached <= prompt < LARGEST_COUNT and 0 <= thoughts <= completion < LARGEST_COUNT
+        return Usage(prompt, completion, cached, thoughts) if plausible else None
+    return sensible(
+        Usage(
+            prompt,
+            completion,
+            cached,
+            thoughts,
+            cache_write=read.cache_write_tokens or 0,
+            audio_input=read.audio_tokens or 0,
+            audio_output=made.audio_tokens or 0,
+            image_input=read.image_tokens or 0,
+            image_output=made.image_tokens or 0,
+            tier=billed,
+        )
+    )
+
+
+def read_tier(raw: Raw) -> str | None:
+    """A ``service_tier`` of a request or an answer, as :attr:`Usage.tier`; None for the standard one and for what is no name."""
+    try:
+        return tier_of(_decode_text(raw))
+    except DECODE_ERRORS:
+        return None
+
+
+def read_refusal(body: bytes) -> Refusal:
+    """What a refusal says; empty where it is not in any known form."""
+    try:
+        found = decode_error_body(body)
+    except DECODE_ERRORS:
+        return Refusal()
+    if isinstance(found.error, WireError):
+        return Refusal(found.error.message, found.error.param, found.error.code)
+    text = found.error or found.message or found.detail or ""
+    if isinstance(text, Flaws):
+        text = text.detail
+    if isinstance(text, str):
+        return Refusal(text, found.param, found.code)
+    places = [".".join(map(str, flaw.loc[1:] if flaw.loc[:1] == ["body"] else flaw.loc)) for flaw in text]
+    lines = "; ".join([f"{place}: {flaw.msg}" if place else flaw.msg for place, flaw in zip(places, text, strict=True)])
+    return Refusal(lines, next(iter(places), None) or None, found.code)
 
 
 def message_text(message: InputMessage) -> str:

@@ -142,6 +142,20 @@ def test_calls_land_in_the_ledger(cli: Cli):
     assert "faq-bot:1" in cli("calls", "tail").stdout
 
 
+def test_prices_are_checked_and_stored_calls_priced_anew(cli: Cli, tmp_path: Path):
+    served = json(cli("prices", "check", "--json"))
+    assert (served["problems"], served["unsourced"]) == ([], [])
+    assert served["entries"] > 50
+    cli("prices", "check", str(DEMOS.parent / "prices.toml"))
+    (tmp_path / "mine.toml").write_text(
+        'version = "1"\n[[price]]\nprovider = "p"\nmodels = ["m"]\ninput = "-1"\noutput = "0"\n'
+    )
+    assert "input = '-1'" in cli("prices", "check", "mine.toml", code=1).stdout
+    nothing = json(cli("prices", "rerate", "--from", "2026-01-01", "--dry-run", "--json"))
+    assert (nothing["changed"], nothing["price_version"]) == (0, served["version"])
+    assert json(cli("prices", "runs", "--json")) == []
+
+
 def test_push_and_pull_give_back_what_was_pushed(cli: Cli, tmp_path: Path):
     pushed = json(cli("push", str(DEMOS), "--publish", "--json"))
     assert [(p["created"], p["published"]) for p in pushed] == [(False, False)] * 3, "make up has pushed them already"

@@ -29,7 +29,7 @@ def ledger(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     name = f"books_{uuid.uuid4().hex}"
     asyncio.run(_execute(postgres_url, f"CREATE DATABASE {name}"))
     url = postgres_url.replace("/postgres?", f"/{name}?")
-    asyncio.run(_execute(url, "CREATE TABLE calls (request_id text, status int, state int)"))
+    asyncio.run(_execute(url, 'CREATE TABLE calls ("user" text, status int, state int)'))
     rows = ", ".join(f"('run-{call}', 200, 2)" for call, status in _SENT.items() if status == 200)
     asyncio.run(_execute(url, f"INSERT INTO calls VALUES {rows}, ('other-1', 200, 2)"))
     yield url
@@ -50,7 +50,7 @@ def test_equal_books_balance(ledger: str, ids: Path) -> None:
 
 
 def test_a_removed_row_is_missing(ledger: str, ids: Path) -> None:
-    asyncio.run(_execute(ledger, f"DELETE FROM calls WHERE request_id = 'run-{3:016x}'"))
+    asyncio.run(_execute(ledger, f"DELETE FROM calls WHERE \"user\" = 'run-{3:016x}'"))
     assert books.compare_ids(ledger, "run", ids).missing == 1
     assert books.compare_totals(ledger, "run", {"200": 20}).missing == 1
 
@@ -74,6 +74,6 @@ def test_a_call_that_was_cut_may_have_a_row(ledger: str, ids: Path) -> None:
 
 
 def test_an_altered_status_is_reported(ledger: str) -> None:
-    asyncio.run(_execute(ledger, f"UPDATE calls SET status = 500 WHERE request_id = 'run-{3:016x}'"))
+    asyncio.run(_execute(ledger, f"UPDATE calls SET status = 500 WHERE \"user\" = 'run-{3:016x}'"))
     found = books.compare_totals(ledger, "run", {"200": 20})
     assert (found.missing, found.ghosts) == (1, 1)

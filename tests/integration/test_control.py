@@ -33,13 +33,16 @@ from gateway.core.documents import Change, KeyDocument, ReleaseDocument
 from gateway.core.ids import uuid7
 from gateway.core.ledger import LedgerRow, State
 from gateway.core.references import Reference
+from gateway.pricing.table import load_prices
 from gateway.storage.postgres.calls import CallReader, PostgresCallWriter
 from gateway.storage.postgres.catalog import PostgresCatalog
 from gateway.storage.postgres.migrate import migrate
 from gateway.storage.postgres.pool import open_pool
+from gateway.storage.postgres.prices import Prices
 from gateway.storage.postgres.registry import Registry
 
 TOKEN = "an-admin-token"
+PRICES = load_prices((Path(__file__).parents[2] / "config" / "prices.toml").read_bytes())
 DEMOS = Path(__file__).parents[2] / "config" / "prompts"
 _COUNT = itertools.count()
 
@@ -146,6 +149,8 @@ def control(postgres_url: str) -> Iterator[Control]:
             services = ControlServices(
                 registry=registry,
                 calls=CallReader(pool),
+                prices=PRICES,
+                money=Prices(pool, new_id, lambda: datetime.now(UTC)),
                 cache=workers,
                 probes=(Probe("generation", generation, "none"),),
                 random_bytes=secrets.token_bytes,

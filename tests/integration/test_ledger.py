@@ -100,6 +100,16 @@ FULL = make_row(
     tags=["a", "", "b,c", "{}"],
     guard="pre:prohibited_terms",
     error="e",
+    cache_write_tokens=2**40,
+    cache_write_1h_tokens=11,
+    audio_input_tokens=12,
+    audio_cached_tokens=13,
+    audio_output_tokens=14,
+    image_input_tokens=15,
+    image_output_tokens=16,
+    images=17,
+    request_units=18,
+    service_tier="flex",
 )
 
 

@@ -79,6 +79,15 @@ def crowded(postgres_url: str) -> str:
                 from generate_series(1, 2000) n, generate_series(1, 5) k, lateral (select format('{"m":%s}', n * 10 + k) as body) c;
             insert into aliases (prompt_id, name, version_id, generation, updated_by, updated_at)
                 select v7(n), 'production', v7(n * 10 + 5), 1, 'x', now() from generate_series(1, 2000) n;
+            begin;
+            insert into splits (id, prompt_id, salt, size, created_by, created_at)
+                select v7(n), v7(n), 's', 2, 'x', now() from generate_series(1, 2000) n;
+            insert into split_variants (split_id, prompt_id, position, name, version_id, weight, buckets)
+                select v7(n), v7(n), k, 'v' || k, v7(n * 10 + k + 1), 5000, int4multirange(int4range(k * 5000, k * 5000 + 5000))
+                from generate_series(1, 2000) n, generate_series(0, 1) k;
+            commit;
+            insert into aliases (prompt_id, name, split_id, generation, updated_by, updated_at)
+                select v7(n), 'split', v7(n), 1, 'x', now() from generate_series(1, 2000) n;
             insert into outbox select n, 'prompt', v7(1), 'x', now() from generate_series(1, 20000) n;
         """)
         await connection.execute("vacuum analyze")

@@ -192,7 +192,7 @@ def test_a_dash_in_a_provider_name_is_an_underscore_in_its_variable(tmp_path: Pa
 @pytest.mark.parametrize(
     ("providers", "message"),
     [
-        ("[providers.x]\nbase_url = 'http://h'", r"\[providers.x\]: kind is missing; expected one of echo, openai"),
+        ("[providers.x]\nbase_url = 'http://h'", r"\[providers.x\]: kind is missing; expected one of azure, bedrock, "),
         (
             "[providers.x]\nkind = 'openai'\nbase_url = 'h:80/v1'",
             r"\[providers.x\] base_url: got a value of type str, expected text matching",

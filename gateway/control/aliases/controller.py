@@ -8,6 +8,7 @@ from gateway.control.aliases.service import check_wait, settle
 from gateway.control.inject import Actor, Cursor, Limit, PromptSlug, Services, Tenant
 from gateway.control.listing import Listing
 from gateway.control.tenancy import selected
+from gateway.core.errors import MALFORMED, GatewayError
 from gateway.storage.postgres.rows import Alias, AliasMove
 
 _ONE_BACK = Rollback()
@@ -23,7 +24,7 @@ class AliasController(Controller):
     async def index(self, services: Services, tenant: Tenant, prompt_slug: PromptSlug) -> Listing[Alias]:
         return Listing(await services.registry.list_aliases(tenant, prompt_slug))
 
-    @put("/{alias:str}", summary="Point an alias at a published version")
+    @put("/{alias:str}", summary="Point an alias at a published version, or at a split it had")
     async def point(
         self,
         services: Services,
@@ -35,6 +36,20 @@ class AliasController(Controller):
     ) -> Moved:
         check_wait(data)
         number = data.version
+        if (number is None) == (data.split is None):
+            raise GatewayError(MALFORMED, "version or split: give one of the two", param="version")
+        if data.split is not None:
+            written = await services.registry.set_split(
+                tenant,
+                prompt_slug,
+                alias,
+                data.split,
+                expected_version=data.expected_version,
+                message=data.message,
+                actor=actor,
+            )
+            return await settle(services, written, data)
+        assert number is not None
         if isinstance(number, str):
             number = (await services.registry.get_version(tenant, selected(prompt_slug, number, "version"))).number
         written = await services.registry.set_alias(
@@ -77,7 +92,7 @@ class AliasController(Controller):
         page = await services.registry.alias_history(tenant, prompt_slug, alias, after=cursor, limit=limit)
         return Listing(page.items, page.next)
 
-    @post("/{alias:str}/rollback", status_code=200, summary="Point an alias back at the version it had before")
+    @post("/{alias:str}/rollback", status_code=200, summary="Point an alias back at what it had before")
     async def rollback(
         self,
         services: Services,

@@ -1,12 +1,14 @@
 """What callers send and get about moving an alias."""
 
 from datetime import datetime
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
+from gateway.core.documents import Guardrails
 from gateway.core.references import PRODUCTION
-from gateway.storage.postgres.rows import Action, AliasMove, Worker
+from gateway.storage.postgres.rows import Action, AliasMove, Split, Worker
 
 MAX_WAIT_MS = 30_000
 """Proxies in front of the API commonly cut a silent request after 60 s."""
@@ -37,11 +39,49 @@ class Publish(Wait, frozen=True, forbid_unknown_fields=True):
 
 
 class SetAlias(Wait, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Where an alias is to point."""
+    """Where an alias is to point: at a version or at a split, one of the two."""
 
-    version: int | str
+    version: int | str | None = None
     """A number, a semver, another alias or ``#hash``."""
+    split: str | None = None
+    """The id of a split that the prompt had before."""
     expected_version: int | None = None
+
+
+class AskedVariant(Struct, frozen=True, forbid_unknown_fields=True):
+    """One variant of a split: a version, and what it serves differently."""
+
+    name: str
+    """What ``x-prompt-variant``, the ledger and the history call it; the grammar of aliases."""
+    version: int | str
+    """A number, a semver, an alias or ``#hash``."""
+    weight: int
+    """Basis points: 10,000 is all. 0 is a variant that only a pin reaches."""
+    model: str | None = None
+    """Instead of the version's."""
+    params: dict[str, Any] | None = None
+    """Laid over the version's, name by name."""
+    guardrails: Guardrails | None = None
+    """Instead of the version's."""
+
+
+class AskedSplit(Wait, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Variants for an alias; their weights add up to 10,000."""
+
+    variants: list[AskedVariant]
+    salt: str | None = None
+    """The key of the hash. Null: that of the split before, so that units stay where they are, else a new one."""
+    expected_version: int | None = None
+    """What the alias must point at now, else it is a conflict; 0: it must not exist; null: anything."""
+    expected_split: str | None = None
+    """The same, where it is split."""
+
+
+class Promote(Wait, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The variant that is to be served to all."""
+
+    variant: str
+    expected_split: str | None = None
 
 
 class Propagation(Struct, frozen=True):
@@ -71,6 +111,9 @@ class Moved(Struct, frozen=True):
     changed: bool
     """False when the alias was there already."""
     propagation: Propagation | None
+    from_split: Split | None
+    """Where it was split before; the version is null then."""
+    to_split: Split | None
 
     @classmethod
     def of(cls, move: AliasMove, changed: bool, propagation: Propagation | None) -> "Moved":

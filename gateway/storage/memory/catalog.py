@@ -2,17 +2,19 @@
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct, structs
 
-from gateway.core.documents import Change, KeyDocument, ReleaseDocument, VersionContent, canonical
+from gateway.core.documents import Change, KeyDocument, ReleaseDocument, Split, Variant, VariantSpec, VersionContent, canonical
 from gateway.core.errors import STORE_UNAVAILABLE, GatewayError
 from gateway.core.references import DRAFT, LATEST, PRODUCTION, Reference
+from gateway.experiments.allocation import allocate
+from gateway.experiments.overlay import served
 
 
 class _Version(Struct):
-    number: int
+    version: int
     content: VersionContent
     content_hash: str
     semver: str | None
@@ -22,7 +24,7 @@ class _Version(Struct):
 class _Prompt(Struct):
     id: str
     versions: list[_Version]
-    aliases: dict[str, int]
+    aliases: dict[str, int | Split]
     active: bool = True
 
 
@@ -63,6 +65,24 @@ class MemoryCatalog:
         prompt.aliases[alias] = number
         return self._moved("prompt", application_id, slug)
 
+    def split(
+        self, application_id: str, slug: str, variants: Sequence[VariantSpec], alias: str = PRODUCTION, salt: str = ""
+    ) -> list[Change]:
+        """Split ``alias`` among variants; the salt stays where it is split already and none is given."""
+        prompt = self._prompts[application_id, slug]
+        now = prompt.aliases.get(alias)
+        follows = now if isinstance(now, Split) and salt in {"", now.salt} else None
+        new = f"split-{self._generation + 1}"
+        before = {v.name: v.buckets for v in follows.variants} if follows else {}
+        shares = allocate([(v.name, v.weight) for v in variants], before)
+        arms: list[Variant] = []
+        for spec in variants:
+            version = prompt.versions[spec.version - 1]
+            version.published = True
+            arms.append(served(spec, shares[spec.name], version.content, version.content_hash, version.semver))
+        prompt.aliases[alias] = Split(new, salt or (follows.salt if follows else new), arms)
+        return self._moved("prompt", application_id, slug)
+
     def delete_alias(self, application_id: str, slug: str, alias: str) -> list[Change]:
         """Take a name away."""
         del self._prompts[application_id, slug].aliases[alias]
@@ -77,19 +97,22 @@ class MemoryCatalog:
         """What a reference resolves to now. An ambiguous hash prefix resolves to nothing."""
         self._ask()
         prompt = self._prompts.get((application_id, reference.slug))
-        version = _find(prompt, reference) if prompt is not None and prompt.active else None
-        if prompt is None or version is None:
+        found = _find(prompt, reference) if prompt is not None and prompt.active else None
+        if prompt is None or found is None:
             return None
+        split = found if isinstance(found, Split) else None
+        version = found.variants[0] if isinstance(found, Split) else found
         return ReleaseDocument(
             application_id=application_id,
             prompt_id=prompt.id,
             slug=reference.slug,
             selector=reference.selector,
-            version=version.number,
+            version=version.version,
             content=version.content,
             content_hash=version.content_hash,
             generation=self._generation,
             semver=version.semver,
+            split=split,
         )
 
     async def key(self, digest: str) -> KeyDocument | None:
@@ -133,12 +156,12 @@ class MemoryCatalog:
         return [change]
 
 
-def _find(prompt: _Prompt, reference: Reference) -> _Version | None:
+def _find(prompt: _Prompt, reference: Reference) -> _Version | Split | None:
     if reference.alias == DRAFT:
         return None
     newest_first = [version for version in reversed(prompt.versions) if version.published]
     if reference.version is not None:
-        fitting = [version for version in newest_first if version.number == reference.version]
+        fitting = [version for version in newest_first if version.version == reference.version]
     elif reference.semver is not None:
         fitting = [version for version in newest_first if version.semver == reference.semver]
     elif reference.digest is not None:
@@ -149,5 +172,7 @@ def _find(prompt: _Prompt, reference: Reference) -> _Version | None:
         fitting = newest_first
     else:
         number = prompt.aliases.get(reference.alias or PRODUCTION)
-        fitting = [version for version in newest_first if version.number == number]
+        if isinstance(number, Split):
+            return number
+        fitting = [version for version in newest_first if version.version == number]
     return fitting[0] if fitting else None

@@ -2,8 +2,9 @@
 
 import msgspec
 
-from gateway.core.documents import Change, KeyDocument, ReleaseDocument, VersionContent
+from gateway.core.documents import Change, KeyDocument, ReleaseDocument, Split, Variant, VariantSpec, VersionContent
 from gateway.core.references import DRAFT, LATEST, PRODUCTION, Reference
+from gateway.experiments.overlay import served
 from gateway.storage.postgres.pool import Pool, Record, connected
 from gateway.storage.postgres.writing import is_id, struct
 from gateway.storage.sql.statements import load
@@ -25,19 +26,24 @@ class PostgresCatalog:
         statement, *selector = _question(reference)
         async with connected(self._pool) as connection:
             rows: list[Record] = await connection.fetch(_SQL[statement], application_id, reference.slug, *selector)
-        if len(rows) != 1:
+        if not rows:
             return None
         row = rows[0]
+        split_id = row.get("split_id")
+        if len(rows) > 1 and split_id is None:
+            return None
+        variants = [] if split_id is None else [_variant(each) for each in rows]
         return ReleaseDocument(
             application_id=application_id,
             prompt_id=str(row["prompt_id"]),
             slug=reference.slug,
             selector=reference.selector,
             version=row["number"],
-            content=_CONTENT.decode(row["content"]),
+            content=variants[0].content if variants else _CONTENT.decode(row["content"]),
             content_hash=row["content_hash"],
             generation=row["generation"],
             semver=row["semver"],
+            split=Split(str(split_id), row["salt"], variants) if variants else None,
         )
 
     async def key(self, digest: str) -> KeyDocument | None:
@@ -68,6 +74,13 @@ class PostgresCatalog:
         """What changed since ``after``, oldest first."""
         async with connected(self._pool) as connection:
             return [struct(row, Change) for row in await connection.fetch(_SQL["changes"], after)]
+
+
+def _variant(row: Record) -> Variant:
+    own = {name: row[name] for name in ("name", "weight", "model", "params", "guardrails")}
+    spec = msgspec.convert({**own, "version": row["number"]}, VariantSpec)
+    buckets = [(first, end) for first, end in row["buckets"]]
+    return served(spec, buckets, _CONTENT.decode(row["content"]), row["content_hash"], row["semver"])
 
 
 def _question(reference: Reference) -> tuple[str] | tuple[str, str | int]:

@@ -5,11 +5,11 @@ from typing import Generic, Literal, TypeVar
 
 from msgspec import UNSET, Struct, UnsetType
 
-from gateway.core.documents import Change, VersionContent
+from gateway.core.documents import Change, VariantSpec, VersionContent
 
 T = TypeVar("T")
 
-Action = Literal["publish", "set", "rollback", "delete"]
+Action = Literal["publish", "set", "rollback", "delete", "split", "promote"]
 
 
 class Written(Struct, Generic[T], frozen=True):
@@ -84,7 +84,9 @@ class Prompt(Struct, frozen=True):
     latest_version: int
     """The newest version's number, published or not."""
     aliases: dict[str, int]
-    """Version numbers by alias name."""
+    """Version numbers by alias name; without those that are split."""
+    splits: dict[str, dict[str, int]]
+    """Version numbers by variant name, by the name of an alias that is split."""
     created_by: str
     created_at: datetime
     updated_at: datetime
@@ -117,23 +119,48 @@ class Version(Struct, frozen=True):
     published_at: datetime | None
     published_by: str | None
     aliases: list[str]
-    """Names that point at it now, sorted."""
+    """Names that point at it now, alone or as a variant of a split; sorted."""
     content: VersionContent | None = None
     """None in listings."""
 
 
+class Split(Struct, frozen=True):
+    """Named variants in the place of one version. It never changes."""
+
+    id: str
+    salt: str
+    """The key of the hash that assigns units to variants."""
+    variants: list[VariantSpec]
+    created_by: str
+    created_at: datetime
+
+
+class NewSplit(Struct, frozen=True):
+    """A split to be made."""
+
+    variants: list[VariantSpec]
+    salt: str | None = None
+    """None: that of the split which it follows, else a new one."""
+    expected_version: int | None = None
+    """What the alias must point at now, else it is a ``conflict``; 0: it must not exist; None: anything."""
+    expected_split: str | None = None
+    """The same, where it is split."""
+
+
 class Alias(Struct, frozen=True):
-    """Where an alias points."""
+    """Where an alias points: a version, or a split."""
 
     slug: str
     name: str
-    version: int
-    content_hash: str
+    version: int | None
+    """None: it is split; the same below."""
+    content_hash: str | None
     generation: int
     """The generation of its last move."""
     protected: bool
     updated_by: str
     updated_at: datetime
+    split: Split | None = None
 
 
 class AliasMove(Struct, frozen=True):
@@ -143,13 +170,15 @@ class AliasMove(Struct, frozen=True):
     alias: str
     action: Action
     from_version: int | None
-    """None: the alias did not exist."""
+    """None: the alias did not exist, or was split."""
     to_version: int | None
-    """None: the alias was deleted."""
+    """None: the alias was deleted, or split."""
     generation: int
     actor: str
     message: str
     at: datetime
+    from_split: Split | None = None
+    to_split: Split | None = None
 
 
 class AuditEntry(Struct, frozen=True):

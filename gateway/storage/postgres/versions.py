@@ -62,7 +62,7 @@ class Versions(Store):
     async def get_version(self, application: str, reference: Reference) -> Version:
         """Any reference form, ``latest`` and ``draft`` included, published or not.
 
-        Raises ``not_found`` naming the selector; ``conflict`` when a hash prefix fits several contents.
+        Raises ``not_found`` naming the selector; ``conflict`` when a hash prefix fits several contents, or an alias is split.
         """
         async with connected(self._pool) as connection:
             found = await find_prompt(connection, await find_application(connection, application), reference.slug)
@@ -175,4 +175,8 @@ async def _number(connection: Connection, prompt: Prompt, reference: Reference) 
         return prompt.latest_version
     if reference.alias == LATEST:
         return await connection.fetchval(_SQL["number_published"], prompt.id)
-    return await connection.fetchval(_SQL["number_by_alias"], prompt.id, reference.alias or PRODUCTION)
+    alias = reference.alias or PRODUCTION
+    if variants := prompt.splits.get(alias):
+        among = ", ".join(f"{name}: {number}" for name, number in variants.items())
+        raise GatewayError(CONFLICT, f"{prompt.slug}@{alias} is split ({among}); name one version", param="version")
+    return await connection.fetchval(_SQL["number_by_alias"], prompt.id, alias)

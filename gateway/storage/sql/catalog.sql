@@ -1,13 +1,19 @@
 -- What the data plane asks: one indexed statement each. The generation comes from the same snapshot as the row it stands beside.
 
 -- name: by_alias
-select g.value as generation, p.id as prompt_id, v.number, v.semver, v.content_hash, v.content::text as content
+-- One row, or where the alias is split one for each variant, in order.
+select g.value as generation, p.id as prompt_id, v.number, v.semver, v.content_hash, v.content::text as content,
+    s.id as split_id, s.salt, x.name, x.weight, x.model, x.params, x.guardrails,
+    array(select array[lower(part), upper(part)] from unnest(x.buckets) as part) as buckets
 from prompts p
 join applications o on o.id = p.application_id and o.archived_at is null
 join aliases a on a.prompt_id = p.id and a.name = $3
-join versions v on v.id = a.version_id and v.published_at is not null
+left join splits s on s.id = a.split_id
+left join split_variants x on x.split_id = a.split_id
+join versions v on v.id = coalesce(a.version_id, x.version_id) and v.published_at is not null
 cross join generation g
-where p.application_id = $1 and p.slug = $2 and p.is_active and p.archived_at is null;
+where p.application_id = $1 and p.slug = $2 and p.is_active and p.archived_at is null
+order by x.position;
 
 -- name: by_number
 select g.value as generation, p.id as prompt_id, v.number, v.semver, v.content_hash, v.content::text as content
@@ -60,8 +66,8 @@ select p.slug, a.name
 from prompts p
 join applications o on o.id = p.application_id and o.archived_at is null
 join aliases a on a.prompt_id = p.id
-join versions v on v.id = a.version_id and v.published_at is not null
-where p.application_id = $1 and p.is_active and p.archived_at is null;
+left join versions v on v.id = a.version_id
+where (v.published_at is not null or a.split_id is not null) and p.application_id = $1 and p.is_active and p.archived_at is null;
 
 -- name: generation
 select value from generation;

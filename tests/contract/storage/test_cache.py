@@ -9,7 +9,7 @@ from typing import Protocol
 import pytest
 from msgspec import structs
 
-from gateway.core.documents import Change, KeyDocument, MessageTemplate, ReleaseDocument, VersionContent
+from gateway.core.documents import Change, KeyDocument, MessageTemplate, ReleaseDocument, Split, Variant, VersionContent
 from gateway.core.ports import Cache
 from gateway.core.references import Reference, parse_reference
 from gateway.storage.memory.cache import MemoryCache
@@ -58,6 +58,16 @@ def key(app: str, generation: int = 1) -> KeyDocument:
 @pytest.fixture
 def app() -> str:
     return secrets.token_hex(8)
+
+
+async def test_a_split_is_got_as_it_was_put(scene: Scene, app: str) -> None:
+    plain = document(app=app)
+    arms = [
+        Variant(name, 5_000, [(i * 5_000, i * 5_000 + 5_000)], i + 1, plain.content, "ab" * 32) for i, name in enumerate("ab")
+    ]
+    split = structs.replace(plain, split=Split("split-1", "salt", arms))
+    await scene.cache.put_release(split)
+    assert await scene.cache.get_release(app, Reference("faq")) == split
 
 
 async def test_what_was_put_is_got_again(scene: Scene, app: str) -> None:

@@ -12,7 +12,15 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from gateway.core.documents import KeyDocument, MessageTemplate, VersionContent, canonical
+from gateway.core.documents import (
+    Guardrails,
+    KeyDocument,
+    MessageTemplate,
+    PreValidation,
+    VariantSpec,
+    VersionContent,
+    canonical,
+)
 from gateway.core.errors import STORE_UNAVAILABLE, GatewayError
 from gateway.core.ids import uuid7
 from gateway.core.ports import Catalog
@@ -22,7 +30,7 @@ from gateway.storage.postgres.catalog import PostgresCatalog
 from gateway.storage.postgres.migrate import migrate
 from gateway.storage.postgres.pool import open_pool
 from gateway.storage.postgres.registry import Registry
-from gateway.storage.postgres.rows import PromptPatch
+from gateway.storage.postgres.rows import NewSplit, PromptPatch
 
 _COUNT = itertools.count()
 
@@ -44,6 +52,7 @@ class Scene(Protocol):
     def catalog(self) -> Catalog: ...
     async def add_version(self, slug: str, words: str, semver: str | None = None) -> int: ...
     async def publish(self, slug: str, number: int, alias: str = "production") -> None: ...
+    async def split(self, slug: str, *variants: VariantSpec, salt: str | None = None) -> None: ...
     async def delete_alias(self, slug: str, alias: str) -> None: ...
     async def switch(self, slug: str, active: bool) -> None: ...
     async def add_key(self, digest: str, expires_at_ms: int | None = None) -> None: ...
@@ -65,6 +74,9 @@ class MemoryScene:
 
     async def publish(self, slug: str, number: int, alias: str = "production") -> None:
         self._catalog.publish(self.application_id, slug, number, alias)
+
+    async def split(self, slug: str, *variants: VariantSpec, salt: str | None = None) -> None:
+        self._catalog.split(self.application_id, slug, variants, salt=salt or "")
 
     async def delete_alias(self, slug: str, alias: str) -> None:
         self._catalog.delete_alias(self.application_id, slug, alias)
@@ -103,6 +115,9 @@ class PostgresScene:
 
     async def publish(self, slug: str, number: int, alias: str = "production") -> None:
         await self.registry.publish(self.application_id, slug, number, alias=alias, actor="t")
+
+    async def split(self, slug: str, *variants: VariantSpec, salt: str | None = None) -> None:
+        await self.registry.split(self.application_id, slug, "production", NewSplit(list(variants), salt), actor="t")
 
     async def delete_alias(self, slug: str, alias: str) -> None:
         await self.registry.delete_alias(self.application_id, slug, alias, actor="t")
@@ -194,6 +209,57 @@ async def test_every_reference_form_resolves(scene: Scene) -> None:
         assert await found(scene, reference) == version, reference
     for missing in ["faq@draft", "faq@nope", "faq:3", "faq:4", "faq:9.9.9", "faq#00000000", "nope", "nope:1", "nope@latest"]:
         assert await found(scene, missing) is None, missing
+
+
+async def test_a_split_says_what_each_variant_serves(scene: Scene) -> None:
+    await scene.add_version("faq", "one", "1.0.0")
+    await scene.add_version("faq", "two")
+    await scene.publish("faq", 1)
+    start = await scene.catalog.generation()
+    terms = Guardrails(PreValidation(prohibited_terms=["no"]))
+    other = VariantSpec("other", 2, 3_000, model="gpt-x", params={"temperature": 0.5, "seed": 2**70}, guardrails=terms)
+    await scene.split("faq", VariantSpec("control", 1, 7_000), other, salt="salt-1")
+    document = await scene.catalog.release(scene.application_id, Reference("faq"))
+    assert document is not None
+    assert document.generation == await scene.catalog.generation() == start + 1
+    assert (document.version, document.content, document.semver) == (1, text("one"), "1.0.0"), "the first variant's"
+    split = document.split
+    assert split is not None
+    assert split.id
+    assert split.salt == "salt-1"
+    control, other_served = split.variants
+    assert (control.name, control.version, control.weight, control.semver) == ("control", 1, 7_000, "1.0.0")
+    assert (control.content, control.content_hash) == (text("one"), document.content_hash)
+    assert control.buckets == [(0, 7_000)]
+    assert other_served.buckets == [(7_000, 10_000)]
+    assert (other_served.name, other_served.version, other_served.content.messages) == ("other", 2, text("two").messages)
+    assert (other_served.content.model, other_served.content.guardrails) == ("gpt-x", terms)
+    assert other_served.content.params == {"temperature": 0.5, "seed": 2**70}
+    assert await found(scene, "faq:2") == 2, "what is split is published"
+    assert await scene.catalog.names(scene.application_id) == ["faq", "faq@production"]
+
+
+async def test_a_split_that_follows_one_keeps_its_salt_and_moves_few(scene: Scene) -> None:
+    for words in ("one", "two"):
+        await scene.add_version("faq", words)
+
+    async def split(*weights: int, salt: str | None = None) -> tuple[str, list[list[tuple[int, int]]]]:
+        await scene.split("faq", *(VariantSpec(n, 1, w) for n, w in zip("abc", weights, strict=False)), salt=salt)
+        document = await scene.catalog.release(scene.application_id, Reference("faq"))
+        assert document is not None
+        assert document.split is not None
+        return document.split.salt, [variant.buckets for variant in document.split.variants]
+
+    salt, shares = await split(3_000, 3_000, 4_000)
+    assert shares == [[(0, 3_000)], [(3_000, 6_000)], [(6_000, 10_000)]]
+    assert await split(4_000, 3_000, 3_000) == (salt, [[(0, 3_000), (9_000, 10_000)], [(3_000, 6_000)], [(6_000, 9_000)]])
+    assert await split(10_000, 0, 0) == (salt, [[(0, 10_000)], [], []])
+    again, shares = await split(5_000, 5_000, salt="another")
+    assert (again, shares) == ("another", [[(0, 5_000)], [(5_000, 10_000)]])
+    await scene.publish("faq", 2)
+    document = await scene.catalog.release(scene.application_id, Reference("faq"))
+    assert document is not None
+    assert (document.version, document.split) == (2, None), "a version in the place of a split"
 
 
 async def test_unpublished_versions_are_not_served(scene: Scene) -> None:

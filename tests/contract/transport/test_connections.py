@@ -72,7 +72,12 @@ async def test_a_connection_closed_while_idle_is_not_used(upstream: Any, make: M
     assert upstream.taken == 3
 
 
-async def test_a_connection_closed_upon_the_next_request_is_replaced_once(upstream: Any, make: Make, ask: HttpRequest) -> None:
+@pytest.mark.parametrize("method", [b"POST", b"GET", b"DELETE"])
+async def test_a_connection_closed_upon_the_next_request_is_replaced_once(
+    upstream: Any, make: Make, ask: HttpRequest, method: bytes
+) -> None:
+    ask = HttpRequest(ask.path, ask.headers, ask.body if method == b"POST" else b"", method)
+
     async def script(wire: Any) -> None:
         await wire.request()
         await wire.send(OK)

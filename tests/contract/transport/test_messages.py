@@ -97,6 +97,42 @@ async def test_the_request_is_exactly_what_the_translator_and_the_port_say(
     assert len(fields) == len(sent)
 
 
+@pytest.mark.parametrize(
+    ("method", "body", "length"),
+    [(b"GET", b"", None), (b"DELETE", b"", None), (b"DELETE", b"{}", b"2"), (b"POST", b"", b"0"), (b"POST", b"ab", b"2")],
+)
+async def test_every_method_with_and_without_a_body(
+    upstream: Any, make: Make, method: bytes, body: bytes, length: bytes | None, *, reuses: bool
+) -> None:
+    seen: list[tuple[bytes, bytes]] = []
+
+    async def script(wire: Any) -> None:
+        while True:
+            seen.append(await wire.request())
+            await wire.send(OK)
+
+    await upstream.play(script)
+    transport = make()
+    asked = HttpRequest("/files/file-1?after=a%20b", ((b"authorization", b"Bearer sk"),), body, method)
+    for _ in range(2):
+        assert await whole(transport, upstream.target(), asked) == (200, b"hello")
+    assert upstream.taken == (1 if reuses else 2)
+    for head, received in seen:
+        line, *fields = head.rstrip().split(b"\r\n")
+        assert line == method + b" /v1/files/file-1?after=a%20b HTTP/1.1"
+        assert dict(field.lower().split(b": ", 1) for field in fields).get(b"content-length") == length
+        assert received == body
+
+
+@pytest.mark.parametrize("method", [b"HEAD", b"CONNECT", b"get", b"GET / HTTP/1.1\r\nx: y\r\n\r\nGET", b""])
+async def test_no_other_method_is_sent(upstream: Any, make: Make, method: bytes) -> None:
+    await upstream.play(always(OK))
+    with pytest.raises(GatewayError) as caught:
+        await whole(make(), upstream.target(), HttpRequest("/x", (), b"", method))
+    assert caught.value.kind is errors.INTERNAL
+    assert upstream.taken == 0
+
+
 async def test_a_long_body_arrives_whole(upstream: Any, make: Make, ask: HttpRequest) -> None:
     seen: list[bytes] = []
 

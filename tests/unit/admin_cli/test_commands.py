@@ -107,6 +107,95 @@ def test_a_move_to_where_it_is_has_no_undo(run: Run):
     assert result.stderr == ""
 
 
+ARMS = {"id": "s-1", "variants": [{"name": "a", "version": 1, "weight": 2550}, {"name": "b", "version": 2, "weight": 7450}]}
+
+
+def test_a_split_is_sent_as_basis_points(run: Run, tmp_path: Path):
+    (tmp_path / "g.yaml").write_text("pre_validation: {prohibited_terms: [x]}\n")
+    moved = {**MOVE, "action": "split", "to_version": None, "from_split": None, "to_split": ARMS}
+    result, script = run(
+        {"PUT /prompts/faq-bot/aliases/canary/split": (200, moved)},
+        *("split", "faq-bot", "--alias", "canary", "--variant", "a=1:25.5", "--variant", "b=@staging:74.5", "--model", "b=gpt"),
+        *("--param", "b:stop=[1]", "--param", "b:user=text", "--guardrails", "a=g.yaml", "--salt", "s", "--expect", "1"),
+    )
+    assert result.exit_code == 0, result.output
+    assert script.body() == {
+        "variants": [
+            {"name": "a", "version": 1, "weight": 2550, "guardrails": {"pre_validation": {"prohibited_terms": ["x"]}}},
+            {"name": "b", "version": "@staging", "weight": 7450, "model": "gpt", "params": {"stop": [1], "user": "text"}},
+        ],
+        "salt": "s",
+        "expected_version": 1,
+        "message": "",
+        "wait": False,
+        "wait_timeout_ms": 5000,
+    }
+    assert "faq-bot@production is now split: a=1:25.5 b=2:74.5 (was 1)" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (("--variant", "a"), "NAME=VERSION:PERCENT"),
+        (("--variant", "a=1"), "NAME=VERSION:PERCENT"),
+        (("--variant", "a=1:x"), "'x' is not a percentage"),
+        (("--variant", "a=1:nan"), "is not a percentage"),
+        (("--variant", "a=1:101"), "0 to 100"),
+        (("--variant", "a=1:1e999999"), "is not a percentage"),
+        (("--variant", "a=1:33.333"), "two digits"),
+        (("--variant", "a=1:50", "--model", "c=gpt"), "one of the variants: a"),
+        (("--variant", "a=1:50", "--model", "a"), "NAME=VALUE"),
+        (("--variant", "a=1:50", "--param", "a=1"), "NAME:KEY=VALUE"),
+        ((), "--variant"),
+    ],
+)
+def test_a_split_that_cannot_be_read_is_wrong_usage(run: Run, args: tuple[str, ...], told: str):
+    result, script = run({}, "split", "faq", *args)
+    assert (result.exit_code, script.asked) == (2, [])
+    assert told in result.stderr
+
+
+def test_guardrails_that_cannot_be_read_name_their_file(run: Run, tmp_path: Path):
+    (tmp_path / "bad.yaml").write_text("a: [")
+    for file in ("absent.yaml", "bad.yaml"):
+        result, script = run({}, "split", "faq", "--variant", "a=1:50", "--guardrails", f"a={file}")
+        assert (result.exit_code, script.asked) == (1, [])
+        assert file in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("move", "undo"),
+    [
+        ({"action": "split"}, "rollback faq-bot"),
+        ({"action": "promote", "alias": "x"}, "rollback faq-bot --alias x"),
+        ({"action": "set"}, "alias set faq-bot production --split s-1"),
+        ({"action": "rollback"}, "alias set faq-bot production --split s-1"),
+        ({"action": "delete", "to_version": None}, "alias set faq-bot production --split s-1"),
+    ],
+)
+def test_what_was_split_can_be_split_again(run: Run, move: dict[str, Any], undo: str):
+    moved = {**MOVE, "from_version": None, "from_split": ARMS, "to_split": None, **move}
+    result, _ = run({"POST /prompts/faq-bot/versions/2/publish": (200, moved)}, "publish", "faq-bot", "2")
+    assert result.stderr == f"undo: promptgate {undo}\n"
+    assert "was split: a=1:25.5" in result.stdout or "(was a=1:25.5 b=2:74.5)" in result.stdout
+
+
+def test_an_alias_is_set_to_a_version_or_to_a_split(run: Run):
+    put = {"PUT /prompts/a/aliases/x": (200, {**MOVE, "action": "set"})}
+    _, script = run(put, "alias", "set", "a", "x", "--split", "s-1")
+    assert script.body() == {"split": "s-1", "expected_version": None, "message": ""}
+    for args in ([], ["2", "--split", "s-1"]):
+        result, script = run(put, "alias", "set", "a", "x", *args)
+        assert (result.exit_code, script.asked) == (2, [])
+
+
+def test_a_prompt_may_be_called_show(run: Run):
+    result, script = run({"GET /prompts/show/aliases/production/split": (404, problem("not split"))}, "split", "show", "show")
+    assert (result.exit_code, script.asked[0].url.path) == (1, "/api/v1/prompts/show/aliases/production/split")
+    _, script = run({}, "split", "set", "show", "--variant", "a=1:50", "--variant", "b=2:50")
+    assert script.asked[0].method == "PUT"
+
+
 def test_a_conflict_ends_with_three(run: Run):
     refused = {"POST /prompts/faq-bot/versions/2/publish": (409, problem("it is at 5", "conflict"))}
     result, _ = run(refused, "publish", "faq-bot", "2", "--expect", "1")

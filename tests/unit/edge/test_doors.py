@@ -8,7 +8,7 @@ import pytest
 from gateway.core.requests import Inbound
 from gateway.core.upstream import CHAT
 from gateway.edge import doors, native, openai
-from gateway.edge.openai import HOT_ROUTES
+from gateway.edge.doors import HOT_ROUTES
 
 
 class Seat:
@@ -127,4 +127,8 @@ async def test_a_wrong_method(called: list[Any], method: str, path: str, allow: 
 def test_doors_have_names_for_the_books() -> None:
     assert doors.name_of("/v1/prompts/faq/render") == "render"
     assert doors.name_of("/v1/prompts/faq/completions") == doors.name_of("/v1/chat/completions") == CHAT
-    assert set(HOT_ROUTES) == {b"/v1/chat/completions"}
+    assert doors.name_of("/v1/files/file-1/content") == "files"
+    assert doors.name_of("/v1/embeddings") == "embeddings"
+    assert {b"/v1/chat/completions", b"/v1/embeddings"} <= set(HOT_ROUTES)
+    for path, route in HOT_ROUTES.items():
+        assert doors.name_of(path.decode()) == route.door

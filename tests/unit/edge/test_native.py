@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from gateway.core.documents import VariantSpec
 from gateway.core.requests import Inbound
 from gateway.edge import doors
 from gateway.routing.table import Route
@@ -117,6 +118,29 @@ async def test_rendering_shows_what_would_be_sent(shop: Any) -> None:
 )
 async def test_the_path_and_pins_choose_the_version(shop: Any, path: str, headers: dict[str, str], label: str) -> None:
     assert (await ask(shop, "POST", f"/v1/prompts/{path}/render", {}, **headers)).json["prompt"] == label
+
+
+async def test_rendering_shows_the_variant_of_the_unit_or_the_pin(shop: Any) -> None:
+    split = [VariantSpec("control", 1, 5_000), VariantSpec("other", 2, 5_000)]
+    shop.releases.apply(shop.catalog.split("app-1", "faq", split, "production"))
+    body = {"variables": {"tone": "t", "q": "q"}}
+    pinned = await ask(shop, "POST", "/v1/prompts/faq/render", {}, x_prompt_variant="other")
+    assert (pinned.json["prompt"], pinned.json["variant"], pinned.head["x-prompt-variant"]) == (
+        "faq@production:2", "other", "other",
+    )  # fmt: skip
+    seen = {(await ask(shop, "POST", "/v1/prompts/faq/render", body, x_prompt_unit=f"u{i}")).json["variant"] for i in range(20)}
+    assert seen == {"control", "other"}
+    wrong = await ask(shop, "POST", "/v1/prompts/faq/render", {}, x_prompt_variant="nobody")
+    assert (wrong.status, wrong.json["error"]["param"]) == (400, "x-prompt-variant")
+    assert (await ask(shop, "POST", "/v1/prompts/faq@staging/render")).json["variant"] is None
+
+
+async def test_a_prompt_as_an_endpoint_takes_the_pin(shop: Any, say: Any) -> None:
+    split = [VariantSpec("control", 1, 10_000), VariantSpec("other", 2, 0)]
+    shop.releases.apply(shop.catalog.split("app-1", "faq", split, "production"))
+    shop.script(say.completion())
+    answer = await ask(shop, "POST", "/v1/prompts/faq/completions", {"messages": []}, x_prompt_variant="other")
+    assert (answer.status, answer.head["x-prompt"], answer.head["x-prompt-variant"]) == (200, "faq@production:2", "other")
 
 
 async def test_an_empty_body_renders_without_variables(shop: Any) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from gateway.core.events import Usage
 from gateway.core.journal import Journal
-from gateway.core.requests import Caller
+from gateway.core.requests import Caller, ChatRequest
 from gateway.core.upstream import Target
 from gateway.dialects.chat import CHAT_DIALECT
 from gateway.pipeline.record import record, row_of, settle
@@ -82,3 +82,30 @@ async def test_where_records_must_survive_a_loss_of_power_the_last_byte_waits(wo
         world.script(say.stream(say.delta("x"), say.usage() + say.DONE) if stream else say.completion())
         await serve(world.inbound(say.chat(stream=stream)), services, world.caller(), CHAT_DIALECT)
         assert world.steps[-3:] == ["row 1 ok", "synced", "end" if stream else "whole"]
+
+
+def test_all_that_is_billed_is_in_the_row(world: Any, journal: Journal) -> None:
+    journal.usage = Usage(100, 60, 20, 10, 11, 5, 25, 4, 21, 15, 12, 2, 3, "batch")
+    journal.usage_source = "upstream"
+    record(journal, world.services)
+    row = world.row
+    assert (row.cache_write_tokens, row.cache_write_1h_tokens) == (11, 5)
+    assert (row.audio_input_tokens, row.audio_cached_tokens, row.audio_output_tokens) == (25, 4, 21)
+    assert (row.image_input_tokens, row.image_output_tokens, row.images) == (15, 12, 2)
+    assert (row.request_units, row.service_tier) == (3, "batch")
+
+
+@pytest.mark.parametrize(("asked", "tier"), [(None, None), ("flex", "flex"), ("default", None)])
+def test_an_estimate_is_in_the_tier_that_was_asked_for(
+    world: Any, journal: Journal, asked: str | None, tier: str | None
+) -> None:
+    journal.request = asking(asked)
+    journal.intended, journal.generated, journal.input_chars = True, 40, 400
+    record(journal, world.services)
+    assert world.row.service_tier == tier
+    assert world.row.cost_status == "estimated"
+
+
+def asking(tier: str | None) -> ChatRequest:
+    fields = {} if tier is None else {"service_tier": msgspec.Raw(msgspec.json.encode(tier))}
+    return ChatRequest("m", None, {}, (), False, False, 1, None, None, None, (), fields)

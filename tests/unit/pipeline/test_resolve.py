@@ -128,7 +128,7 @@ def test_equal_variables_twice_are_no_contradiction(shop: Any) -> None:
         ({}, {"x_prompt_alias": "staging"}, "x-prompt-alias"),
         ({"model": "not a reference"}, {"x_prompt_alias": "staging"}, "x-prompt-alias"),
         ({"model": "not a reference", "variables": {"a": 1}}, {}, "model"),
-        ({"model": "faq"}, {"x_prompt_variant": "b"}, "x-prompt-variant"),
+        ({"model": "faq"}, {"x_prompt_variant": "v" * (MAX_LABEL + 1)}, "x-prompt-variant"),
         ({"model": "m" * (MAX_MODEL + 1)}, {}, "model"),
         ({"model": 7}, {}, "model"),
         ({"model": "a\0b"}, {}, "model"),

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gateway.core.events import Usage
-from gateway.pricing.table import Price, load_prices, price
+from gateway.pricing.table import PriceTable, load_prices, price
 
 ROOT = Path(__file__).parents[3]
 
@@ -17,10 +17,15 @@ def table_of(*entries: str) -> bytes:
 PLAIN = 'provider = "p"\nmodels = ["m", "m-2*"]\ninput = "2.50"\ncached_input = "1.25"\noutput = "10"\n'
 
 
+def rates(table: PriceTable, model: str) -> tuple[int, int, int] | None:
+    found = table.find("p", model)
+    return found and (found.input, found.cached_input, found.output)
+
+
 def test_amounts_are_nano_dollars_per_million_tokens():
     table = load_prices(table_of(PLAIN))
     assert table.version == "t1"
-    assert table.find("p", "m") == Price(2_500_000_000, 1_250_000_000, 10_000_000_000)
+    assert rates(table, "m") == (2_500_000_000, 1_250_000_000, 10_000_000_000)
 
 
 def test_a_call_is_billed_by_kind_of_token_and_cached_tokens_once():
@@ -65,9 +70,9 @@ def test_senseless_counts_never_bill_more_or_less_than_nothing(usage: Usage, cos
 def test_the_longest_pattern_counts_and_a_full_name_before_any():
     other = 'provider = "p"\nmodels = ["m-20-mini*", "m-2"]\ninput = "9"\noutput = "9"\n'
     table = load_prices(table_of(PLAIN, other))
-    nine = Price(9 * 10**9, 9 * 10**9, 9 * 10**9)
-    assert table.find("p", "m-20-mini-x") == nine
-    assert table.find("p", "m-2") == nine
+    nine = (9 * 10**9, 9 * 10**9, 9 * 10**9)
+    assert rates(table, "m-20-mini-x") == nine
+    assert rates(table, "m-2") == nine
     assert table.find("p", "m-20") == table.find("p", "m")
 
 
@@ -83,6 +88,15 @@ def test_the_longest_pattern_counts_and_a_full_name_before_any():
         (PLAIN.replace('"m-2*"', '"m"'), "'m' is listed twice"),
         (PLAIN.replace('"m-2*"', '"m*2"'), "only a last '*'"),
         (PLAIN.replace('"m-2*"', '""'), "no model name"),
+        (PLAIN + 'date = "2026-13-01"\n', "date = '2026-13-01'"),
+        (PLAIN + 'batch = "half"\n', "batch = 'half'"),
+        (PLAIN + 'batch = { input = "1", output = "1" }\n', r"batch: cached_input is missing"),
+        (PLAIN + 'above = [{ tokens = 9, input = "1", output = "1" }]\n', "above 9: cached_input is missing"),
+        (PLAIN.replace('cached_input = "1.25"\n', 'above = [{ tokens = 0, input = "3", output = "3" }]\n'), "does not ascend"),
+        (PLAIN + 'scale = "2"\n', "scale"),
+        (PLAIN + '[[alias]]\nprovider = "q"\nprefixes = [""]\nof = "r"\n', "'r' has no prices"),
+        (PLAIN + '[[alias]]\nprovider = "q"\nprefixes = ["", ""]\nof = "p"\n', "prefix '' is listed twice"),
+        (PLAIN + '[[alias]]\nprovider = "q"\nprefixes = [""]\nof = "p"\nfactor = "-1"\n', "factor = '-1'"),
         ("input = ", "price table"),
     ],
 )
@@ -106,4 +120,129 @@ def test_the_shipped_table_loads_and_knows_the_echo_provider_and_common_models()
     ]:
         assert table.find(provider, model) is not None, model
     # A dated snapshot must not be priced as another product that shares its beginning.
-    assert table.find("openai", "gpt-4o-audio-preview-2024-12-17") is None
+    audio = table.find("openai", "gpt-4o-audio-preview-2024-12-17")
+    assert audio is not None
+    assert audio.audio_input == 40 * 10**9
+    assert table.find("openai", "gpt-4o-realtime-preview") is None
+
+
+RICH = """provider = "p"
+models = ["m"]
+input = "1"
+cached_input = "0.1"
+output = "4"
+above = [
+    { tokens = 100, input = "2", cached_input = "0.2", output = "6" },
+    { tokens = 1000, input = "3", cached_input = "0.3", output = "9" },
+]
+batch = "0.5"
+priority = { input = "10", cached_input = "1", output = "40", above = [{ tokens = 100, input = "20", cached_input = "2", output = "60" }] }
+"""
+
+
+@pytest.mark.parametrize(
+    ("tokens", "tier", "cost", "status"),
+    [
+        (100, None, 100 * 1000, "exact"),
+        (101, None, 101 * 2000, "exact"),
+        (1001, None, 1001 * 3000, "exact"),
+        (101, "batch", 101 * 1000, "exact"),
+        (100, "priority", 100 * 10_000, "exact"),
+        (1001, "priority", 1001 * 20_000, "exact"),
+        (100, "flex", 100 * 1000, "estimated"),
+        (100, "scale", 100 * 1000, "estimated"),
+    ],
+)
+def test_length_and_service_tier_choose_the_prices(tokens: int, tier: str | None, cost: int, status: str):
+    assert price(load_prices(table_of(RICH)), "p", "m", Usage(tokens, 0, tier=tier)) == (cost, status)
+
+
+def test_length_counts_cached_input_too_and_the_whole_call_costs_more():
+    table = load_prices(table_of(RICH))
+    assert price(table, "p", "m", Usage(101, 10, cached=100)) == (1 * 2000 + 100 * 200 + 10 * 6000, "exact")
+
+
+def test_absent_prices_are_those_of_the_next_more_general_kind():
+    text = 'provider = "p"\nmodels = ["m"]\ninput = "1"\noutput = "2"\n'
+    parts = Usage(70, 40, 10, 10, 10, 10, 20, 10, 10, 10, 10)
+    assert price(load_prices(table_of(text)), "p", "m", parts) == (70_000 + 80_000, "exact")
+    plain = load_prices(table_of(text + 'cache_write = "3"\n')).find("p", "m")
+    assert plain is not None
+    assert (plain.cache_write_1h, plain.flat) == (3 * 10**9, False)
+    heard = load_prices(table_of(text + 'audio_input = "5"\n')).find("p", "m")
+    assert heard is not None
+    assert heard.audio_cached == 5 * 10**9
+    heard = load_prices(table_of(text + 'audio_input = "5"\ncached_input = "0.5"\n')).find("p", "m")
+    assert heard is not None
+    assert heard.audio_cached == 5 * 10**8
+
+
+def test_fees_are_by_the_piece():
+    text = 'provider = "p"\nmodels = ["m"]\ninput = "0"\noutput = "0"\nper_image = "0.04"\nper_request = "0.002"\n'
+    table = load_prices(table_of(text + 'batch = { input = "0", output = "0" }\n'))
+    assert price(table, "p", "m", Usage(0, 0)) == (2_000_000, "exact")
+    assert price(table, "p", "m", Usage(0, 0, images=3, requests=2)) == (124_000_000, "exact")
+    assert price(table, "p", "m", Usage(0, 0, images=-3, requests=-2)) == (0, "exact")
+    assert price(table, "p", "m", Usage(0, 0, tier="batch")) == (2_000_000, "exact")
+
+
+ALIASES = """
+[[alias]]
+provider = "cloud"
+prefixes = ["eu.", "us."]
+of = "p"
+factor = "1.1"
+[[alias]]
+provider = "cloud"
+prefixes = ["us.old-"]
+of = "p"
+as = "m-2-"
+"""
+
+
+def test_an_alias_takes_the_prices_of_another_provider():
+    table = load_prices(
+        table_of(PLAIN, 'provider = "cloud"\nmodels = ["us.m"]\ninput = "7"\noutput = "7"\n') + ALIASES.encode()
+    )
+    found = table.find("cloud", "eu.m")
+    assert found is not None
+    assert (found.input, found.cached_input, found.output) == (2_750_000_000, 1_375_000_000, 11_000_000_000)
+    assert table.find("cloud", "us.old-x") == table.find("p", "m-2-x")
+    listed = table.find("cloud", "us.m")
+    assert listed is not None
+    assert listed.input == 7 * 10**9
+    assert table.find("cloud", "eu.other") is None
+    assert table.find("cloud", "m") is None
+
+
+def test_what_was_found_is_remembered_but_not_without_end():
+    table = load_prices(table_of(PLAIN))
+    assert table.find("p", "m-2-x") is table.find("p", "m-2-x")
+    for number in range(10_000):
+        table.find("p", f"made-up-{number}")
+    table.find("p", "m-2" + "x" * 10**6)
+    assert len(table._found) <= 4096
+    assert all(len(model) <= 128 for _, model in table._found)
+    assert table.find("p", "m-2-x") == table.find("p", "m")
+
+
+def test_a_cost_that_the_ledger_cannot_hold_is_none():
+    table = load_prices(table_of('provider = "p"\nmodels = ["m"]\ninput = "999999"\noutput = "0"\n'))
+    assert price(table, "p", "m", Usage(2**63, 0)) == (None, "unpriced")
+    assert price(table, "p", "m", Usage(9_223_381, 0)) == (9_223_371_776_619_000, "exact")
+
+
+def test_every_shipped_price_says_where_and_when_it_was_read():
+    table = load_prices((ROOT / "config" / "prices.toml").read_bytes())
+    assert {source.provider for source in table.sources} >= {"openai", "anthropic", "gemini", "mistral", "cohere", "bedrock"}
+    assert all(source.source and source.date for source in table.sources)
+    assert all(source.source.startswith("https://") for source in table.sources if source.source and source.provider != "echo")
+    for provider, model, same in [
+        ("azure", "gpt-4o", ("openai", "gpt-4o")),
+        ("vertex", "claude-opus-4-5@20251101", ("anthropic", "claude-opus-4-5")),
+        ("bedrock", "global.anthropic.claude-sonnet-4-6", ("anthropic", "claude-sonnet-4-6")),
+        ("bedrock", "us.anthropic.claude-3-5-haiku-20241022-v1:0", ("anthropic", "claude-3-5-haiku-20241022")),
+        ("bedrock", "eu.amazon.nova-pro-v1:0", ("bedrock", "amazon.nova-pro-v1:0")),
+    ]:
+        assert table.find(provider, model) is not None
+        assert table.find(provider, model) == table.find(*same), model

@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from gateway.core.ledger import LedgerRow
 from gateway.storage.ledger.records import FINAL_EXTRA, MAX_INTENT, decode_intent, decode_row, encode, mended
 
 
@@ -26,8 +27,8 @@ def test_the_narrowest_cut_always_fits(row_of, intent_of):
     final = dict.fromkeys(
         ("finish_reason", "guard", "error", "outcome", "usage_source", "cost_status", "price_version", "door"), huge
     )
-    numbers = dict.fromkeys(("cost_nano", "input_tokens", "output_tokens", "latency_us", "first_byte_us", "upstream_us"), 2**62)
-    row = row_of(1, **texts, **final, **numbers, tags=[huge] * 100)
+    numbers = {field.name: 2**62 for field in msgspec.structs.fields(LedgerRow) if field.type in (int, int | None)}
+    row = row_of(1, **texts, **final, **numbers, service_tier=huge, tags=[huge] * 100)
     body = mended(row, FINAL_EXTRA)
     assert len(body) <= FINAL_EXTRA
     assert decode_row(body).cost_nano == 2**62
@@ -57,3 +58,23 @@ def test_a_row_of_an_older_program_gets_the_defaults_of_newer_fields(row_of):
 
     old = msgspec.msgpack.encode(["id", 1])
     assert msgspec.msgpack.decode(old, type=Newer).added is None
+
+
+NEWER = 10
+"""Fields that rows have had since usage has more than four counts."""
+
+
+def test_rows_spooled_before_usage_had_more_counts_still_decode(row_of):
+    row = row_of(1, user="u", tags=["a"])
+    old = msgspec.msgpack.decode(encode(row))[:-NEWER]
+    assert len(old) == 38
+    assert decode_row(msgspec.msgpack.encode(old)) == row
+    assert decode_row(msgspec.msgpack.encode(old)).cache_write_tokens is None
+
+
+def test_rows_of_this_program_decode_in_an_older_one(row_of):
+    names = LedgerRow.__struct_fields__[:-NEWER]
+    older = msgspec.defstruct("Older", [(name, object) for name in names], array_like=True)
+    row = row_of(1, cache_write_tokens=5, service_tier="batch")
+    back = msgspec.msgpack.decode(encode(row), type=older)
+    assert [getattr(back, name) for name in names] == [getattr(row, name) for name in names]

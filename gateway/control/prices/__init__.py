@@ -1,0 +1,1 @@
+"""What calls cost: the table, its check, and new prices for stored calls."""

@@ -1,0 +1,120 @@
+"""Bodies of forwarded calls: what the gateway reads of them (model, user, whether to stream), and the model exchanged."""
+
+import msgspec
+from msgspec import Raw, Struct
+
+from gateway.core.errors import MALFORMED, UNSUPPORTED, GatewayError
+from gateway.core.forward import EMBEDDINGS
+from gateway.core.requests import ChatRequest, Inbound
+from gateway.dialects.chat import malformed
+from gateway.dialects.naming import MAX_LABEL, MAX_MODEL, check_names, labels
+from gateway.wire import openai as wire
+from gateway.wire.multipart import MultipartError, text_fields
+
+MAX_INPUTS = 2048
+"""Texts in one embeddings call: OpenAI's own bound. Every number that multiplies cost is bounded (threat T12)."""
+
+_READ = ("model", "user", "stream")
+_TRUE = frozenset((b"true", b"True", b"1"))
+"""How forms say it."""
+
+
+class _Read(Struct):
+    model: str | None = None
+    user: str | None = None
+    stream: bool | None = None
+    input_file_id: str | None = None
+
+
+_decode_read = msgspec.json.Decoder(_Read).decode
+_decode_inputs = msgspec.json.Decoder(list[Raw]).decode
+
+
+class Body(Struct, frozen=True):
+    """A body that was read."""
+
+    request: ChatRequest
+    """What records want to know of it."""
+    content_type: bytes
+    input_file_id: str | None
+    """Of a new batch: the file that it works on."""
+    weight: int
+    """Characters of input that are paid for, for the estimate of a call that is interrupted."""
+    _fields: dict[str, Raw] | None
+    _form: bytes
+    _model: slice | None
+
+    def asking(self, model: str) -> bytes:
+        """The bytes to send, with this model named (empty: none); each other field as it came."""
+        if self._fields is not None:
+            return wire.encode({**self._fields, "model": model} if model else self._fields)
+        where = self._model
+        if where is None or model == self.request.model:
+            return self._form
+        return b"".join((self._form[: where.start], model.encode(), self._form[where.stop :]))
+
+
+def read_forwarded(inbound: Inbound) -> Body:
+    """Decode as much of a JSON body or a form as the gateway acts on. Raises ``malformed``, ``unsupported``."""
+    content_type, data = inbound.headers.get(b"content-type", b""), inbound.body
+    kind = content_type.partition(b";")[0].strip().lower()
+    if kind == b"multipart/form-data":
+        return _form_body(inbound, content_type, data)
+    if kind not in {b"application/json", b""}:
+        raise GatewayError(UNSUPPORTED, "content-type: send application/json or multipart/form-data", param="content-type")
+    if not data:
+        return Body(_request(inbound, _Read()), b"", None, 0, None, b"", None)
+    try:
+        read, fields = _decode_read(data), wire.decode_fields(data)
+    except wire.DECODE_ERRORS as error:
+        raise malformed(error) from None
+    weight = _check_inputs(read, fields) if inbound.door == EMBEDDINGS else 0
+    return Body(_request(inbound, read), b"application/json", read.input_file_id, weight, fields, b"", None)
+
+
+def _form_body(inbound: Inbound, content_type: bytes, data: bytes) -> Body:
+    try:
+        places = text_fields(content_type.decode("latin-1"), data, _READ)
+        texts = {name: data[where] for name, where in places.items()}
+        read = _Read(texts.get("model", b"").decode(), texts.get("user", b"").decode() or None, texts.get("stream") in _TRUE)
+    except (MultipartError, UnicodeDecodeError) as error:
+        raise GatewayError(MALFORMED, f"the form cannot be read: {error}") from None
+    return Body(_request(inbound, read), content_type, None, 0, None, data, places.get("model"))
+
+
+def _request(inbound: Inbound, read: _Read) -> ChatRequest:
+    check_names(read.model or "", read.user)
+    given = labels(inbound.headers)
+    return ChatRequest(
+        model=read.model or "",
+        reference=None,
+        variables={},
+        messages=(),
+        stream=bool(read.stream),
+        include_usage=False,
+        choices=1,
+        unit=None,
+        user=read.user[:MAX_LABEL] if read.user else None,
+        session=given.session,
+        tags=given.tags,
+        fields={},
+    )
+
+
+def _check_inputs(read: _Read, fields: dict[str, Raw]) -> int:
+    """Bounds of an embeddings call; the length of its input as JSON."""
+    if not read.model:
+        raise GatewayError(MALFORMED, f"model: required, at most {MAX_MODEL} characters", param="model")
+    given = bytes(fields.get("input", b""))
+    if not given or given == b"null":
+        raise GatewayError(MALFORMED, "input: required: a text, texts, tokens or lists of tokens", param="input")
+    # Tokens of one text are a list of numbers; a list with fewer commas than texts allowed need not be counted.
+    first = given[1:].lstrip()[:1]
+    if given[:1] == b"[" and first in {b'"', b"["} and given.count(b",") >= MAX_INPUTS:
+        try:
+            count = len(_decode_inputs(given))
+        except wire.DECODE_ERRORS as error:
+            raise malformed(error, "input") from None
+        if count > MAX_INPUTS:
+            raise GatewayError(MALFORMED, f"input: {count} texts; at most {MAX_INPUTS} in one call", param="input")
+    return len(given)

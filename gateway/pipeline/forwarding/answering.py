@@ -1,0 +1,156 @@
+"""The way back: JSON whole, everything else as it comes. The record is written before the last byte (promise N2)."""
+
+from gateway.core.errors import UPSTREAM_INVALID, GatewayError
+from gateway.core.forward import BATCHES, FILES
+from gateway.core.journal import Journal
+from gateway.core.requests import Caller
+from gateway.core.upstream import Exchange, Target
+from gateway.pipeline.forwarding.asking import Asking, forwarder_of
+from gateway.pipeline.forwarding.placing import owners
+from gateway.pipeline.permits import Permit
+from gateway.pipeline.record import record, settle
+from gateway.pipeline.reply import Reply
+from gateway.pipeline.respond import header_value
+from gateway.pipeline.services import Services
+from gateway.wire.objects import decode_object, usage_of
+from gateway.wire.openai import DECODE_ERRORS
+from gateway.wire.sse import SseParser
+
+_JSON, _SSE = b"application/json", b"text/event-stream"
+_PASSED = (b"content-type", b"content-disposition")
+"""Headers of the provider's answer that describe the content; all others are about its account, its limits or its connection."""
+_NANO = 1_000_000_000
+
+
+class Relay:
+    """An answer on its way through: holds the exchange until the end, and knows whether the caller can be told of a failure."""
+
+    def __init__(self, journal: Journal, reply: Reply, services: Services) -> None:
+        self.journal = journal
+        self.reply = reply
+        self.services = services
+        self.exchange: Exchange | None = None
+        self._events = False
+
+    @property
+    def mute(self) -> bool:
+        """Whether bytes are out that are no event stream: an error among them would pass for content."""
+        return self.reply.started and not self._events
+
+    async def whole(self, head: bytes, body: bytes, permit: Permit, status: int = 200) -> None:
+        """Record, then send."""
+        lines = head + self._head(permit, settle(self.journal, self.services))
+        await self._recorded()
+        await self.reply.whole(status, lines, body)
+
+    async def stream(self, exchange: Exchange, permit: Permit) -> None:
+        """Send what comes as it comes, no faster than the caller reads."""
+        journal, reply, services = self.journal, self.reply, self.services
+        passed = b"".join(
+            b"%b: %b\r\n" % (name, header_value(exchange.headers[name].decode("latin-1")).encode())
+            for name in _PASSED
+            if name in exchange.headers
+        )
+        self._events = exchange.headers.get(b"content-type", b"").startswith(_SSE)
+        meter = _EventMeter(services.max_answer_bytes) if self._events else None
+        await reply.start(exchange.status, passed + self._head(permit, None))
+        while True:
+            began = services.clock()
+            data = await exchange.chunk()
+            journal.upstream += services.clock() - began
+            if not data:
+                break
+            if meter is not None:
+                meter.feed(data, journal)
+            await reply.write(data)
+        settle(journal, services)
+        await self._recorded()
+        await reply.end()
+
+    def close(self) -> None:
+        """Let go of the provider's connection; before the end this cancels its work."""
+        if self.exchange is not None:
+            self.exchange.close()
+            self.exchange = None
+
+    async def _recorded(self) -> None:
+        record(self.journal, self.services)
+        if self.services.synced is not None:
+            await self.services.synced()
+
+    def _head(self, permit: Permit, cost: int | None) -> bytes:
+        journal, services = self.journal, self.services
+        lines = f"x-request-id: {journal.inbound.request_id}\r\n{permit.head()}"
+        target = journal.target
+        if target is not None:
+            lines += f"x-provider: {header_value(target.provider)}\r\nx-attempts: {journal.attempts}\r\n"
+            if target.model:
+                lines += f"x-model: {header_value(target.model)}\r\n"
+        if cost is not None:
+            lines += f"x-cost-usd: {cost // _NANO}.{cost % _NANO:09d}\r\n"
+        if services.releases.degraded:
+            lines += "x-degraded: registry\r\n"
+        if services.server_timing:
+            spent = services.clock() - journal.inbound.started
+            lines += f"server-timing: upstream;dur={journal.upstream * 1e3:.3f}, gateway;dur={(spent - journal.upstream) * 1e3:.3f}\r\n"
+        return lines.encode("latin-1")
+
+
+async def respond(asking: Asking, exchange: Exchange, target: Target, caller: Caller, permit: Permit, relay: Relay) -> None:
+    """Send the answer of a call that succeeded. Raises what its body raises, ``upstream_invalid``, ``store_unavailable``."""
+    relay.exchange = exchange
+    journal, services, errand = relay.journal, relay.services, asking.errand
+    forwarder = forwarder_of(services.providers[target.provider])
+    is_json = exchange.headers.get(b"content-type", b"").startswith(_JSON)
+    if forwarder.verbatim and (errand.streams or not is_json) and not errand.makes:
+        await relay.stream(exchange, permit)
+        return
+    began = services.clock()
+    body = await exchange.read(services.max_answer_bytes)
+    journal.upstream += services.clock() - began
+    if not forwarder.verbatim:
+        body = forwarder.answer(asking.to(target, ""), target.model, body)
+    if errand.door not in {FILES, BATCHES}:
+        # A batch's own usage is told at every look at it; it was never this call's.
+        journal.usage = usage_of(body)
+        journal.usage_source = None if journal.usage is None else "upstream"
+    if errand.makes:
+        await _claim(body, target, caller, services)
+    if errand.removes:
+        await owners(services).forget(caller.application_id, target.provider, errand.object_id)
+    await relay.whole(b"content-type: application/json\r\n", body, permit, exchange.status)
+
+
+async def _claim(body: bytes, target: Target, caller: Caller, services: Services) -> None:
+    try:
+        made = decode_object(body)
+    except DECODE_ERRORS as error:
+        made, cause = None, f"{error}: {body[:200]!r}"
+    else:
+        cause = repr(body[:200])
+    if made is None or not made.id:
+        raise GatewayError(
+            UPSTREAM_INVALID, f"{target.provider} answered without the object asked for", cause=cause, target=target.provider
+        )
+    await owners(services).claim(caller.application_id, target.provider, made.ids)
+
+
+class _EventMeter:
+    """Reads the usage that the last event of an image or speech stream tells. What it cannot read it lets pass."""
+
+    def __init__(self, max_event_bytes: int) -> None:
+        self._parser: SseParser | None = SseParser(max_event_bytes)
+
+    def feed(self, data: bytes, journal: Journal) -> None:
+        """Note what these bytes complete."""
+        if self._parser is None:
+            return
+        try:
+            payloads = self._parser.feed(data)
+        except GatewayError:
+            self._parser = None
+            return
+        for payload in payloads:
+            usage = usage_of(payload)
+            if usage is not None:
+                journal.usage, journal.usage_source = usage, "upstream"
