@@ -18,10 +18,24 @@ def app() -> None:
 @click.option("--name", default="", help="A name for people.")
 @click.option("--model", "default_model", help="The model for prompts and requests that name none.")
 @click.option("--rpm", "requests_per_minute", type=click.IntRange(min=1), help="Requests per minute of keys without a limit.")
+@click.option("--store-responses", is_flag=True, help="Keep its responses, for previous_response_id and reading them back.")
 @verb
-def create_app(session: Session, slug: str, name: str, default_model: str | None, requests_per_minute: int | None) -> None:
+def create_app(
+    session: Session,
+    slug: str,
+    name: str,
+    default_model: str | None,
+    requests_per_minute: int | None,
+    store_responses: bool,
+) -> None:
     """Create an application with its first API key, which is shown only now."""
-    body = {"slug": slug, "name": name, "default_model": default_model, "requests_per_minute": requests_per_minute}
+    body = {
+        "slug": slug,
+        "name": name,
+        "default_model": default_model,
+        "requests_per_minute": requests_per_minute,
+        "store_responses": store_responses,
+    }
     made = session.api.post("/applications", body)
     session.show(made, lambda: _show_key(made, f"application {slug}"))
     screen.note(f"undo: promptgate app archive {slug}")
@@ -39,6 +53,20 @@ def list_apps(session: Session) -> None:
             ((a["slug"], a["name"], a["default_model"], a["requests_per_minute"], screen.when(a["created_at"])) for a in found),
         ),
     )
+
+
+@app.command("set")
+@click.argument("slug")
+@click.option(
+    "--store-responses", type=click.Choice(["on", "off"]), required=True, help="Whether the gateway keeps its responses."
+)
+@verb
+def set_app(session: Session, slug: str, store_responses: str) -> None:
+    """Change a setting of an application; workers learn of it like of a publish."""
+    answer = session.api.put(f"/applications/{slug}", {"store_responses": store_responses == "on"})
+    session.show(answer, lambda: screen.line(f"application {slug}: store_responses is {store_responses}"))
+    other = "off" if store_responses == "on" else "on"
+    screen.note(f"undo: promptgate app set {slug} --store-responses {other}")
 
 
 @app.command("archive")

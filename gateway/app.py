@@ -30,6 +30,7 @@ from gateway.core.events import Usage
 from gateway.core.forward import FILES
 from gateway.core.ids import RANDOM_BITS, uuid7
 from gateway.core.ledger import Intent
+from gateway.core.stored import Keeping
 from gateway.core.upstream import Target, Transport
 from gateway.edge.ops import Readiness, ops_handlers
 from gateway.edge.schema import data_plane_paths
@@ -45,6 +46,7 @@ from gateway.providers.completions import CompletionsTranslator
 from gateway.providers.echo import echo
 from gateway.providers.registry import forwarders, own_translator, translators
 from gateway.routing.compile import account_of, compile_routes, compile_rules, target_names
+from gateway.routing.models import load_models
 from gateway.routing.table import RouteTable
 from gateway.settings import Provider as ProviderSettings
 from gateway.settings import Settings, is_configured
@@ -58,6 +60,7 @@ from gateway.storage.postgres.objects import PostgresObjects
 from gateway.storage.postgres.pool import Pool, connected, open_pool
 from gateway.storage.postgres.prices import Prices
 from gateway.storage.postgres.registry import Registry
+from gateway.storage.postgres.responses import PostgresResponses
 from gateway.storage.postgres.writing import LIVE_S
 from gateway.storage.redis.cache import RedisCache
 from gateway.storage.redis.leases import RedisLeases
@@ -79,6 +82,8 @@ LEDGER_DRAIN_SECONDS = 10.0
 """How long a stopping worker goes on shipping rows; what is left stays on disk for the next worker."""
 LEDGER_LAG_ALARM_SECONDS = 30.0
 """Healthy lag is below 2 s (promise N10); half a minute means Postgres is away."""
+SWEEP_SECONDS = 600.0
+"""Between two looks for kept responses past their end: often enough to stay small, and nobody waits for it."""
 PROBE_TIMEOUT_SECONDS = 0.5
 """A person waits for the answer, so it may take longer than a call's few milliseconds."""
 
@@ -161,6 +166,7 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
     shelf = Path(settings.storage.directory) / "snapshot"
     _restore(releases, shelf, secret)
     prices = load_prices((Path(settings.config_folder) / "prices.toml").read_bytes())
+    models = load_models(_optional(Path(settings.config_folder) / "models.toml"))
     writer = PostgresCallWriter(settings.database.url)
     ledger = await WorkerLedger.open(
         Path(settings.ledger.directory),
@@ -172,6 +178,7 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
         price=lambda intent: _price_of_input(prices, intent),
     )
     providers, transports = _providers(settings)
+    kept = PostgresResponses(pool)
     services = Services(
         releases=releases,
         permits=Permits(RedisLeases(link, time.monotonic), time.monotonic, settings.limits.requests_per_minute),
@@ -188,6 +195,14 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
         server_timing=settings.telemetry.server_timing,
         objects=PostgresObjects(pool),
         passthrough=_passthrough(settings, providers),
+        keeping=Keeping(
+            kept,
+            settings.responses.retention_days,
+            settings.responses.max_bytes,
+            settings.responses.max_turns,
+            settings.responses.max_history_bytes,
+        ),
+        models=models,
     )
     registry = Registry(pool, _new_id, lambda: datetime.now(UTC), max(LIVE_S, LIVE_POLLS * settings.registry.poll_ms / 1000))
     worker_id = _new_id()
@@ -203,6 +218,7 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
         asyncio.ensure_future(follower.run()),
         asyncio.ensure_future(News(settings.redis.url, secret).subscribe(follower.hear)),
         asyncio.ensure_future(OutageNews(services.routes, RedisOutages(link, secret), time.monotonic).run()),
+        asyncio.ensure_future(_sweep(kept)),
         asyncio.ensure_future(_keep_snapshot(releases, shelf, secret, settings.registry.snapshot_seconds)),
     ]
     await _first_look(releases)
@@ -241,6 +257,11 @@ def _price_of_input(prices: PriceTable, intent: Intent) -> tuple[int, str] | Non
 def _price_of_target(prices: PriceTable, target: Target) -> int | None:
     """What a typical call costs at a target, for comparison: three tokens in for each one out."""
     return price(prices, target.provider, target.model, Usage(750_000, 250_000), estimated=True)[0]
+
+
+def _optional(file: Path) -> bytes:
+    """A file's content; an absent one is empty."""
+    return file.read_bytes() if file.is_file() else b""
 
 
 def _new_id() -> str:
@@ -283,6 +304,15 @@ async def _keep_snapshot(releases: Releases, shelf: Path, secret: bytes, seconds
             await asyncio.to_thread(snapshot.write, shelf, secret, payload)
         except OSError as error:
             _log.warning("the snapshot cannot be written", extra={"error": error, "path": shelf})
+
+
+async def _sweep(kept: PostgresResponses) -> None:
+    """Remove kept responses that are past their end; they have not been served since then."""
+    while True:
+        await asyncio.sleep(SWEEP_SECONDS)
+        with contextlib.suppress(GatewayError):
+            while await kept.sweep(now_ms=time.time_ns() // 1_000_000):
+                pass
 
 
 async def _first_look(releases: Releases) -> None:

@@ -156,6 +156,19 @@ class Limits(Section, frozen=True):
     """Per key; unset means no limit (``null`` in the environment)."""
 
 
+class Responses(Section, frozen=True):
+    """``[responses]``: responses that applications let the gateway keep."""
+
+    retention_days: Positive = 30
+    """How long a response is kept: as long as OpenAI keeps its own."""
+    max_bytes: Positive = 4 * 1024 * 1024
+    """Of one turn, input and response; a larger one is answered but not kept."""
+    max_turns: Positive = 200
+    """Of a conversation that is continued by ``previous_response_id``."""
+    max_history_bytes: Positive = 8 * 1024 * 1024
+    """Of all turns of a conversation that is continued."""
+
+
 class Telemetry(Section, frozen=True):
     """``[telemetry]``: logs and timings."""
 
@@ -216,6 +229,7 @@ class Settings(Struct, frozen=True):
     registry: Registry = Registry()
     storage: Storage = Storage()
     limits: Limits = Limits()
+    responses: Responses = Responses()
     telemetry: Telemetry = Telemetry()
     upstream: Upstream = Upstream()
     resilience: Resilience = Resilience()
@@ -236,6 +250,7 @@ _SECTIONS: dict[str, type[Section]] = {
     "registry": Registry,
     "storage": Storage,
     "limits": Limits,
+    "responses": Responses,
     "telemetry": Telemetry,
     "upstream": Upstream,
     "resilience": Resilience,

@@ -79,6 +79,8 @@ class Provider(Section, frozen=True):
     """From the start of an attempt to the first content of a stream, or to the head of a whole answer."""
     ca_file: str = ""
     """PEM file of the authorities to trust; empty means the system's."""
+    responses: bool | None = None
+    """Whether it has OpenAI's Responses API too (``POST {base_url}/responses``). Unset: only where ``base_url`` is OpenAI's own."""
     completions: bool = False
     """Whether it has the legacy ``/completions``; else such calls are put into chat's form."""
     passthrough: bool = False
@@ -193,6 +195,11 @@ def is_configured(provider: Provider) -> bool:
     kind = _KINDS[provider.kind]
     elsewhere = bool(kind.base_url) and provider.base_url != kind.base_url.format(region=provider.region)
     return bool(provider.api_key or provider.api_keys or provider.access_key_id) or kind.open or elsewhere
+
+
+def has_responses(provider: Provider) -> bool:
+    """Whether an upstream is spoken to in the Responses API by callers that use it; compatible servers often lack it."""
+    return provider.base_url == OPENAI_API if provider.responses is None else provider.responses
 
 
 def read_providers(file: Path, given: Mapping[str, str]) -> dict[str, Any]:

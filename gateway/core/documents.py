@@ -150,6 +150,8 @@ class KeyDocument(Struct, frozen=True):
     expires_at_ms: int | None = None
     generation: int = 0
     schema_version: int = SCHEMA_VERSION
+    store_responses: bool = False
+    """Whether the gateway keeps responses of the application (the Responses API's ``store``)."""
 
 
 class Change(Struct, frozen=True):

@@ -21,6 +21,10 @@ class Catalog(Protocol):
         """A live key by the SHA-256 of its text, 64 hex digits. None: unknown, revoked or expired."""
         ...
 
+    async def slug(self, application_id: str, prompt_id: str) -> str | None:
+        """The slug of a prompt by its id, a UUID; it never changes. None: the application has no such prompt."""
+        ...
+
     async def names(self, application_id: str) -> list[str]:
         """Every reference that ``GET /v1/models`` lists: ``slug`` and ``slug@alias`` of active prompts, sorted."""
         ...

@@ -1,6 +1,7 @@
 """How a prompt is named, everywhere: ``faq-bot``, ``faq-bot@staging``, ``faq-bot:7``, ``faq-bot:1.2.0``, ``faq-bot#3fa9c1``.
 
-``pmpt_...`` slugs (OpenAI stored prompts) follow the same grammar. A folder path is part of the slug (``billing/refund``).
+``pmpt_...`` slugs (OpenAI stored prompts) follow the same grammar; with the 32 hex digits of a prompt's own id they name that prompt,
+unless one has the slug itself. A folder path is part of the slug (``billing/refund``).
 """
 
 import re
@@ -31,6 +32,7 @@ _ALIAS = re.compile(ALIAS)
 _VERSION = re.compile(r"[1-9]\d{0,9}")
 _SEMVER = re.compile(SEMVER)
 _HASH = re.compile(HASH)
+_BY_ID = re.compile(r"pmpt_[0-9a-f]{32}")
 
 
 class Reference(Struct, frozen=True):
@@ -65,6 +67,14 @@ class Reference(Struct, frozen=True):
 def is_slug(text: str) -> bool:
     """Whether ``text`` may name a prompt."""
     return len(text) <= MAX_SLUG and _SLUG.fullmatch(text) is not None
+
+
+def prompt_id_of(slug: str) -> str | None:
+    """The prompt's own id that ``pmpt_`` and 32 hex digits name, in its canonical form; None for every other slug."""
+    if _BY_ID.fullmatch(slug) is None:
+        return None
+    digits = slug.removeprefix("pmpt_")
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def is_alias(text: str) -> bool:

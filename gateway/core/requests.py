@@ -39,6 +39,21 @@ class Caller(Struct, frozen=True):
     public_id: str
     requests_per_minute: int | None
     default_model: str | None
+    store_responses: bool = False
+    """Whether the gateway keeps responses of this application, for ``previous_response_id`` and for reading them back."""
+
+
+class Turn(Struct, gc=False):
+    """One turn of a conversation that the gateway may keep for the caller, as the Responses API does."""
+
+    previous: str | None
+    """The id of the response that this one continues."""
+    keep: bool
+    """Whether the response is to be kept: the caller's wish until the application is known, then also what the answer says."""
+    items: list[Raw]
+    """What this turn adds: input items in the caller's dialect."""
+    echo: dict[str, Raw]
+    """Fields of the request that the answer repeats although the gateway itself acted on them."""
 
 
 class ChatRequest(Struct, gc=False):
@@ -67,3 +82,5 @@ class ChatRequest(Struct, gc=False):
     """The same fields as the caller wrote them, when its dialect is not chat: for providers that speak it too."""
     untranslatable: str | None = None
     """The first field of a dialect other than chat that has no form in chat: only a provider of that dialect can be asked."""
+    turn: Turn | None = None
+    """None for dialects in which every call stands alone."""

@@ -8,7 +8,8 @@ from gateway.core.requests import Inbound
 from gateway.core.upstream import CHAT
 from gateway.dialects.chat import CHAT_DIALECT
 from gateway.dialects.completions import COMPLETIONS
-from gateway.edge import forwarding, native, openai
+from gateway.dialects.responses.dialect import RESPONSES
+from gateway.edge import forwarding, native, openai, responses
 from gateway.edge.openai import Door, HotRoute
 from gateway.edge.problems import refuse
 from gateway.pipeline.reply import Reply
@@ -16,23 +17,24 @@ from gateway.pipeline.services import Services
 
 PREFIX = "/v1/"
 """Everything below this path is the data plane's."""
-_NAMED = frozenset((COMPLETIONS, *FORWARDED))
+_NAMED = frozenset((COMPLETIONS, RESPONSES, *FORWARDED))
 """Doors that are called like the first part of their paths."""
+_RESPONSES = "/v1/responses"
 
 
 async def answer(method: str, path: str, inbound: Inbound, services: Services, reply: Reply) -> None:
     """Answer any request below :data:`PREFIX`. ``path`` is raw: still percent-encoded, without the query."""
-    found = _find(path)
-    door = found.get(method)
-    if not found:
+    doors = _find(path)
+    door = doors.get(method)
+    if door is not None:
+        await door(inbound, services, reply)
+    elif not doors:
         await refuse(GatewayError(NOT_FOUND, f"no route {path[:200]}"), inbound, reply)
-    elif door is None:
-        allowed = ", ".join(found)
+    else:
+        allowed = ", ".join(doors)
         error = GatewayError(METHOD_NOT_ALLOWED, f"{method} is not allowed on {path[:200]}; use {allowed}")
         error.headers = f"allow: {allowed}\r\n".encode()
         await refuse(error, inbound, reply)
-    else:
-        await door(inbound, services, reply)
 
 
 def name_of(path: str) -> str:
@@ -44,11 +46,16 @@ def name_of(path: str) -> str:
 
 
 def _find(path: str) -> Mapping[str, Door]:
-    """The doors at a path, by method."""
+    """The doors at a path, by method; none when there is no such path."""
     if path == "/v1/chat/completions":
         return {"POST": openai.chat}
     if path == "/v1/completions":
         return {"POST": openai.completions}
+    if path == _RESPONSES:
+        return {"POST": openai.responses}
+    response = path.removeprefix(_RESPONSES + "/")
+    if response not in {path, ""}:
+        return _response(response)
     if path == "/v1/models":
         return {"GET": native.models}
     name = path.removeprefix("/v1/models/")
@@ -63,6 +70,19 @@ def _find(path: str) -> Mapping[str, Door]:
         if ref not in {rest, ""}:
             return {"POST": lambda inbound, services, reply: _prompt_chat(inbound, services, reply, ref)}
     return forwarding.doors_at(path[len(PREFIX) - 1 :])
+
+
+def _response(name: str) -> Mapping[str, Door]:
+    """The doors of one kept response. Its id has no slash."""
+    listing = name.removesuffix("/input_items")
+    if "/" in listing or not listing:
+        return {}
+    if listing != name:
+        return {"GET": lambda inbound, services, reply: responses.input_items(inbound, services, reply, listing)}
+    return {
+        "GET": lambda inbound, services, reply: responses.read(inbound, services, reply, name),
+        "DELETE": lambda inbound, services, reply: responses.delete(inbound, services, reply, name),
+    }
 
 
 HOT_ROUTES = {**openai.HOT_ROUTES, b"/v1/embeddings": HotRoute(EMBEDDINGS, forwarding.embeddings, CHAT_DIALECT)}

@@ -18,6 +18,7 @@ from gateway.pipeline.render import render
 from gateway.pipeline.reply import Reply
 from gateway.pipeline.resolve import resolve, unknown_prompt
 from gateway.pipeline.services import Services
+from gateway.routing.models import Model
 from gateway.wire import openai as wire
 
 _encode = msgspec.json.Encoder().encode
@@ -51,9 +52,10 @@ async def model(inbound: Inbound, services: Services, reply: Reply, name: str) -
     try:
         caller = await authenticate(inbound, services)
         asked = unquote(name)
-        if asked not in await _names(caller, services):
+        known = services.models.find(asked)
+        if known is None and asked not in await _names(caller, services):
             raise GatewayError(UNKNOWN_MODEL, f"The model {asked[:100]!r} does not exist", param="model")
-        await _answer(reply, inbound, _model(asked))
+        await _answer(reply, inbound, {**_model(asked), **_abilities(asked, known, services)})
     except GatewayError as error:
         await refuse(error, inbound, reply)
 
@@ -123,6 +125,15 @@ async def _names(caller: Caller, services: Services) -> list[str]:
 
 def _model(name: str) -> dict[str, object]:
     return {"id": name, "object": "model", "created": 0, "owned_by": _OWNER}
+
+
+def _abilities(name: str, known: Model | None, services: Services) -> dict[str, object]:
+    """What is known of the model that a route of this name leads to first, or that is called so. Raises ``unknown_model``."""
+    if known is None and not services.routes.lists(name):
+        return {}
+    target = services.routes.plan(name).targets[0]
+    known = services.models.find(target.model) or known
+    return {} if known is None else {"promptgate": known}
 
 
 async def _answer(reply: Reply, inbound: Inbound, body: object, head: bytes = b"") -> None:

@@ -9,6 +9,7 @@ from gateway.core.errors import GatewayError
 from gateway.core.requests import Inbound
 from gateway.dialects.chat import CHAT_DIALECT
 from gateway.dialects.completions import COMPLETIONS_DIALECT
+from gateway.dialects.responses.dialect import RESPONSES_DIALECT
 from gateway.edge.problems import refuse
 from gateway.pipeline.reply import Reply
 from gateway.pipeline.serve import serve
@@ -31,6 +32,7 @@ def speaking(dialect: Dialect) -> Door:
 
 chat = speaking(CHAT_DIALECT)
 completions = speaking(COMPLETIONS_DIALECT)
+responses = speaking(RESPONSES_DIALECT)
 
 
 class HotRoute(Struct, frozen=True):
@@ -46,5 +48,6 @@ class HotRoute(Struct, frozen=True):
 HOT_ROUTES = {
     b"/v1/chat/completions": HotRoute(CHAT_DIALECT.name, chat, CHAT_DIALECT),
     b"/v1/completions": HotRoute(COMPLETIONS_DIALECT.name, completions, COMPLETIONS_DIALECT),
+    b"/v1/responses": HotRoute(RESPONSES_DIALECT.name, responses, RESPONSES_DIALECT),
 }
 """By raw request path; all of them are POST."""

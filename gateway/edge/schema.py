@@ -16,19 +16,21 @@ _ANY = Schema(type=OpenAPIType.OBJECT)
 _TEXT = Schema(type=OpenAPIType.STRING)
 _VARIABLES = Schema(type=OpenAPIType.OBJECT, description="Values for the prompt's variables, checked against its contract")
 _MESSAGES = Schema(type=OpenAPIType.ARRAY, items=_ANY, description="In OpenAI's form; sent byte for byte")
+_MODEL = Schema(type=OpenAPIType.STRING, description="A prompt (`faq-bot`, `faq-bot@staging`, `faq-bot:7`) or a model")
+_PROMPT = Schema(
+    type=OpenAPIType.OBJECT,
+    description="Names a prompt in the form of OpenAI's stored prompts",
+    properties={"id": _TEXT, "version": _TEXT, "variables": _VARIABLES},
+)
 _CHAT = Schema(
     type=OpenAPIType.OBJECT,
     description="OpenAI's chat completion request. Fields not named here go to the provider untouched.",
     properties={
-        "model": Schema(type=OpenAPIType.STRING, description="A prompt (`faq-bot`, `faq-bot@staging`, `faq-bot:7`) or a model"),
+        "model": _MODEL,
         "messages": _MESSAGES,
         "stream": Schema(type=OpenAPIType.BOOLEAN),
         "variables": _VARIABLES,
-        "prompt": Schema(
-            type=OpenAPIType.OBJECT,
-            description="Names a prompt in the form of OpenAI's stored prompts",
-            properties={"id": _TEXT, "version": _TEXT, "variables": _VARIABLES},
-        ),
+        "prompt": _PROMPT,
     },
 )
 _COMPLETIONS = Schema(
@@ -42,6 +44,19 @@ _COMPLETIONS = Schema(
     },
 )
 _RENDER = Schema(type=OpenAPIType.OBJECT, properties={"variables": _VARIABLES, "messages": _MESSAGES})
+_RESPONSES = Schema(
+    type=OpenAPIType.OBJECT,
+    description="OpenAI's Responses API request; any provider may be behind it.",
+    properties={
+        "model": _MODEL,
+        "input": Schema(description="A text, or a list of items"),
+        "instructions": _TEXT,
+        "stream": Schema(type=OpenAPIType.BOOLEAN),
+        "variables": _VARIABLES,
+        "prompt": _PROMPT,
+        "previous_response_id": _TEXT,
+    },
+)
 _PINS = [
     Parameter("x-prompt", "header", _TEXT, "A prompt reference"),
     Parameter("x-prompt-version", "header", _TEXT, "Pins a version number or semantic version"),
@@ -51,6 +66,12 @@ _PINS = [
 ]
 _ID = Parameter("id", "path", _TEXT, "Of an object that this application has made", required=True)
 _FORM = "multipart/form-data"
+_RESPONSE_ID = Parameter("id", "path", _TEXT, "The id of a response", required=True)
+_PAGE = [
+    Parameter("limit", "query", _TEXT, "Items per page, 1 to 100; 20 unless told"),
+    Parameter("order", "query", _TEXT, "`asc` or `desc` (newest first, the default)"),
+    Parameter("after", "query", _TEXT, "The id of the last item seen"),
+]
 _REF = Parameter("ref", "path", _TEXT, "A prompt reference, percent-encoded", required=True)
 
 
@@ -59,6 +80,11 @@ def data_plane_paths() -> dict[str, PathItem]:
     return {
         "/v1/chat/completions": PathItem(post=_post("Answer a prompt or a model, whole or streamed", _CHAT, _PINS)),
         "/v1/completions": PathItem(post=_post("The same in the form of OpenAI's legacy completions", _COMPLETIONS, _PINS)),
+        "/v1/responses": PathItem(post=_post("The same in the form of OpenAI's Responses API", _RESPONSES, _PINS)),
+        "/v1/responses/{id}": PathItem(
+            get=_operation("A kept response", [_RESPONSE_ID]), delete=_operation("Forget a kept response", [_RESPONSE_ID])
+        ),
+        "/v1/responses/{id}/input_items": PathItem(get=_operation("What was said to a kept response", [_RESPONSE_ID, *_PAGE])),
         "/v1/prompts/{ref}/completions": PathItem(post=_post("A prompt as an endpoint", _CHAT, [_REF])),
         "/v1/prompts/{ref}/render": PathItem(post=_post("The messages a call would send, without a call", _RENDER, [_REF])),
         "/v1/models": PathItem(get=_operation("The prompts and routes that the key may name as a model")),

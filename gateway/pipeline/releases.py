@@ -20,7 +20,7 @@ from msgspec import Struct
 from gateway.core.documents import SCHEMA_VERSION, Change, KeyDocument, ReleaseDocument
 from gateway.core.errors import STORE_UNAVAILABLE, GatewayError
 from gateway.core.ports import Cache, Catalog
-from gateway.core.references import Reference
+from gateway.core.references import Reference, prompt_id_of
 from gateway.core.requests import Caller
 from gateway.pipeline.release import Release, compile_release
 
@@ -97,6 +97,7 @@ class Releases:
         self._releases: Shelf[Release] = Shelf(trusts_absence=True)
         self._keys: Shelf[KeyEntry] = Shelf(trusts_absence=False)
         self._floors: dict[tuple[str, str], int] = {}
+        self._slugs: dict[tuple[str, str], str | None] = {}
         self._catalog_rests_until = 0.0
         self.generation = 0
         """The generation applied: every change up to it has taken effect here."""
@@ -149,6 +150,23 @@ class Releases:
             return None if document is None else _key_entry(document)
 
         return await self._load(self._keys, digest, load, lambda: self._floors.get(("", digest), 0))
+
+    async def named_by_id(self, application_id: str, reference: Reference) -> Reference | None:
+        """What a reference by a prompt's own id stands for. None: it is no such reference, or there is no such prompt.
+
+        Slugs and ids are for ever, so each answer is asked for once. Raises ``store_unavailable``.
+        """
+        prompt_id = prompt_id_of(reference.slug)
+        if prompt_id is None:
+            return None
+        key = (application_id, prompt_id)
+        if key not in self._slugs:
+            slug = await self._ask(self._catalog.slug(application_id, prompt_id))
+            if len(self._slugs) >= MAX_ENTRIES:
+                self._slugs.clear()
+            self._slugs[key] = slug
+        slug = self._slugs[key]
+        return None if slug is None else msgspec.structs.replace(reference, slug=slug)
 
     async def names(self, application_id: str) -> list[str]:
         """Every prompt reference the application may list. Raises ``store_unavailable``."""
@@ -302,6 +320,7 @@ def _key_entry(document: KeyDocument) -> KeyEntry:
         public_id=document.public_id,
         requests_per_minute=document.requests_per_minute,
         default_model=document.default_model,
+        store_responses=document.store_responses,
     )
     return KeyEntry(document, caller)
 

@@ -3,10 +3,11 @@
 from msgspec import Raw, Struct
 
 from gateway.core.errors import MALFORMED, UNKNOWN_PROMPT, GatewayError
-from gateway.core.references import DRAFT, Reference, is_slug
+from gateway.core.references import DRAFT, Reference, is_slug, prompt_id_of
 from gateway.core.requests import Caller, ChatRequest
 from gateway.dialects.naming import SELECTOR, candidate
 from gateway.pipeline.release import Release, unsplit
+from gateway.pipeline.releases import Releases
 from gateway.pipeline.services import Services
 
 
@@ -26,13 +27,13 @@ async def resolve(request: ChatRequest, caller: Caller, services: Services) -> R
     release = None
     releases, application_id = services.releases, caller.application_id
     if reference is not None:
-        release = releases.release_now(application_id, reference) or await releases.release(application_id, reference)
+        release = releases.release_now(application_id, reference) or await _release(releases, application_id, reference)
         if release is None and not (reference is _from_model(request) and services.routes.lists(request.model)):
             raise unknown_prompt(reference)
     elif request.model:
         named = candidate(request.model)
         if named is not None:
-            release = releases.release_now(application_id, named) or await releases.release(application_id, named)
+            release = releases.release_now(application_id, named) or await _release(releases, application_id, named)
         if release is None:
             await _refuse_mistyped(request.model, application_id, services)
     pin = None if reference is None else reference.variant
@@ -50,13 +51,23 @@ async def resolve(request: ChatRequest, caller: Caller, services: Services) -> R
     return Recipe(release, model, release.prompt.merge_fields(request.fields))
 
 
+async def _release(releases: Releases, application_id: str, reference: Reference) -> Release | None:
+    """By the slug, else by the prompt's own id."""
+    release = await releases.release(application_id, reference)
+    if release is None:
+        renamed = await releases.named_by_id(application_id, reference)
+        if renamed is not None:
+            release = releases.release_now(application_id, renamed) or await releases.release(application_id, renamed)
+    return release
+
+
 async def _refuse_mistyped(model: str, application_id: str, services: Services) -> None:
     """A version or alias that is not there, of a prompt that is, must not pass as the name of a model, past its guards."""
     slug = SELECTOR.split(model, maxsplit=1)[0]
     if slug == model or not is_slug(slug) or services.routes.lists(model):
         return
     prompt = Reference(slug)
-    if services.releases.release_now(application_id, prompt) or await services.releases.release(application_id, prompt):
+    if services.releases.release_now(application_id, prompt) or await _release(services.releases, application_id, prompt):
         raise GatewayError(
             UNKNOWN_PROMPT, f"model: the prompt {slug} has nothing published under {model[:100]!r}", param="model"
         )
@@ -76,4 +87,5 @@ def _from_model(request: ChatRequest) -> Reference | None:
 
 def _names_prompt(model: str, release: Release) -> bool:
     named = candidate(model)
-    return named is not None and named.slug == release.document.slug
+    document = release.document
+    return named is not None and (named.slug == document.slug or prompt_id_of(named.slug) == document.prompt_id)

@@ -4,12 +4,14 @@ from gateway.core.conversation import Conversation
 from gateway.core.dialect import Dialect
 from gateway.core.errors import GatewayError
 from gateway.core.journal import PHASES, Journal
-from gateway.core.requests import ChatRequest
+from gateway.core.requests import ChatRequest, Turn
+from gateway.dialects.responses.dialect import finished
 from gateway.pipeline.guard_out import Guarded
 from gateway.pipeline.permits import Permit
 from gateway.pipeline.record import estimated_usage, record, settle
 from gateway.pipeline.reply import Reply
 from gateway.pipeline.services import Services
+from gateway.pipeline.turns import keep
 
 _JSON = b"content-type: application/json\r\n"
 _SSE = b"content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
@@ -34,7 +36,13 @@ async def respond(  # noqa: PLR0913, PLR0917 - the phase where everything that i
     event = answer.whole()
     if journal.usage is None:
         await _count_usage(answer, conversation, journal, services)
+        event.usage = journal.usage
     body = dialect.whole(event, request, journal.inbound, native=answer.native)
+    turn = request.turn
+    if turn is not None and turn.keep:
+        await _keep(turn, body, journal, services)
+        if not turn.keep:
+            body = dialect.whole(event, request, journal.inbound, native=answer.native)
     head = _JSON + _head(journal, permit, services, settle(journal, services))
     journal.laps.append(services.clock())
     record(journal, services)
@@ -69,12 +77,19 @@ async def _stream(  # noqa: PLR0913, PLR0917 - as respond
         raise
     if journal.usage is None:
         await _count_usage(answer, conversation, journal, services)
+    if request.turn is not None and request.turn.keep:
+        await _keep(request.turn, finished(framer, journal.usage, settle(journal, services)), journal, services)
     tail = framer.end(journal.usage, settle(journal, services))
     journal.laps.append(services.clock())
     record(journal, services)
     if services.synced is not None:
         await services.synced()
     await reply.end(tail)
+
+
+async def _keep(turn: Turn, body: bytes, journal: Journal, services: Services) -> None:
+    assert journal.caller is not None
+    await keep(turn, body, journal.caller, journal.inbound, services)
 
 
 async def _count_usage(answer: Guarded, conversation: Conversation, journal: Journal, services: Services) -> None:

@@ -25,6 +25,7 @@ from gateway.pipeline.resolve import resolve
 from gateway.pipeline.respond import respond
 from gateway.pipeline.route import route
 from gateway.pipeline.services import Services
+from gateway.pipeline.turns import begin
 
 
 async def serve(inbound: Inbound, services: Services, reply: Reply, dialect: Dialect) -> None:
@@ -41,6 +42,8 @@ async def serve(inbound: Inbound, services: Services, reply: Reply, dialect: Dia
         lap(clock())
         check(inbound)
         journal.request = request = dialect.read(inbound)
+        if request.turn is not None:
+            journal.request = request = await begin(request, request.turn, caller, inbound, services)
         recipe = await resolve(request, caller, services)
         journal.prompt = recipe.release.facts if recipe.release else None
         lap(clock())

@@ -10,10 +10,12 @@ from gateway.core.forward import Forwarder
 from gateway.core.journal import Journal
 from gateway.core.objects import UpstreamObjects
 from gateway.core.ports import Ledger
+from gateway.core.stored import Keeping
 from gateway.core.upstream import Target, Translator, Transport
 from gateway.pipeline.permits import Permits
 from gateway.pipeline.releases import Releases
 from gateway.pricing.table import PriceTable
+from gateway.routing.models import ModelTable
 from gateway.routing.table import RouteTable
 
 
@@ -69,3 +71,7 @@ class Services(Struct, frozen=True):
     """From 0 up to 1: for draws among targets and for pauses."""
     synced: Callable[[], Awaitable[None]] | None = None
     """Awaited before the last byte when records must survive a loss of power; None when the page cache is enough."""
+    keeping: Keeping | None = None
+    """Where responses of applications that ask for it are kept."""
+    models: ModelTable = ModelTable()
+    """What is known of models, for those who ask."""

@@ -12,6 +12,7 @@ from gateway.core.errors import CONTENT_FILTERED, GatewayError
 from gateway.core.upstream import HttpRequest, Target, UpstreamCall
 from gateway.providers.failures import judge
 from gateway.providers.openai import OpenAITranslator
+from gateway.providers.places import segment
 from gateway.wire import openai as wire
 from gateway.wire.sse import MAX_EVENT_BYTES
 
@@ -29,7 +30,7 @@ class AzureTranslator(OpenAITranslator):
     def request(self, target: Target, call: UpstreamCall) -> HttpRequest:
         """OpenAI's body, with the deployment in the path and the key in a header of its own."""
         plain = super().request(target, call)
-        path = f"/deployments/{quote(call.model, safe='')}/chat/completions{self._query}"
+        path = f"/deployments/{segment(call.model)}/chat/completions{self._query}"
         key = ((b"api-key", target.api_key.encode()),) if target.api_key else ()
         return HttpRequest(path, (plain.headers[0], *key), plain.body)
 

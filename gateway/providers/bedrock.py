@@ -5,9 +5,8 @@ Source: AWS's API reference of ``Converse`` and ``ConverseStream``, its guides t
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
-import msgspec
 from msgspec import Raw
 
 from gateway.core.errors import (
@@ -23,6 +22,7 @@ from gateway.core.events import Event
 from gateway.core.upstream import CHAT, HttpRequest, Target, UpstreamCall
 from gateway.providers import sigv4
 from gateway.providers.failures import LARGEST_ERROR_TEXT, broken_answer, broken_event, failed_midway, judge
+from gateway.providers.places import segment
 from gateway.providers.quirks import refuse
 from gateway.providers.streams import StreamReader
 from gateway.wire import bedrock, chat_in
@@ -92,7 +92,7 @@ class BedrockTranslator:
     def request(self, target: Target, call: UpstreamCall) -> HttpRequest:
         """``converse`` or ``converse-stream``, the model in the path, signed. Raises ``malformed`` naming what has no form."""
         body = bedrock.encode(_body(call, target.provider))
-        path = f"/model/{quote(call.model, safe='')}/{'converse-stream' if call.stream else 'converse'}"
+        path = f"/model/{segment(call.model)}/{'converse-stream' if call.stream else 'converse'}"
         headers = {"content-type": "application/json"}
         if target.api_key:
             headers["authorization"] = f"Bearer {target.api_key}"
@@ -172,11 +172,11 @@ def _body(call: UpstreamCall, provider: str) -> dict[str, Any]:
     labels = fields.take("metadata", chat_in.decode_labels)
     if labels:
         body["requestMetadata"] = labels
-    tier = fields.raw("service_tier")
-    if tier is not None and msgspec.json.decode(tier) in _TIERS:
+    tier = fields.take("service_tier", chat_in.decode_text)
+    if tier in _TIERS:
         body["serviceTier"] = {"type": tier}
     elif tier is not None:
-        refuse(provider, "service_tier", tier)
+        refuse(provider, "service_tier", Raw(bedrock.encode(tier)))
     for name, known in _RAW.items():
         raw = fields.raw(name)
         if raw is not None:
@@ -277,7 +277,10 @@ def _put_format(body: dict[str, Any], fields: Fields, provider: str) -> None:
     wanted = form.json_schema
     if wanted is None or not is_given(wanted.schema):
         raise lacking("response_format", provider, "JSON without a schema")
-    schema: dict[str, str] = {"schema": bytes(wanted.schema).decode(), "name": wanted.name}
+    schema: dict[str, str] = {
+        "schema": chat_in.json_text(wanted.schema, "response_format.json_schema.schema"),
+        "name": wanted.name,
+    }
     if wanted.description is not None:
         schema["description"] = wanted.description
     body["outputConfig"] = {"textFormat": {"type": "json_schema", "structure": {"jsonSchema": schema}}}

@@ -8,7 +8,6 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import quote
 
 import msgspec
 
@@ -16,6 +15,7 @@ from gateway.core.errors import MALFORMED, UPSTREAM_AUTH, UPSTREAM_ERROR, Gatewa
 from gateway.core.events import Event, Usage
 from gateway.core.upstream import CHAT, HttpRequest, Target, UpstreamCall
 from gateway.providers.failures import broken_answer, broken_event, failed_midway, judge
+from gateway.providers.places import segment
 from gateway.providers.quirks import refuse
 from gateway.providers.streams import StreamReader
 from gateway.wire import chat_in, gemini
@@ -89,7 +89,7 @@ class GeminiTranslator:
         for left, raw in fields.rest().items():
             refuse(name, left, raw)
         verb = "streamGenerateContent?alt=sse" if call.stream else "generateContent"
-        path = f"/models/{quote(call.model.removeprefix('models/'), safe='')}:{verb}"
+        path = f"/models/{segment(call.model.removeprefix('models/'))}:{verb}"
         key = ((b"x-goog-api-key", target.api_key.encode()),) if target.api_key else ()
         return HttpRequest(path, ((b"content-type", b"application/json"), *key), gemini.encode(body))
 

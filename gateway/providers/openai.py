@@ -6,7 +6,8 @@ from msgspec import Raw
 
 from gateway.core.errors import UPSTREAM_INCOMPLETE, GatewayError
 from gateway.core.events import Event
-from gateway.core.upstream import CHAT, HttpRequest, Target, UpstreamCall
+from gateway.core.upstream import CHAT, HttpRequest, StreamDecoder, Target, UpstreamCall
+from gateway.providers import responses
 from gateway.providers.failures import broken_answer, broken_event, failed_midway, judge
 from gateway.providers.quirks import Quirks, fit
 from gateway.wire import openai as wire
@@ -19,17 +20,24 @@ _NO_QUIRKS = Quirks()
 
 
 class OpenAITranslator:
-    """``Translator`` for the OpenAI family. ``max_event_bytes`` bounds one event of a stream."""
+    """``Translator`` for the OpenAI family. ``max_event_bytes`` bounds one event of a stream.
 
-    speaks = frozenset((CHAT,))
+    ``has_responses``: whether the server has the Responses API too; OpenAI does, compatible servers often do not.
+    """
+
     stream_type = b"text/event-stream"
 
-    def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES, quirks: Quirks = _NO_QUIRKS) -> None:
+    def __init__(
+        self, max_event_bytes: int = MAX_EVENT_BYTES, quirks: Quirks = _NO_QUIRKS, *, has_responses: bool = False
+    ) -> None:
         self._max_event_bytes = max_event_bytes
+        self.speaks = frozenset({CHAT, responses.RESPONSES}) if has_responses else frozenset({CHAT})
         self._quirks = None if quirks == _NO_QUIRKS else quirks
 
     def request(self, target: Target, call: UpstreamCall) -> HttpRequest:
         """The chat request: stored and caller's fields as they are, model and messages ours, usage asked for in streams."""
+        if call.dialect == responses.RESPONSES:
+            return HttpRequest(responses.PATH, _headers(target), responses.body_of(call))
         body = dict(call.fields)
         body["model"] = Raw(wire.encode(call.model))
         body["messages"] = Raw(b"[" + b",".join([message.raw for message in call.conversation]) + b"]")
@@ -38,14 +46,12 @@ class OpenAITranslator:
             body["stream_options"] = with_usage(body.get("stream_options"))
         if self._quirks is not None:
             fit(target.provider, self._quirks, body)
-        headers = (
-            (_JSON_HEADERS, (b"authorization", b"Bearer " + target.api_key.encode())) if target.api_key else (_JSON_HEADERS,)
-        )
-        return HttpRequest("/chat/completions", headers, wire.encode(body))
+        return HttpRequest("/chat/completions", _headers(target), wire.encode(body))
 
     def answer(self, body: bytes, dialect: str) -> Event:
         """The whole answer as one event, its bytes untouched."""
-        del dialect
+        if dialect == responses.RESPONSES:
+            return responses.answer(body)
         try:
             completion = wire.decode_completion(body)
         except wire.DECODE_ERRORS as error:
@@ -55,9 +61,10 @@ class OpenAITranslator:
         finish = choices[0].finish_reason if choices else None
         return Event(body, texts, finish, wire.read_usage(completion.usage, completion.service_tier))
 
-    def decoder(self, dialect: str) -> "ChunkDecoder":
+    def decoder(self, dialect: str) -> StreamDecoder:
         """A reader for one stream."""
-        del dialect
+        if dialect == responses.RESPONSES:
+            return responses.EventDecoder(self._max_event_bytes)
         return ChunkDecoder(self._max_event_bytes)
 
     def failure(self, target: Target, status: int, headers: Mapping[bytes, bytes], body: bytes) -> GatewayError:
@@ -118,6 +125,12 @@ class ChunkDecoder:
         """Raises ``upstream_incomplete`` when the connection ended before ``[DONE]``."""
         if not self.done:
             raise GatewayError(UPSTREAM_INCOMPLETE, "the provider's stream ended before it was complete")
+
+
+def _headers(target: Target) -> tuple[tuple[bytes, bytes], ...]:
+    if not target.api_key:
+        return (_JSON_HEADERS,)
+    return (_JSON_HEADERS, (b"authorization", b"Bearer " + target.api_key.encode()))
 
 
 def with_usage(options: Raw | None) -> Raw:

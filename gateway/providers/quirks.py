@@ -30,6 +30,8 @@ NO_OPS: dict[str, frozenset[bytes]] = {
     "verbosity": frozenset({b'"medium"'}),
 }
 """Values that ask for what happens anyway; fields are nullable in OpenAI's API, so null is one of them everywhere."""
+_LONGEST_NO_OP = 64
+"""Bytes: twice the longest of them, spaces included. Nothing longer is looked into."""
 HANDLED = frozenset({"user", "stream_options"})
 """Fields the gateway itself acts on (it records the user and adds the usage), so a provider without them misses nothing."""
 
@@ -90,6 +92,8 @@ def refuse(provider: str, name: str, raw: Raw) -> None:
 
 def is_no_op(name: str, raw: Raw) -> bool:
     """Whether leaving the field out changes nothing."""
+    if len(raw) > _LONGEST_NO_OP:
+        return False
     value = msgspec.json.encode(msgspec.json.decode(raw))
     return value == b"null" or value in NO_OPS.get(name, frozenset())
 

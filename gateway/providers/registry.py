@@ -13,7 +13,7 @@ from gateway.providers.mistral import MistralTranslator
 from gateway.providers.openai import OpenAITranslator
 from gateway.providers.quirks import QUIRKS
 from gateway.providers.sigv4 import Credentials
-from gateway.settings_providers import Provider
+from gateway.settings_providers import Provider, has_responses
 
 
 def translators(max_event_bytes: int, now: Callable[[], int]) -> dict[str, Translator]:
@@ -37,6 +37,8 @@ def own_translator(
     provider: Provider, max_event_bytes: int, now: Callable[[], int], new_id: Callable[[], str]
 ) -> Translator | None:
     """The translator of an account whose requests depend on more than address and key; None where the kind's own will do."""
+    if provider.kind == "openai" and has_responses(provider):
+        return OpenAITranslator(max_event_bytes, has_responses=True)
     if provider.kind == "azure":
         return AzureTranslator(provider.api_version, max_event_bytes)
     if provider.kind == "bedrock":

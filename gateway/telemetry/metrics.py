@@ -33,7 +33,7 @@ SAMPLE_MASK = 7
 """Phases are timed on every eighth call (and the first): a mean needs no more, and counting them all would cost a phase's worth."""
 
 _OUTCOMES = ("ok", *KINDS)
-_DOORS = ("chat", "completions", *FORWARDED)
+_DOORS = ("chat", "completions", "responses", *FORWARDED)
 _CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
 

@@ -202,6 +202,14 @@ decode_labels = msgspec.json.Decoder(dict[str, str] | None).decode
 _decode_object = msgspec.json.Decoder(dict[str, Any]).decode
 
 
+def json_text(raw: Raw, where: str) -> str:
+    """A value's JSON as text. Raises ``malformed`` when its bytes are no text."""
+    try:
+        return bytes(raw).decode()
+    except UnicodeDecodeError:
+        raise GatewayError(MALFORMED, f"{where}: not valid UTF-8", param=where) from None
+
+
 class Fields:
     """The fields of one call, taken one by one; what is left at the end has no form at the provider."""
 

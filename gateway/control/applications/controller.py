@@ -32,6 +32,7 @@ class ApplicationController(Controller):
             description=data.description,
             default_model=data.default_model,
             requests_per_minute=data.requests_per_minute,
+            store_responses=data.store_responses,
             actor=actor,
         )
         key = keys.make(services.random_bytes)

@@ -15,6 +15,8 @@ class NewApplication(Struct, frozen=True, forbid_unknown_fields=True):
     """Asked for when neither the request nor the prompt's version names a model."""
     requests_per_minute: int | None = None
     """For keys without a limit of their own; null means no limit."""
+    store_responses: bool = False
+    """Whether the gateway keeps its responses, for ``previous_response_id`` and for reading them back."""
 
 
 class CreatedApplication(Struct, frozen=True):

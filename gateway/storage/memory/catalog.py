@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+import uuid
 from collections.abc import Callable, Sequence
 
 from msgspec import Struct, structs
@@ -53,7 +54,7 @@ class MemoryCatalog:
 
     def add_version(self, application_id: str, slug: str, content: VersionContent, semver: str | None = None) -> int:
         """A new version of a prompt, which is made if need be; its number. It is not served yet."""
-        prompt = self._prompts.setdefault((application_id, slug), _Prompt(f"{application_id}/{slug}", [], {}))
+        prompt = self._prompts.setdefault((application_id, slug), _Prompt(_id_of(application_id, slug), [], {}))
         digest = hashlib.sha256(canonical(content)).hexdigest()
         prompt.versions.append(_Version(len(prompt.versions) + 1, content, digest, semver))
         return len(prompt.versions)
@@ -123,6 +124,12 @@ class MemoryCatalog:
             return None
         return structs.replace(document, generation=self._generation)
 
+    async def slug(self, application_id: str, prompt_id: str) -> str | None:
+        """The slug of a prompt by its id."""
+        self._ask()
+        mine = [(slug, prompt.id) for (owner, slug), prompt in self._prompts.items() if owner == application_id]
+        return next((slug for slug, known in mine if known == prompt_id), None)
+
     async def names(self, application_id: str) -> list[str]:
         """``slug@alias`` of everything served, and the bare slug where ``production`` makes it mean something; sorted."""
         self._ask()
@@ -154,6 +161,11 @@ class MemoryCatalog:
         change = Change(self._generation, "key" if kind == "key" else "prompt", application_id, name)
         self._changes.append(change)
         return [change]
+
+
+def _id_of(application_id: str, slug: str) -> str:
+    """An id in the shape of the real ones, the same in every run."""
+    return str(uuid.UUID(bytes=hashlib.sha256(f"{application_id}/{slug}".encode()).digest()[:16]))
 
 
 def _find(prompt: _Prompt, reference: Reference) -> _Version | Split | None:

@@ -28,6 +28,7 @@ class Applications(Store):
         description: str = "",
         default_model: str | None = None,
         requests_per_minute: int | None = None,
+        store_responses: bool = False,
         actor: str,
     ) -> Written[Application]:
         """A new tenant. Raises ``conflict`` when the slug is taken, ``malformed`` when it is no slug."""
@@ -47,6 +48,7 @@ class Applications(Store):
                     default_model,
                     requests_per_minute,
                     write.now,
+                    store_responses,
                 )
             except asyncpg.UniqueViolationError as error:
                 raise GatewayError(CONFLICT, f"application {slug!r} exists already", param="slug") from error
@@ -206,15 +208,17 @@ async def _store_application(write: Write, old: Application, new: Application, a
         new.requests_per_minute,
         new.archived_at,
         write.now,
+        new.store_responses,
     )
-    if (new.default_model, new.requests_per_minute, new.archived_at) != (
-        old.default_model,
-        old.requests_per_minute,
-        old.archived_at,
-    ):
+    if _for_keys(new) != _for_keys(old):
         digests = await write.connection.fetch(_SQL["live_digests"], new.id)
         write.moved("application", new.id, [new.slug])
         write.moved("key", new.id, [row["digest"] for row in digests])
     fields = [name for name in new.__struct_fields__ if getattr(new, name) != getattr(old, name) and name != "updated_at"]
     write.audit(action, new.slug, new.id, fields=fields)
     return write.outcome(new)
+
+
+def _for_keys(application: Application) -> tuple[object, ...]:
+    """What the documents of its keys repeat."""
+    return (application.default_model, application.requests_per_minute, application.archived_at, application.store_responses)

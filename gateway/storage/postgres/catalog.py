@@ -56,6 +56,13 @@ class PostgresCatalog:
             row = await connection.fetchrow(_SQL["key"], wanted)
         return None if row is None else struct(row, KeyDocument)
 
+    async def slug(self, application_id: str, prompt_id: str) -> str | None:
+        """The slug of a prompt by its id."""
+        if not (is_id(application_id) and is_id(prompt_id)):
+            return None
+        async with connected(self._pool) as connection:
+            return await connection.fetchval(_SQL["slug"], application_id, prompt_id)
+
     async def names(self, application_id: str) -> list[str]:
         """``slug@alias`` of everything served, and the bare slug where ``production`` makes it mean something; sorted."""
         if not is_id(application_id):

@@ -17,9 +17,9 @@ from gateway.storage.postgres.pool import Connection, Pool, Record, connected
 from gateway.storage.postgres.writing import struct
 from gateway.storage.sql.statements import load
 
-BATCH = 500
-"""Calls of one transaction: some 3 ms of arithmetic on the event loop, and locks that are held for 20 ms."""
-BATCHES = 20
+BATCH = 200
+"""Calls of one transaction: some 2 ms of arithmetic on the event loop, and locks that are held for about 10 ms."""
+BATCHES = 50
 """Of one step: a request of about a second, whose answer says where to go on."""
 UNPRICED_MODELS = 200
 """Listed at most: more is a caller who makes names up."""

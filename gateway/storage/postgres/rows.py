@@ -45,6 +45,8 @@ class Application(Struct, frozen=True):
     created_at: datetime
     updated_at: datetime
     archived_at: datetime | None
+    store_responses: bool = False
+    """Whether the gateway keeps its responses, for ``previous_response_id`` and for reading them back."""
 
 
 class ApplicationPatch(Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,6 +56,7 @@ class ApplicationPatch(Struct, frozen=True, forbid_unknown_fields=True):
     description: str | UnsetType = UNSET
     default_model: str | UnsetType | None = UNSET
     requests_per_minute: int | UnsetType | None = UNSET
+    store_responses: bool | UnsetType = UNSET
 
 
 class Key(Struct, frozen=True):

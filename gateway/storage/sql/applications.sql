@@ -1,23 +1,26 @@
 -- Applications and their keys.
 
 -- name: insert_application
-insert into applications (id, slug, name, description, default_model, requests_per_minute, created_at, updated_at)
-values ($1, $2, $3, $4, $5, $6, $7, $7);
+insert into applications (id, slug, name, description, default_model, requests_per_minute, created_at, updated_at, store_responses)
+values ($1, $2, $3, $4, $5, $6, $7, $7, $8);
 
 -- name: application
 -- By slug or by id.
-select id, slug, name, description, default_model, requests_per_minute, created_at, updated_at, archived_at
+select id, slug, name, description, default_model, requests_per_minute, created_at, updated_at, archived_at,
+    store_responses
 from applications
 where workspace_id = '00000000-0000-7000-8000-000000000001' and slug = $1 or id = $2;
 
 -- name: applications
-select id, slug, name, description, default_model, requests_per_minute, created_at, updated_at, archived_at
+select id, slug, name, description, default_model, requests_per_minute, created_at, updated_at, archived_at,
+    store_responses
 from applications
 where workspace_id = '00000000-0000-7000-8000-000000000001' and slug > $1 and ($2 or archived_at is null)
 order by slug limit $3;
 
 -- name: update_application
-update applications set name = $2, description = $3, default_model = $4, requests_per_minute = $5, archived_at = $6, updated_at = $7
+update applications set name = $2, description = $3, default_model = $4, requests_per_minute = $5, archived_at = $6, updated_at = $7,
+    store_responses = $8
 where id = $1;
 
 -- name: insert_key

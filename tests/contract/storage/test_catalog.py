@@ -24,7 +24,7 @@ from gateway.core.documents import (
 from gateway.core.errors import STORE_UNAVAILABLE, GatewayError
 from gateway.core.ids import uuid7
 from gateway.core.ports import Catalog
-from gateway.core.references import Reference, parse_reference
+from gateway.core.references import Reference, parse_reference, prompt_id_of
 from gateway.storage.memory.catalog import MemoryCatalog
 from gateway.storage.postgres.catalog import PostgresCatalog
 from gateway.storage.postgres.migrate import migrate
@@ -260,6 +260,17 @@ async def test_a_split_that_follows_one_keeps_its_salt_and_moves_few(scene: Scen
     document = await scene.catalog.release(scene.application_id, Reference("faq"))
     assert document is not None
     assert (document.version, document.split) == (2, None), "a version in the place of a split"
+
+
+async def test_a_prompt_by_its_own_id(scene: Scene) -> None:
+    await scene.add_version("billing/faq", "one")
+    await scene.publish("billing/faq", 1)
+    document = await scene.catalog.release(scene.application_id, Reference("billing/faq"))
+    assert document is not None
+    assert prompt_id_of("pmpt_" + document.prompt_id.replace("-", "")) == document.prompt_id
+    assert await scene.catalog.slug(scene.application_id, document.prompt_id) == "billing/faq"
+    assert await scene.catalog.slug(new_id(), document.prompt_id) is None
+    assert await scene.catalog.slug(scene.application_id, new_id()) is None
 
 
 async def test_unpublished_versions_are_not_served(scene: Scene) -> None:

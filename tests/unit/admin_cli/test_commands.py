@@ -294,7 +294,12 @@ def test_calls_are_shown_oldest_first_and_harmless(run: Run):
         "model": "gpt\x1b[31m",
         "requested_model": None,
         "input_tokens": 5,
+        "cached_tokens": 120,
+        "cache_write_tokens": 30,
+        "cache_write_1h_tokens": 10,
         "output_tokens": None,
+        "audio_input_tokens": 0,
+        "audio_output_tokens": 7,
         "cost_nano": None,
         "latency_us": 1500,
     }
@@ -304,6 +309,8 @@ def test_calls_are_shown_oldest_first_and_harmless(run: Run):
     assert result.stdout.index("first") < result.stdout.index("second")
     assert "gpt\\x1b[31m" in result.stdout
     assert "1.5 ms" in result.stdout
+    assert "120/40" in result.stdout
+    assert "0/7" in result.stdout
     assert "\x1b" not in result.stdout
 
 

@@ -127,6 +127,7 @@ async def test_a_wrong_method(called: list[Any], method: str, path: str, allow: 
 def test_doors_have_names_for_the_books() -> None:
     assert doors.name_of("/v1/prompts/faq/render") == "render"
     assert doors.name_of("/v1/prompts/faq/completions") == doors.name_of("/v1/chat/completions") == CHAT
+    assert doors.name_of("/v1/responses") == doors.name_of("/v1/responses/resp_1/input_items") == "responses"
     assert doors.name_of("/v1/files/file-1/content") == "files"
     assert doors.name_of("/v1/embeddings") == "embeddings"
     assert {b"/v1/chat/completions", b"/v1/embeddings"} <= set(HOT_ROUTES)

@@ -8,7 +8,8 @@ import pytest
 from gateway.core.documents import VariantSpec
 from gateway.core.requests import Inbound
 from gateway.edge import doors
-from gateway.routing.table import Route
+from gateway.routing.models import Model, ModelTable
+from gateway.routing.table import Route, RouteTable
 
 
 async def ask(world: Any, method: str, path: str, body: object = b"", **headers: str) -> Any:
@@ -202,3 +203,24 @@ async def test_without_the_registry_listing_is_a_503(world: Any) -> None:
     answer = await ask(world, "GET", "/v1/models")
     assert (answer.status, answer.json["error"]["code"]) == (503, "store_unavailable")
     assert "MemoryCatalog" not in answer.body.decode(), "the cause is private"
+
+
+async def test_a_known_model_tells_what_it_can_do(shop: Any) -> None:
+    known = Model(128_000, 16_384, tools=True, vision=None)
+    models = ModelTable({"gpt-4o": known, "nowhere": known}, (("o", Model(reasoning=True)),))
+    routes = RouteTable([Route(("gpt-4o", "o*"), shop.targets)])
+    services = msgspec.structs.replace(shop.services, models=models, routes=routes)
+
+    async def get(name: str) -> Any:
+        caller = shop.caller()
+        await doors.answer("GET", f"/v1/models/{name}", shop.inbound(b""), services, caller)
+        return caller
+
+    listed = await get("gpt-4o")
+    assert listed.json["promptgate"] == {"context": 128_000, "max_output": 16_384, "tools": True}
+    assert listed.json["id"] == "gpt-4o"
+    by_pattern = await get("o3")
+    assert (by_pattern.status, by_pattern.json["promptgate"]) == (200, {"reasoning": True})
+    unrouted = await get("nowhere")
+    assert (unrouted.status, unrouted.json["error"]["code"]) == (404, "model_not_found")
+    assert "promptgate" not in (await get("faq")).json

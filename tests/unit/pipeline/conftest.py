@@ -15,6 +15,7 @@ from gateway.core.journal import Journal
 from gateway.core.keys import make
 from gateway.core.ledger import Intent, LedgerRow
 from gateway.core.requests import Inbound
+from gateway.core.stored import Keeping
 from gateway.core.upstream import HttpRequest, Target, Translator
 from gateway.dialects.chat import CHAT_DIALECT
 from gateway.pipeline.permits import Permits
@@ -228,6 +229,7 @@ class World:
         """Set it where what is learned of targets must outlive a call."""
         self.draws: list[float] = []
         """What chance gives next; 0.0 when it is used up."""
+        self.keeping: Keeping | None = None
         self.receiver = Receiver(self.clock, lambda: STARTED_MS, lambda bits: (1 << bits) - 1, 600)
         self.key = make(lambda n: bytes(range(n)))
         self.allow()
@@ -267,6 +269,7 @@ class World:
             max_answer_bytes=1 << 20,
             server_timing=True,
             random=lambda: self.draws.pop(0) if self.draws else 0.0,
+            keeping=self.keeping,
         )
 
     def inbound(self, body: object = None, **headers: str | bytes) -> Inbound:

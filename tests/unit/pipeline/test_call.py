@@ -204,7 +204,9 @@ class Drawl(ChatDialect):
 class Drawling(OpenAITranslator):
     """A provider that speaks it too, and says so in its requests."""
 
-    speaks = frozenset({CHAT, "drawl"})
+    def __init__(self) -> None:
+        super().__init__()
+        self.speaks = frozenset({CHAT, "drawl"})
 
     def request(self, target: Target, call: UpstreamCall) -> HttpRequest:
         if call.dialect == CHAT:

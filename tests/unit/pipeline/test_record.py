@@ -109,3 +109,29 @@ def test_an_estimate_is_in_the_tier_that_was_asked_for(
 def asking(tier: str | None) -> ChatRequest:
     fields = {} if tier is None else {"service_tier": msgspec.Raw(msgspec.json.encode(tier))}
     return ChatRequest("m", None, {}, (), False, False, 1, None, None, None, (), fields)
+
+
+BILLED = {
+    "prompt_tokens": 100,
+    "completion_tokens": 50,
+    "prompt_tokens_details": {"cached_tokens": 40, "cache_write_tokens": 10},
+    "completion_tokens_details": {"reasoning_tokens": 30, "audio_tokens": 0},
+}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_what_the_provider_says_it_billed_reaches_the_row(world: Any, say: Any, stream: bool) -> None:
+    if stream:
+        closing = msgspec.json.encode({"id": "x", "choices": [], "usage": BILLED, "service_tier": "priority"})
+        world.script(say.stream(say.delta("a"), b"data: " + closing + b"\n\n" + say.DONE))
+    else:
+        answer = say.completion("a", None, service_tier="priority")
+        body = msgspec.json.decode(answer.pieces[0]) | {"usage": BILLED}
+        answer.pieces = [msgspec.json.encode(body)]
+        world.script(answer)
+    await world.call(say.chat(model="gpt-5.6", stream=stream))
+    row = world.row
+    assert (row.input_tokens, row.cached_tokens, row.cache_write_tokens, row.output_tokens) == (100, 40, 10, 50)
+    assert (row.reasoning_tokens, row.service_tier, row.cost_status) == (30, "priority", "exact")
+    # 50 fresh at 10, 40 cached at 1, 10 written at 12.50, 50 out at 60 USD per million tokens.
+    assert row.cost_nano == 500_000 + 40_000 + 125_000 + 3_000_000

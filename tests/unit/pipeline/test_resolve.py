@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from gateway.core.errors import GatewayError
+from gateway.core.references import Reference
 from gateway.dialects import naming as module
 from gateway.dialects.chat import CHAT_DIALECT
 from gateway.dialects.naming import MAX_LABEL, MAX_MODEL, MAX_TAGS
@@ -292,3 +294,40 @@ def test_names_that_callers_choose_are_remembered_within_bounds(world: Any, monk
         assert module.candidate(f"name-{i}") is not None
     assert len(module._candidates) <= 10
     assert module.candidate("not a name") is None
+
+
+async def own_id(world: Any, slug: str) -> str:
+    document = await world.catalog.release("app-1", Reference(slug))
+    return "pmpt_" + document.prompt_id.replace("-", "")
+
+
+async def test_a_prompt_by_its_own_id(shop: Any, say: Any) -> None:
+    by_id = await own_id(shop, "faq")
+    for body, text in (
+        ({"prompt": {"id": by_id}}, "two"),
+        ({"model": f"{by_id}@staging"}, "one"),
+        ({"model": by_id}, "two"),
+        ({"model": f"{by_id}:1"}, "one"),
+    ):
+        shop.script(say.completion())
+        caller = await shop.call({**body, "messages": USER})
+        assert caller.head["x-prompt"].startswith("faq")
+        sent = msgspec.json.decode(shop.transport.requests[-1][1].body)
+        assert (sent["messages"][0]["content"], sent["model"]) == (text, "gpt-4o-mini")
+    await shop.fail("unknown_prompt", {"model": f"{by_id}:9", "messages": USER})
+
+
+async def test_an_id_of_no_prompt_is_asked_for_once(shop: Any) -> None:
+    nobody = {"prompt": {"id": "pmpt_" + "0" * 32}, "messages": USER}
+    await shop.fail("unknown_prompt", nobody)
+    before = shop.catalog.questions
+    await shop.fail("unknown_prompt", nobody)
+    assert shop.catalog.questions == before
+
+
+async def test_a_slug_goes_before_an_id(shop: Any, say: Any) -> None:
+    by_id = await own_id(shop, "faq")
+    shop.publish(by_id, ("system", "By slug."))
+    shop.script(say.completion())
+    caller = await shop.call({"prompt": {"id": by_id}, "messages": USER})
+    assert caller.head["x-prompt"] == f"{by_id}@production:1"

@@ -96,7 +96,8 @@ def test_rotation_keeps_order_and_release_removes_files(make_spool, intent_of, r
     assert before > 100_000
     assert spool.bytes == 0
     assert len(spool._held) == 1
-    assert len(list(spool._folder.path.glob("*.segment"))) == 1 + len(spool._spares)
+    # One may have been allocated and not fetched yet; whether, depends on how far into its segment the last row lies.
+    assert len(list(spool._folder.path.glob("*.segment"))) == 1 + len(spool._spares) + (spool._coming is not None)
 
 
 def test_a_full_spool_refuses_calls_and_takes_them_again_when_shipped(make_spool, intent_of, row_of):

@@ -3,7 +3,7 @@
 from gateway.storage.postgres.migrate import run_file
 
 revision = "0004_upstream_objects"
-down_revision = "0002_calls"
+down_revision = "0003_stored_responses"
 
 
 def upgrade() -> None:

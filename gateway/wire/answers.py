@@ -1,0 +1,77 @@
+"""Answers in OpenAI's chat form, read in full: for dialects that say the same things in another shape.
+
+:mod:`gateway.wire.openai` reads only what records and guards need, and is what pass-through calls pay for.
+"""
+
+import msgspec
+from msgspec import Raw, Struct
+
+from gateway.wire.openai import ABSENT, DECODE_ERRORS, is_given
+
+
+class Function(Struct, gc=False):
+    """``function`` of a tool call; in a chunk any part may be missing."""
+
+    name: str | None = None
+    arguments: str | None = None
+
+
+class ToolCall(Struct, gc=False):
+    """A tool call of a message, or the part of one that a chunk brings."""
+
+    index: int | None = None
+    """In chunks only."""
+    id: str | None = None
+    function: Function | None = None
+
+
+class Said(Struct, gc=False):
+    """``message`` of a whole answer, or ``delta`` of a chunk."""
+
+    content: str | None = None
+    refusal: str | None = None
+    reasoning_content: str | None = None
+    """DeepSeek, vLLM, llama.cpp and others; not OpenAI."""
+    reasoning: Raw = ABSENT
+    """The same thing at OpenRouter, Groq and Ollama: a text, where it is one."""
+    tool_calls: list[ToolCall] | None = None
+
+
+class TokenChances(Struct, gc=False):
+    """``logprobs`` of a choice."""
+
+    content: list[Raw] | None = None
+
+
+class Choice(Struct, gc=False):
+    """A choice of a whole answer (with ``message``) or of a chunk (with ``delta``)."""
+
+    index: int = 0
+    message: Said | None = None
+    delta: Said | None = None
+    logprobs: TokenChances | None = None
+    finish_reason: str | None = None
+
+
+class Answer(Struct, gc=False):
+    """A whole answer, or one chunk."""
+
+    choices: list[Choice] = []
+    model: str | None = None
+    service_tier: str | None = None
+
+
+decode_answer = msgspec.json.Decoder(Answer).decode
+_decode_string = msgspec.json.Decoder(str).decode
+
+
+def reasoning_of(said: Said) -> str:
+    """The reasoning text under either of its names."""
+    if said.reasoning_content:
+        return said.reasoning_content
+    if not is_given(said.reasoning):
+        return ""
+    try:
+        return _decode_string(said.reasoning)
+    except DECODE_ERRORS:
+        return ""
