@@ -32,12 +32,13 @@ from gateway.core.forward import FILES
 from gateway.core.ids import RANDOM_BITS, uuid7
 from gateway.core.ledger import Intent
 from gateway.core.stored import Keeping
-from gateway.core.upstream import Target, Timeouts, Transport
+from gateway.core.upstream import Target, Transport
 from gateway.edge.ops import Readiness, ops_handlers
 from gateway.edge.schema import data_plane_paths
 from gateway.limits.tokens import count
 from gateway.pipeline.memory import Memory
 from gateway.pipeline.news import Follower
+from gateway.pipeline.outages import OutageNews
 from gateway.pipeline.permits import Permits
 from gateway.pipeline.receive import Receiver
 from gateway.pipeline.releases import CATALOG_PAUSE, Releases, Snapshot, decode_snapshot, encode_snapshot
@@ -46,10 +47,11 @@ from gateway.pricing.table import PriceTable, load_prices, price
 from gateway.providers.completions import CompletionsTranslator
 from gateway.providers.echo import echo
 from gateway.providers.registry import forwarders, own_translator, translators
+from gateway.routing.compile import account_of, compile_routes, compile_rules, target_names
 from gateway.routing.models import load_models
-from gateway.routing.table import Route, RouteTable
+from gateway.routing.table import RouteTable
 from gateway.settings import Provider as ProviderSettings
-from gateway.settings import Settings, effective_routes, is_configured
+from gateway.settings import Settings, is_configured
 from gateway.storage import snapshot
 from gateway.storage.ledger.spool import SpoolLimits
 from gateway.storage.ledger.worker import WorkerLedger
@@ -67,7 +69,10 @@ from gateway.storage.redis.cache import RedisCache
 from gateway.storage.redis.leases import RedisLeases
 from gateway.storage.redis.link import Link
 from gateway.storage.redis.news import News
+from gateway.storage.redis.outages import RedisOutages
 from gateway.telemetry.metrics import Table, exposition
+from gateway.telemetry.targets import SetGauge
+from gateway.telemetry.targets import report as report_targets
 from gateway.transport.client import Http1Transport
 from gateway.transport.httpx_twin import HttpxTransport
 from gateway.transport.local import LocalTransport
@@ -122,8 +127,9 @@ class Running:
         self._transports = transports
         self._rejected = rejected
         self._stop = stop
+        self._targets = frozenset(target_names(settings))
 
-    def refresh(self, gauge: Callable[[str, float], None]) -> None:
+    def refresh(self, gauge: SetGauge) -> None:
         """Report what the parts know about themselves. Called about once a second."""
         releases, ledger = self.services.releases, self.ledger.counters()
         gauge("generation", releases.generation)
@@ -147,6 +153,7 @@ class Running:
         gauge("recall_misses", memory.misses)
         gauge("recall_replayed", memory.replayed)
         gauge("recall_outliving", memory.outliving)
+        report_targets(self.services.routes, self._targets, self.services.clock(), gauge)
         own = [t for t in self._transports if isinstance(t, Http1Transport)]
         gauge("upstream_connections_opened", sum(t.opened for t in own))
         gauge("upstream_connections_reused", sum(t.reused for t in own))
@@ -195,7 +202,7 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
     services = Services(
         releases=releases,
         permits=Permits(RedisLeases(link, time.monotonic), time.monotonic, settings.limits.requests_per_minute),
-        routes=RouteTable(_routes(settings)),
+        routes=RouteTable(compile_routes(settings), compile_rules(settings.resilience), lambda t: _price_of_target(prices, t)),
         providers=providers,
         prices=prices,
         ledger=ledger.ledger,
@@ -231,6 +238,7 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
     tasks = [
         asyncio.ensure_future(follower.run()),
         asyncio.ensure_future(News(settings.redis.url, secret).subscribe(follower.hear)),
+        asyncio.ensure_future(OutageNews(services.routes, RedisOutages(link, secret), time.monotonic).run()),
         asyncio.ensure_future(_sweep(kept)),
         asyncio.ensure_future(_keep_snapshot(releases, shelf, secret, settings.registry.snapshot_seconds)),
     ]
@@ -268,6 +276,11 @@ def _price_of_input(prices: PriceTable, intent: Intent) -> tuple[int, str] | Non
     """What an interrupted call has cost at least: its estimated input. (nano-dollars, price version)."""
     cost, _ = price(prices, intent.provider, intent.model, Usage(intent.estimated_input_tokens, 0), estimated=True)
     return None if cost is None else (cost, prices.version)
+
+
+def _price_of_target(prices: PriceTable, target: Target) -> int | None:
+    """What a typical call costs at a target, for comparison: three tokens in for each one out."""
+    return price(prices, target.provider, target.model, Usage(750_000, 250_000), estimated=True)[0]
 
 
 def _optional(file: Path) -> bytes:
@@ -355,7 +368,7 @@ def _providers(settings: Settings) -> tuple[dict[str, Provider], list[Transport]
         translator = own_translator(provider, largest, now, lambda: f"chatcmpl-{_new_id()}") or families[provider.kind]
         if provider.completions:
             translator = CompletionsTranslator(translator, largest)
-        account = _target(name, provider, "")
+        account = account_of(name, provider)
         providers[name] = Provider(translator, made[shared], passing.get(provider.kind), account)
     return providers, list(made.values())
 
@@ -377,20 +390,6 @@ def _transport(kind: str, provider: ProviderSettings, settings: Settings) -> Tra
     return Http1Transport(
         max_connections=settings.upstream.max_connections, idle_seconds=settings.upstream.idle_seconds, ca_file=ca_file
     )
-
-
-def _target(name: str, provider: ProviderSettings, model: str) -> Target:
-    timeouts = Timeouts(
-        provider.connect_ms / 1000, provider.first_byte_ms / 1000, provider.idle_ms / 1000, provider.total_ms / 1000
-    )
-    return Target(name, model, provider.base_url, provider.api_key, timeouts)
-
-
-def _routes(settings: Settings) -> list[Route]:
-    return [
-        Route(route.models, tuple([_target(t.provider, settings.providers[t.provider], t.model) for t in route.targets]))
-        for route in effective_routes(settings)
-    ]
 
 
 async def _readiness(

@@ -30,6 +30,7 @@ from gateway.settings_providers import (
 from gateway.settings_tables import (
     HeaderText,
     Milliseconds,
+    Percent,
     Port,
     Positive,
     PostgresUrl,
@@ -201,6 +202,31 @@ class Upstream(Section, frozen=True):
     """Of one event of a stream; larger is ``upstream_invalid``."""
 
 
+class Resilience(Section, frozen=True):
+    """``[resilience]``: what protects providers from us, and callers from providers. Per worker and target or provider."""
+
+    breaker: bool = True
+    """Whether a target that keeps failing is left alone for a while."""
+    breaker_failures: Positive = 8
+    """In a row that open the breaker."""
+    breaker_error_percent: Annotated[int, Meta(ge=1, le=100)] = 50
+    """Failed calls within the window that open it as well, from ``breaker_min_calls`` on."""
+    breaker_min_calls: Positive = 20
+    """Calls within the window before a share of them means something."""
+    breaker_window_ms: Milliseconds = 10_000
+    """How far the share looks back."""
+    breaker_wait_ms: Milliseconds = 1000
+    """From opening to the first probe; doubled by each probe that fails, up to four times this."""
+    max_concurrency: Positive = 512
+    """Calls at one time per target; what a target cannot take lowers its own limit by itself."""
+    retry_percent: Percent = 20
+    """Repeated attempts at a provider per hundred calls to it."""
+    retries_per_second: Annotated[int, Meta(ge=0, le=10_000)] = 10
+    """Repeated attempts that are allowed besides."""
+    hedge_percent: Percent = 10
+    """Hedges per hundred calls of routes that have them."""
+
+
 class Settings(Struct, frozen=True):
     """All of it."""
 
@@ -216,6 +242,7 @@ class Settings(Struct, frozen=True):
     recall: Recall = Recall()
     telemetry: Telemetry = Telemetry()
     upstream: Upstream = Upstream()
+    resilience: Resilience = Resilience()
     providers: Mapping[str, Provider] = {}
     routes: tuple[Route, ...] = ()
     default_model: str = DEFAULT_MODEL
@@ -237,6 +264,7 @@ _SECTIONS: dict[str, type[Section]] = {
     "recall": Recall,
     "telemetry": Telemetry,
     "upstream": Upstream,
+    "resilience": Resilience,
 }
 _SHORTHANDS = {"PROMPTGATE_PORT": "PROMPTGATE_SERVER_PORT", "PROMPTGATE_WORKERS": "PROMPTGATE_SERVER_WORKERS"}
 _FOR_OTHERS = frozenset(

@@ -28,6 +28,7 @@ OWN_KEY_PREFIX = "pg_"
 PROVIDER_KEYS = (
     "base_url",
     "api_key",
+    "api_keys",
     "api_key_file",
     "api_version",
     "region",
@@ -52,6 +53,8 @@ class Provider(Section, frozen=True):
     """Scheme, host and path prefix. Also ``PROMPTGATE_PROVIDERS_<NAME>_BASE_URL``. Empty: where the kind is by itself."""
     api_key: HeaderText = ""
     """Prefer ``PROMPTGATE_PROVIDERS_<NAME>_API_KEY``; the vendor's own variable does too (``GEMINI_API_KEY``)."""
+    api_keys: tuple[HeaderText, ...] | None = None
+    """More keys of the same account, used in turn. Also ``PROMPTGATE_PROVIDERS_<NAME>_API_KEYS``, separated by commas."""
     api_key_file: str = ""
     """File that holds the key, read at the start; relative to the folder that holds the config folder."""
     api_version: Annotated[str, Meta(pattern=r"^[\w.-]*$")] = ""
@@ -74,6 +77,8 @@ class Provider(Section, frozen=True):
     """Between two reads of the answer."""
     total_ms: Milliseconds = 600_000
     """The whole exchange."""
+    first_token_ms: Milliseconds | None = None
+    """From the start of an attempt to the first content of a stream, or to the head of a whole answer."""
     ca_file: str = ""
     """PEM file of the authorities to trust; empty means the system's."""
     responses: bool | None = None
@@ -91,6 +96,18 @@ class RouteTarget(Section, frozen=True):
     """A name from ``[providers.NAME]``."""
     model: str = ""
     """The upstream's name for the model; empty keeps the asked one."""
+    weight: Annotated[int, Meta(ge=0, le=1_000_000)] = 1
+    """Share of the calls under the strategy ``weighted``; 0: only when nobody with a weight can."""
+    tier: Annotated[int, Meta(ge=0, le=100)] = 0
+    """Lower ones are tried first."""
+    local: bool = False
+    """Whether prompts stay on our own machines there; what ``placement`` goes by."""
+    connect_ms: Milliseconds | None = None
+    first_byte_ms: Milliseconds | None = None
+    idle_ms: Milliseconds | None = None
+    total_ms: Milliseconds | None = None
+    first_token_ms: Milliseconds | None = None
+    """Time limits that differ from the provider's."""
 
 
 class Route(Section, frozen=True):
@@ -100,6 +117,21 @@ class Route(Section, frozen=True):
     """Names or patterns; ``*`` stands for any text."""
     targets: tuple[RouteTarget, ...]
     """Best first."""
+    strategy: Literal["ordered", "weighted", "least_latency", "cheapest"] = "ordered"
+    """Which target of a tier comes first."""
+    placement: Literal["any", "local_only", "prefer_local", "prefer_cloud"] = "any"
+    """Whether targets marked ``local`` come first, last, or alone. Goes before tiers."""
+    tags: tuple[str, ...] | None = None
+    """Only calls that carry all of these in ``x-tags``."""
+    min_input_tokens: Annotated[int, Meta(ge=0)] | None = None
+    max_input_tokens: Annotated[int, Meta(ge=0)] | None = None
+    """Only calls of about that size (a quarter of the characters)."""
+    attempts: Annotated[int, Meta(ge=1, le=8)] | None = None
+    """At most; more than there are targets start over after a pause. Unset: each target once."""
+    hedge_after_ms: Milliseconds | Literal["p95"] | None = None
+    """Without a first token for so long, the next target is asked as well; ``p95``: as 95 % of its answers have begun by then."""
+    queue_ms: Annotated[int, Meta(ge=0, le=600_000)] = 1000
+    """How long a call may wait for a place when all targets are in full use."""
 
 
 class _Kind(Struct, frozen=True):
@@ -146,7 +178,7 @@ _FOR_ONE_KIND = {
     "secret_access_key": "bedrock",
     "session_token": "bedrock",
 }
-_CREDENTIALS = frozenset({"api_key", "api_key_file", "access_key_id", "secret_access_key", "session_token"})
+_CREDENTIALS = frozenset({"api_key", "api_keys", "api_key_file", "access_key_id", "secret_access_key", "session_token"})
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,40}")
 _KEY = re.compile(r"[\x21-\x7e]+")
 _LARGEST_KEY_FILE = 16_384
@@ -176,7 +208,7 @@ def is_configured(provider: Provider) -> bool:
         return False
     kind = _KINDS[provider.kind]
     elsewhere = bool(kind.base_url) and provider.base_url != kind.base_url.format(region=provider.region)
-    return bool(provider.api_key or provider.access_key_id) or kind.open or elsewhere
+    return bool(provider.api_key or provider.api_keys or provider.access_key_id) or kind.open or elsewhere
 
 
 def read_providers(file: Path, given: Mapping[str, str]) -> dict[str, Any]:
@@ -206,7 +238,7 @@ def _with_environment(name: str, provider: Provider, given: Mapping[str, str]) -
     prefix = variable(name, "")
     ours = {key for key in PROVIDER_KEYS if given.get(prefix + key.upper())}
     borrowed: dict[str, str] = {}
-    has_own = bool(ours & _CREDENTIALS) or bool(provider.api_key_file or provider.access_key_id)
+    has_own = bool(ours & _CREDENTIALS) or bool(provider.api_key_file or provider.api_keys or provider.access_key_id)
     for key, names in (_KINDS[provider.kind].variables or _BY_NAME.get(name, {})).items():
         found = next((given[other] for other in names if given.get(other)), "")
         # Credentials are one thing: somebody else's token or secret would not go with this account's key.
@@ -214,7 +246,11 @@ def _with_environment(name: str, provider: Provider, given: Mapping[str, str]) -
             borrowed[prefix + key.upper()] = found
     if {"api_key", "api_key_file"} <= ours:
         raise SettingsError(f"{prefix}API_KEY and {prefix}API_KEY_FILE are both set; set one")
-    provider = overlay(provider, prefix, {**borrowed, **given}, only=PROVIDER_KEYS)
+    provider = overlay(provider, prefix, {**borrowed, **given}, only=[key for key in PROVIDER_KEYS if key != "api_keys"])
+    listed = given.get(prefix + "API_KEYS")
+    if listed:
+        keys = [key.strip() for key in listed.split(",")]
+        provider = msgspec.structs.replace(provider, api_keys=as_value(tuple[HeaderText, ...], keys, f"{prefix}API_KEYS"))
     if "api_key" in ours:
         return msgspec.structs.replace(provider, api_key_file="")
     if "api_key_file" in ours:
@@ -233,6 +269,8 @@ def _complete(provider: Provider, where: str, home: Path) -> Provider:
             raise SettingsError(f"{where}: {key} goes with kind {only}, and no other does")
     if provider.responses and provider.kind not in _MAY_HAVE_RESPONSES:
         raise SettingsError(f"{where}: responses goes with the kinds {', '.join(sorted(_MAY_HAVE_RESPONSES))}")
+    if "" in (provider.api_keys or ()):
+        raise SettingsError(f"{where}: api_keys has an empty entry")
     if bool(provider.access_key_id) != bool(provider.secret_access_key):
         raise SettingsError(f"{where}: access_key_id and secret_access_key go together; one is missing")
     base_url = (provider.base_url or kind.base_url.format(region=provider.region)).rstrip("/")
@@ -261,13 +299,16 @@ def _routes(tables: object, providers: Mapping[str, Provider], file: Path) -> tu
     routes: list[Route] = []
     for number, table in enumerate(as_value(list[dict[str, Any]], tables, f"{file}: [[routes]]"), 1):
         where = f"{file}: [[routes]] number {number}"
-        refuse_unknown(table, ["models", "targets"], f"{where}: key")
-        models = as_value(tuple[str, ...], table.get("models"), f"{where}: models")
         entries = as_value(list[dict[str, Any]], table.get("targets"), f"{where}: targets")
         targets = tuple(build(RouteTarget, entry, f"{where}: targets") for entry in entries)
-        if not models or not targets:
+        route = msgspec.structs.replace(build(Route, {**table, "targets": []}, where), targets=targets)
+        if not route.models or not targets:
             raise SettingsError(f"{where}: give at least one of models and one of targets")
         for target in targets:
             refuse_unknown({target.provider: None}, list(providers), f"{where}: provider")
-        routes.append(Route(models, targets))
+        if route.placement == "local_only" and not any(target.local for target in targets):
+            raise SettingsError(f"{where}: placement is local_only, but no target is marked local = true")
+        if route.max_input_tokens is not None and route.max_input_tokens < (route.min_input_tokens or 0):
+            raise SettingsError(f"{where}: max_input_tokens is below min_input_tokens")
+        routes.append(route)
     return tuple(routes)

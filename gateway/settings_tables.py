@@ -16,6 +16,7 @@ from msgspec.inspect import BoolType, DictType, IntType, LiteralType, NoneType, 
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Positive = Annotated[int, Meta(ge=1)]
 Milliseconds = Annotated[int, Meta(ge=1, le=3_600_000)]
+Percent = Annotated[int, Meta(ge=0, le=100)]
 PostgresUrl = Annotated[str, Meta(pattern=r"^(postgres(ql)?://\S+)?$")]
 RedisUrl = Annotated[str, Meta(pattern=r"^((redis|rediss|unix)://\S+)?$")]
 HeaderText = Annotated[str, Meta(pattern=r"^[\x21-\x7e]*$")]

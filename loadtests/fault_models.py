@@ -5,6 +5,7 @@ Names that end in a number take it as their parameter: ``mock-503``, ``mock-stal
 """
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Protocol
 
@@ -360,6 +361,31 @@ async def _earlyhints(call: Call, _: int) -> None:
     await normal(call, call.tokens)
 
 
+_chance = random.Random(2016).random
+"""The same course in every run of a server."""
+
+
+async def _sick(call: Call, percent: int) -> None:
+    """Of a hundred calls so many fail, in one of three ways, and a sixth of that many hang; the rest is answered."""
+    point = _chance() * 100
+    if point < percent / 3:
+        await _status(call, 500)
+    elif point < percent * 2 / 3:
+        call.cut(reset=True)
+    elif point < percent:
+        if call.stream:
+            await call.send(_SSE + framed(event(delta(call, "") | {"choices": [_ROLE]})))
+            await call.send(framed(event({"error": {"message": "broke down", "type": "server_error"}})) + b"0\r\n\r\n")
+        else:
+            await _status(call, 503)
+    elif point < percent * 7 / 6:
+        await call.hang()
+    else:
+        await normal(call, call.tokens)
+
+
+_ROLE = {"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}
+
 BEHAVIOURS: dict[str, tuple[Behaviour, int]] = {
     "mock-ok": (lambda c, n: normal(c, n or c.tokens), 0),
     "mock-echo": (_echo, 0),
@@ -393,6 +419,7 @@ BEHAVIOURS: dict[str, tuple[Behaviour, int]] = {
     "mock-cookie": (_cookie, 0),
     "mock-slow": (_slow, 2000),
     "mock-drip": (_drip, 50),
+    "mock-sick": (_sick, 30),
     "mock-slowloris": (_slowloris, 0),
     "mock-dupcl": (lambda c, _: _bad_framing(c, "content-length: 7"), 0),
     "mock-clte": (lambda c, _: _bad_framing(c, "transfer-encoding: chunked"), 0),

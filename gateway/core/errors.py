@@ -67,6 +67,8 @@ class GatewayError(Exception):
         """Extra header lines for the answer (``name: value\\r\\n``), such as the limits a refusal is about."""
         self.status = status or kind.status
         """The kind's status, except for ``upstream_rejected``, which passes the provider's 4xx on."""
+        self.answered: int | None = None
+        """The status that the provider answered with, if it did."""
 
 
 _INVALID = "invalid_request_error"
@@ -155,6 +157,9 @@ UPSTREAM_OVERLOADED = _kind(
 )
 UPSTREAM_INCOMPLETE = _kind("upstream_incomplete", 502, "server_error", "api_error", "upstream", "warning", retryable=True)
 UPSTREAM_UNREACHABLE = _kind("upstream_unreachable", 502, "server_error", "api_error", "upstream", "error", retryable=True)
+UPSTREAM_UNAVAILABLE = _kind(
+    "upstream_unavailable", 503, "server_error", "overloaded_error", "upstream", "warning", retryable=True
+)
 UPSTREAM_TIMEOUT = _kind("upstream_timeout", 504, "server_error", "timeout_error", "upstream", "warning", retryable=True)
 
 KINDS: dict[str, Kind] = {k.name: k for k in list(globals().values()) if isinstance(k, Kind)}

@@ -31,6 +31,9 @@ class Journal(Struct, gc=False):
     prompt: "PromptFacts | None" = None
     target: Target | None = None
     attempts: int = 0
+    """Made so far, hedges included."""
+    attempt: int = 0
+    """The number of the one that the row is about, where that need not be the last: of two at one time, who won. 0: the last."""
     intended: bool = False
     """Whether an intent is in the spool, so a final record must follow."""
     laps: list[float] = []

@@ -15,6 +15,10 @@ class State(IntEnum):
     FINAL = 2
 
 
+HEDGE_LOST = "hedge_lost"
+"""The outcome of an attempt that was cancelled because another one of the same call answered first."""
+
+
 class LedgerRow(Struct, array_like=True, gc=False):
     """The stored record of a call's attempt. Times are microseconds, money is nano-dollars, unknown is None, never 0.
 
@@ -44,9 +48,9 @@ class LedgerRow(Struct, array_like=True, gc=False):
     model: str | None
     """The model asked of the provider."""
     outcome: str
-    """``ok``, ``interrupted``, ``client_gone``, or the name of the error kind."""
+    """``ok``, ``interrupted``, ``client_gone``, ``hedge_lost``, or the name of the error kind."""
     status: int
-    """The HTTP status sent, or 499 when the caller had left before one was."""
+    """The HTTP status sent, or 499 when the caller had left before one was, or the attempt was cancelled by us."""
     finish_reason: str | None
     input_tokens: int | None
     cached_tokens: int | None

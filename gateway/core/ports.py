@@ -1,5 +1,6 @@
 """What the data plane needs from the world, as protocols. Every port has a memory twin; one contract suite holds all twins."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from msgspec import Struct
@@ -122,6 +123,17 @@ class Workbench(Protocol):
 
     async def version(self, application: str, reference: Reference) -> ReleaseDocument:
         """A stored version, published or not. Raises ``not_found``."""
+        ...
+
+
+class Outages(Protocol):
+    """What workers tell each other of targets that fail (Redis or its memory twin). Nothing here raises."""
+
+    async def exchange(self, opened: Mapping[str, float]) -> dict[str, float] | None:
+        """Tell which targets this worker has just begun to leave alone, and for how many seconds; hear of all that any did.
+
+        None: the store cannot be asked, or the call took too long.
+        """
         ...
 
 

@@ -21,6 +21,8 @@ class Timeouts(Struct, frozen=True):
     """Between two reads of the answer."""
     total: float = 600.0
     """The openai SDK's own read timeout; longer helps nobody."""
+    first_token: float | None = None
+    """From the start of an attempt to the first content of a stream, or to the head of a whole answer; None: only the others."""
 
 
 class Target(Struct, frozen=True):

@@ -8,8 +8,8 @@ from gateway.core.upstream import MESSAGES, CountsTokens, Target, UpstreamCall
 from gateway.dialects.messages.dialect import MESSAGES_DIALECT
 from gateway.edge.problems import refuse
 from gateway.pipeline.admit import admit
+from gateway.pipeline.attempt import MAX_ERROR_BYTES
 from gateway.pipeline.authenticate import authenticate
-from gateway.pipeline.call import MAX_ERROR_BYTES
 from gateway.pipeline.guard_in import guard_in
 from gateway.pipeline.receive import check
 from gateway.pipeline.render import render
@@ -36,9 +36,12 @@ async def count_tokens(inbound: Inbound, services: Services, reply: Reply) -> No
         check(inbound)
         request = MESSAGES_DIALECT.read(inbound)
         recipe = await resolve(request, caller, services)
-        conversation = guard_in(recipe, render(recipe, request), Journal(inbound))
+        conversation = render(recipe, request)
+        journal = Journal(inbound, caller, request)
+        journal.input_chars = sum([len(message.text) for message in conversation])
         await admit(caller, services)
-        target = route(recipe, services)[0]
+        conversation = guard_in(recipe, conversation, journal)
+        target = route(recipe, request, journal, services).targets[0]
         number, source = await _count(target, request, recipe, conversation, inbound, services)
         head = (
             f"content-type: application/json\r\n{MESSAGES_DIALECT.problem_head(inbound.request_id)}"

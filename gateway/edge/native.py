@@ -146,7 +146,7 @@ def _abilities(name: str, known: Model | None, services: Services) -> dict[str, 
     """What is known of the model that a route of this name leads to first, or that is called so. Raises ``unknown_model``."""
     if known is None and not services.routes.lists(name):
         return {}
-    target = services.routes.plan(name)[0]
+    target = services.routes.plan(name).targets[0]
     known = services.models.find(target.model) or known
     return {} if known is None else {"promptgate": known}
 

@@ -80,6 +80,7 @@ _PINS = [
     Parameter("x-request-timeout-ms", "header", _TEXT, "Shortens the call's deadline"),
     Parameter("idempotency-key", "header", _TEXT, "Replays the first answer to retries with the same key and body"),
     Parameter("cache-control", "header", _TEXT, "`no-cache` or `no-store`, for versions with a `cache`"),
+    Parameter("x-first-token-timeout-ms", "header", _TEXT, "Tries another target when no first token came within this time"),
 ]
 _RUN = Schema(
     type=OpenAPIType.OBJECT,

@@ -1,116 +1,28 @@
-"""Plan -> Answer, its first event already in hand: until then no byte was promised, so another target may still be tried."""
+"""Plan -> Answer, its first content already in hand: until then no byte was promised, so another target may still be tried."""
 
-from msgspec import structs
+import asyncio
 
 from gateway.core.conversation import Conversation
-from gateway.core.errors import (
-    MALFORMED,
-    UPSTREAM_AUTH,
-    UPSTREAM_ERROR,
-    UPSTREAM_INCOMPLETE,
-    UPSTREAM_INVALID,
-    UPSTREAM_OVERLOADED,
-    UPSTREAM_RATE_LIMITED,
-    UPSTREAM_TIMEOUT,
-    UPSTREAM_UNREACHABLE,
-    GatewayError,
-)
-from gateway.core.events import Event
+from gateway.core.errors import UPSTREAM_UNAVAILABLE, GatewayError
 from gateway.core.journal import Journal
 from gateway.core.requests import ChatRequest
-from gateway.core.upstream import CHAT, Exchange, StreamDecoder, Target, UpstreamCall
-from gateway.pipeline.record import intent_of, row_of
+from gateway.core.upstream import CHAT, Target, UpstreamCall
+from gateway.pipeline.attempt import Answer
+from gateway.pipeline.errand import Errand, all_keys_refused
+from gateway.pipeline.hedge import hedged
 from gateway.pipeline.resolve import Recipe
-from gateway.pipeline.services import Provider, Services
+from gateway.pipeline.services import Services
+from gateway.pipeline.waiting import wait_for_place
+from gateway.routing.failures import Next, judge
+from gateway.routing.table import Plan
+from gateway.routing.walk import Place, Walk
 
-NEXT_TARGET = frozenset(
-    kind.name
-    for kind in (
-        UPSTREAM_UNREACHABLE,
-        UPSTREAM_ERROR,
-        UPSTREAM_OVERLOADED,
-        UPSTREAM_RATE_LIMITED,
-        UPSTREAM_AUTH,
-        UPSTREAM_INVALID,
-        UPSTREAM_INCOMPLETE,
-        UPSTREAM_TIMEOUT,
-    )
-)
-"""Failures of the provider, not of the request: another target may do better."""
-
-MAX_ERROR_BYTES = 64 * 1024
-"""Of a refusal's body; real ones are under a kilobyte, the rest is somebody's HTML page."""
-
-
-class Answer:
-    """An answer being received. ``next`` gives batches of events until an empty one; close it exactly once."""
-
-    __slots__ = ("_decoder", "_exchange", "_first", "_journal", "native", "texts")
-
-    def __init__(
-        self, first: list[Event], exchange: Exchange, decoder: StreamDecoder | None, journal: Journal, *, native: bool
-    ) -> None:
-        self._first = first
-        self._exchange = exchange
-        self._decoder = decoder
-        self._journal = journal
-        self.native = native
-        """Whether the events are in the caller's own dialect already."""
-        self.texts: list[str] = []
-        """Generated text so far, for the token estimate of providers that report no usage."""
-
-    def whole(self) -> Event:
-        """The one event of an answer that was not streamed."""
-        (event,) = self._note(self._first)
-        return event
-
-    async def next(self) -> list[Event]:
-        """The events of a stream that have arrived, at least one; empty at the true end. Raises the provider's failures."""
-        events = self._first
-        decoder = self._decoder
-        assert decoder is not None
-        if events:
-            self._first = []
-        else:
-            while not events:
-                if decoder.failure is not None:
-                    raise decoder.failure
-                if decoder.done:
-                    return events
-                data = await self._exchange.chunk()
-                if not data:
-                    decoder.end()
-                    return events
-                events = decoder.feed(data)
-        return self._note(events)
-
-    def _note(self, events: list[Event]) -> list[Event]:
-        journal = self._journal
-        texts = self.texts
-        for event in events:
-            for _, text in event.texts:
-                texts.append(text)
-            if event.finish is not None:
-                journal.finish = event.finish
-            if event.usage is not None:
-                journal.usage = event.usage
-                journal.usage_source = "upstream"
-        return events
-
-    async def drain(self) -> None:
-        """Read what follows the end (a last chunk), so that the connection can be used again."""
-        if self._decoder is not None and self._decoder.done:
-            while await self._exchange.chunk():
-                pass
-
-    def close(self) -> None:
-        """Let go of the connection; before the end this cancels the provider's work."""
-        self._journal.generated = sum(map(len, self.texts))
-        self._exchange.close()
+SHORTEST_RETRY_AFTER = 0.1
+"""Seconds: a caller told to come back at once would only be refused again."""
 
 
 async def call(
-    plan: tuple[Target, ...],
+    plan: Plan,
     request: ChatRequest,
     recipe: Recipe,
     conversation: Conversation,
@@ -118,29 +30,61 @@ async def call(
     journal: Journal,
     services: Services,
 ) -> Answer:
-    """Make attempts in order until one answers. Raises the last failure. ``dialect`` is the caller's, by name."""
-    upstream = _upstream_call(plan[0], request, recipe, conversation, dialect)
-    last = len(plan)
-    for number, target in enumerate(plan, 1):
-        journal.attempts = number
-        journal.target = target
-        if target.model != upstream.model:
-            upstream = structs.replace(upstream, model=target.model)
-        services.ledger.intend(intent_of(journal))
-        journal.intended = True
-        began = services.clock()
+    """Make attempts in order until one answers. ``dialect`` is the caller's, by name.
+
+    Raises the last failure; ``upstream_unavailable`` when no target could be asked, ``upstream_auth_error`` when none had a key.
+    """
+    upstream = _upstream_call(plan.stops[0].target, request, recipe, conversation, dialect)
+    errand = Errand(upstream, request, dialect, journal, services)
+    walk = Walk(plan)
+    clock = services.clock
+    failure: GatewayError | None = None
+    while True:
+        place = walk.next(clock())
+        if place is None:
+            if failure is None:
+                place = walk.came_to(await _wait(plan, journal, services))
+            else:
+                pause = walk.again(services.random)
+                if pause is None or clock() + pause >= journal.inbound.deadline:
+                    raise failure
+                await asyncio.sleep(pause)
+                continue
         try:
-            provider = services.providers[target.provider]
-            spoken = upstream if dialect in provider.translator.speaks else _translated(upstream, request)
-            return await _attempt(provider, target, spoken, journal, services, native=spoken.dialect == dialect)
+            if plan.policy.hedge_after is None:
+                return await errand.visit(*place)
+            return await hedged(errand, place, walk, plan.policy.hedge_after)
         except GatewayError as error:
-            if number == last or error.kind.name not in NEXT_TARGET or services.clock() >= journal.inbound.deadline:
+            if judge(error).next is Next.NOTHING or errand.is_over():
                 raise
             failure = error
-        finally:
-            journal.upstream += services.clock() - began
-        services.ledger.append(row_of(journal, services, failure))
-    raise AssertionError("a plan is never empty")
+
+
+async def _wait(plan: Plan, journal: Journal, services: Services) -> Place:
+    """A place at a target that is full; raises what keeps all of them from being asked."""
+    now = services.clock()
+    keyed = [stop for stop in plan.stops if stop.account.keys.pick(now) is not None]
+    if not keyed:
+        raise all_keys_refused(plan.stops[0], now)
+    for stop in keyed:
+        if stop.health.is_full() and stop.health.breaker.is_closed:
+            seconds = min(plan.policy.queue_seconds, journal.inbound.deadline - now)
+            if await wait_for_place(stop.health, seconds):
+                key = stop.account.keys.pick(services.clock())
+                if key is not None:
+                    return stop, key
+                stop.health.leave()
+            break
+    names = ", ".join(dict.fromkeys([stop.target.provider for stop in keyed]))
+    raise GatewayError(
+        UPSTREAM_UNAVAILABLE,
+        f"{names}: failing or fully in use, and not asked for now",
+        cause="; ".join(
+            [f"{stop.health.name} {stop.health.breaker.state(now)} {stop.health.in_flight}" for stop in plan.stops]
+        ),
+        target=names,
+        retry_after=max(min(stop.health.breaker.reopens_in(now) for stop in keyed), SHORTEST_RETRY_AFTER),
+    )
 
 
 def _upstream_call(
@@ -152,58 +96,3 @@ def _upstream_call(
     return UpstreamCall(
         target.model, conversation, request.stream, recipe.fields, dialect, request.native, stored, request.headers
     )
-
-
-def _translated(upstream: UpstreamCall, request: ChatRequest) -> UpstreamCall:
-    """The call in the common dialect, for a provider that does not speak the caller's."""
-    name = request.untranslatable
-    if name is not None:
-        raise GatewayError(MALFORMED, f"{name}: has no form that the model {upstream.model[:100]!r} can be given", param=name)
-    return structs.replace(upstream, dialect=CHAT)
-
-
-async def _attempt(
-    provider: Provider, target: Target, upstream: UpstreamCall, journal: Journal, services: Services, *, native: bool
-) -> Answer:
-    translator = provider.translator
-    exchange = await provider.transport.send(target, translator.request(target, upstream), journal.inbound.deadline)
-    try:
-        if exchange.status != 200:
-            body = await _error_body(exchange)
-            raise translator.failure(target, exchange.status, exchange.headers, body)
-        if not upstream.stream:
-            event = translator.answer(await exchange.read(services.max_answer_bytes), upstream.dialect)
-            journal.first_byte = services.clock()
-            return Answer([event], exchange, None, journal, native=native)
-        if not exchange.headers.get(b"content-type", b"").startswith(translator.stream_type):
-            body = await _error_body(exchange)
-            raise GatewayError(
-                UPSTREAM_INVALID,
-                f"{target.provider} answered a streaming call without a stream",
-                cause=repr(body[:200]),
-                target=target.provider,
-            )
-        decoder = translator.decoder(upstream.dialect)
-        events: list[Event] = []
-        while not events:
-            data = await exchange.chunk()
-            if not data:
-                decoder.end()
-                raise GatewayError(UPSTREAM_INCOMPLETE, f"{target.provider} sent an empty stream", target=target.provider)
-            events = decoder.feed(data)
-            if decoder.failure is not None and not events:
-                raise decoder.failure
-            if decoder.done and not events:
-                raise GatewayError(UPSTREAM_INCOMPLETE, f"{target.provider} sent an empty stream", target=target.provider)
-        journal.first_byte = services.clock()
-        return Answer(events, exchange, decoder, journal, native=native)
-    except BaseException:
-        exchange.close()
-        raise
-
-
-async def _error_body(exchange: Exchange) -> bytes:
-    try:
-        return await exchange.read(MAX_ERROR_BYTES)
-    except GatewayError:
-        return b""

@@ -149,6 +149,7 @@ async def explain(inbound: Inbound, request: ChatRequest, caller: Caller, servic
         told["resolve"] = _resolved(recipe)
         verb = "render"
         conversation = render(recipe, request)
+        journal.input_chars = sum([len(message.text) for message in conversation])
         tokens = await _count(recipe.model, conversation, services)
         told["render"] = Rendered([Raw(message.raw) for message in conversation], tokens)
         verb = "guard_in"
@@ -157,7 +158,8 @@ async def explain(inbound: Inbound, request: ChatRequest, caller: Caller, servic
         told["recall"] = await _recalled(recipe, conversation, caller, services)
         if fault is None:
             verb = "route"
-        told["route"] = tuple([_choice(target, tokens, recipe, services) for target in route(recipe, services)])
+        plan = route(recipe, request, journal, services)
+        told["route"] = tuple([_choice(target, tokens, recipe, services) for target in plan.targets])
     except GatewayError as error:
         fault = _fault(error)
     refused_by = verb if fault is not None else None

@@ -10,9 +10,10 @@ from gateway.core.errors import DRAINING, INTERNAL, UPSTREAM_INVALID, GatewayErr
 from gateway.core.events import Event, Usage
 from gateway.core.journal import Journal
 from gateway.core.requests import ChatRequest
-from gateway.core.upstream import CHAT, Target
+from gateway.core.upstream import CHAT
 from gateway.core.verdicts import ALLOW
-from gateway.pipeline.call import Answer, call
+from gateway.pipeline.attempt import Answer
+from gateway.pipeline.call import call
 from gateway.pipeline.flights import Flight
 from gateway.pipeline.memory import Memory
 from gateway.pipeline.record import record
@@ -20,6 +21,7 @@ from gateway.pipeline.resolve import Recipe
 from gateway.pipeline.respond import count_usage
 from gateway.pipeline.services import Services
 from gateway.providers.openai import OpenAITranslator
+from gateway.routing.table import Plan
 from gateway.wire.folding import fold, unfold
 from gateway.wire.sse import MAX_EVENT_BYTES
 
@@ -51,7 +53,7 @@ class Fetch(Struct):
     name: str
     """Of the answer."""
     flight: Flight
-    plan: tuple[Target, ...]
+    plan: Plan
     request: ChatRequest
     recipe: Recipe
     conversation: Conversation

@@ -12,7 +12,7 @@ from gateway.core.errors import CLIENT_GONE, DEADLINE, DRAINING, GatewayError
 from gateway.core.journal import Bill, Journal
 from gateway.core.requests import ChatRequest
 from gateway.core.sameness import rendered_digest
-from gateway.core.upstream import CHAT, Target
+from gateway.core.upstream import CHAT
 from gateway.pipeline.call import call
 from gateway.pipeline.fetch import BRIEF, Fetch, landed, read_kept, whole_body
 from gateway.pipeline.flights import Flight, Passenger
@@ -20,6 +20,7 @@ from gateway.pipeline.received import Received
 from gateway.pipeline.release import Release
 from gateway.pipeline.resolve import Recipe
 from gateway.pipeline.services import Services
+from gateway.routing.table import Plan
 
 CACHE_CONTROL = b"cache-control"
 """Request header (RFC 9111): ``no-cache`` asks the provider anew and keeps its answer, ``no-store`` keeps nothing either."""
@@ -30,7 +31,7 @@ NOT_SHARED = frozenset(kind.name for kind in (DEADLINE, CLIENT_GONE, DRAINING))
 
 
 async def recall(
-    plan: tuple[Target, ...],
+    plan: Plan,
     request: ChatRequest,
     recipe: Recipe,
     conversation: Conversation,

@@ -16,6 +16,7 @@ KNOWN_HEADERS = frozenset(
         b"content-encoding",
         b"idempotency-key",
         b"x-api-key",
+        b"x-first-token-timeout-ms",
         b"x-prompt",
         b"x-prompt-alias",
         b"x-prompt-unit",
@@ -28,6 +29,8 @@ KNOWN_HEADERS = frozenset(
     }
 )
 """Request headers that mean something to the data plane; all others are dropped at the door."""
+
+_TIMEOUTS = (b"x-request-timeout-ms", b"x-first-token-timeout-ms")
 
 MAX_REQUEST_ID = 128
 """Bytes of a caller's request id; a longer or odd one is replaced, never cut."""
@@ -84,8 +87,7 @@ def check_any(inbound: Inbound) -> None:
         raise GatewayError(
             UNSUPPORTED, "content-encoding: compressed request bodies are not accepted", param="content-encoding"
         )
-    asked = headers.get(b"x-request-timeout-ms")
-    if asked is not None and not (asked.isdigit() and 0 < len(asked) < 10 and int(asked) > 0):
-        raise GatewayError(
-            MALFORMED, "x-request-timeout-ms: a positive whole number of milliseconds", param="x-request-timeout-ms"
-        )
+    for name in _TIMEOUTS:
+        asked = headers.get(name)
+        if asked is not None and not (asked.isdigit() and 0 < len(asked) < 10 and int(asked) > 0):
+            raise GatewayError(MALFORMED, f"{name.decode()}: a positive whole number of milliseconds", param=name.decode())

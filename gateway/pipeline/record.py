@@ -1,9 +1,12 @@
 """journal -> one ledger row, metrics. Runs exactly once per call, whatever its end, and never raises."""
 
-from gateway.core.errors import GatewayError
+from msgspec import structs
+
+from gateway.core.errors import CLIENT_GONE, GatewayError
 from gateway.core.events import Usage
 from gateway.core.journal import UNBILLED, Bill, Journal
-from gateway.core.ledger import Intent, LedgerRow, State
+from gateway.core.ledger import HEDGE_LOST, Intent, LedgerRow, State
+from gateway.core.upstream import Target
 from gateway.limits.tokens import estimate
 from gateway.pipeline.services import Services
 from gateway.pricing.table import price
@@ -50,7 +53,7 @@ def row_of(journal: Journal, services: Services, error: GatewayError | None = No
     started = inbound.started
     return LedgerRow(
         inbound.call_id,
-        journal.attempts if journal.intended else 0,
+        (journal.attempt or journal.attempts) if journal.intended else 0,
         State.FINAL,
         caller.application_id if caller else None,
         caller.key_id if caller else None,
@@ -100,6 +103,26 @@ def row_of(journal: Journal, services: Services, error: GatewayError | None = No
     )
 
 
+def lost_row(journal: Journal, services: Services, attempt: int, target: Target) -> LedgerRow:
+    """The row of a hedge that lost: cancelled by us, so it cost its input at least, and nobody counted what it made."""
+    usage = Usage(estimate(journal.input_chars), 0)
+    cost, status = price(services.prices, target.provider, target.model, usage, estimated=True)
+    return structs.replace(
+        row_of(journal, services, GatewayError(CLIENT_GONE, "another attempt answered first")),
+        attempt=attempt,
+        provider=target.provider,
+        model=target.model,
+        outcome=HEDGE_LOST,
+        input_tokens=usage.input,
+        output_tokens=0,
+        usage_source="estimated",
+        cost_nano=cost,
+        cost_status=status,
+        price_version=services.prices.version,
+        first_byte_us=None,
+    )
+
+
 def _storable(text: str | None) -> str | None:
     """A provider's words as Postgres can hold them: it refuses NUL, and a row must not be lost to one."""
     return text.replace("\0", "\ufffd") if text is not None and "\0" in text else text
@@ -113,7 +136,7 @@ def intent_of(journal: Journal) -> Intent:
     assert target is not None
     return Intent(
         inbound.call_id,
-        journal.attempts,
+        journal.attempt or journal.attempts,
         caller.application_id,
         caller.key_id,
         inbound.request_id,

@@ -56,7 +56,7 @@ async def serve(inbound: Inbound, services: Services, reply: Reply, dialect: Dia
         lap(clock())
         conversation = guard_in(recipe, conversation, journal)
         lap(clock())
-        plan = route(recipe, services)
+        plan = route(recipe, request, journal, services)
         lap(clock())
         ask = call if recipe.cache is None else recall
         received = await ask(plan, request, recipe, conversation, dialect.name, journal, services)

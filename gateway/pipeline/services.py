@@ -1,5 +1,6 @@
 """What the sentence is spoken with: everything a call may touch, frozen for the life of the worker."""
 
+import random
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
@@ -70,6 +71,8 @@ class Services(Struct, frozen=True):
     """Whose the files and batches at providers are; None: nobody knows, so none are served."""
     passthrough: str | None = None
     """The provider of forwarded calls that no model routes; None: there is none."""
+    random: Callable[[], float] = random.random
+    """From 0 up to 1: for draws among targets and for pauses."""
     synced: Callable[[], Awaitable[None]] | None = None
     """Awaited before the last byte when records must survive a loss of power; None when the page cache is enough."""
     keeping: Keeping | None = None

@@ -69,6 +69,14 @@ GAUGES = (
     Gauge("upstream_connections_opened", "Connections opened to providers.", counter=True),
     Gauge("upstream_connections_reused", "Requests sent on a kept connection.", counter=True),
     Gauge("upstream_stale_retries", "Requests repeated because a kept connection had died.", counter=True),
+    Gauge("retries", "Attempts after another one of the same call.", counter=True),
+    Gauge("retries_refused", "Repetitions that the retry budget did not allow.", counter=True),
+    Gauge("key_rotations", "Attempts with another key of the same account.", counter=True),
+    Gauge("hedges", "Attempts beside one that was slow to begin.", counter=True),
+    Gauge("dead_keys", "Keys that their provider refuses; the worst worker.", "max"),
+    Gauge("breaker_openings", "Times that a target's breaker opened.", counter=True),
+    Gauge("target_rejected", "Attempts not made because the target was open or full.", counter=True),
+    Gauge("target_queued", "Calls that waited for a place at a full target.", counter=True),
     Gauge("limits_degraded", "Workers that count requests locally because Redis is away."),
     Gauge("cache_rejected", "Cache entries refused (MAC, tenant or schema).", counter=True),
     Gauge("recall_hits", "Calls answered from kept answers.", counter=True),
@@ -77,6 +85,13 @@ GAUGES = (
     Gauge("recall_replayed", "Retries answered by their idempotency key.", counter=True),
     Gauge("recall_outliving", "Calls that go on after their callers have left."),
 )
+
+TARGET_GAUGES = (
+    Gauge("target_open", "Breakers that are open or half open, all workers and models of the target."),
+    Gauge("target_in_flight", "Attempts under way."),
+    Gauge("target_limit", "Attempts that may be under way at one time; the lowest of all workers and models.", "min"),
+)
+"""By configured target (``provider/model``, ``*`` where any model is let through)."""
 
 
 class _Histogram:
@@ -91,8 +106,9 @@ class _Histogram:
 class Table:
     """The shared memory and its layout. Make it before forking workers."""
 
-    def __init__(self, workers: int, providers: Iterable[str]) -> None:
+    def __init__(self, workers: int, providers: Iterable[str], targets: Iterable[str] = ()) -> None:
         self.providers = tuple(sorted(providers))
+        self.targets = tuple(sorted(set(targets)))
         position = 0
 
         def take(count: int) -> int:
@@ -112,6 +128,7 @@ class Table:
         self.first_byte = {p: _Histogram(take(len(LATENCY_BUCKETS) + 2), LATENCY_BUCKETS) for p in self.providers}
         self.upstream_errors = {p: take(1) for p in self.providers}
         self.gauges = {gauge.name: take(1) for gauge in GAUGES}
+        self.target_gauges = {(gauge.name, target): take(1) for gauge in TARGET_GAUGES for target in self.targets}
         self.alive = take(1)
         """1 in the row of a worker that runs: gauges of the others say nothing."""
         self.columns = position
@@ -190,8 +207,11 @@ class Meter:
             else:
                 row[table.cost] += cost / NANO
 
-    def gauge(self, name: str, value: float) -> None:
-        """Set one of :data:`GAUGES`; for a counter, what this worker has counted since it started."""
+    def gauge(self, name: str, value: float, label: str = "") -> None:
+        """Set one of :data:`GAUGES`; for a counter, what this worker has counted since it started. ``label``: a target's."""
+        if label:
+            self._row[self._table.target_gauges[name, label]] = value
+            return
         self._row[self._table.gauges[name]] = self._before.get(name, 0.0) + value
 
     def flush(self) -> None:
@@ -261,6 +281,12 @@ class _Fold(Collector):
             cell = table.gauges[gauge.name]
             value = table.fold(cell) if gauge.counter else table.fold_gauge(cell, gauge.fold)
             yield family(f"promptgate_{gauge.name}", gauge.help, value=value)
+
+        for gauge in TARGET_GAUGES:
+            by_target = GaugeMetricFamily(f"promptgate_{gauge.name}", gauge.help, labels=["target"])
+            for target in table.targets:
+                by_target.add_metric([target], table.fold_gauge(table.target_gauges[gauge.name, target], gauge.fold))
+            yield by_target
 
     def _histogram(
         self, name: str, text: str, rows: Sequence[tuple[tuple[str, ...], _Histogram]], labels: tuple[str, ...]

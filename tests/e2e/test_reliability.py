@@ -44,7 +44,13 @@ def upstream() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def single(start_gateway: Callable[..., Any], upstream: str) -> Any:
-    return start_gateway(upstream=upstream, PROMPTGATE_SERVER_DRAIN_SECONDS="1", PROMPTGATE_REGISTRY_SNAPSHOT_SECONDS="1")
+    return start_gateway(
+        upstream=upstream,
+        PROMPTGATE_SERVER_DRAIN_SECONDS="1",
+        PROMPTGATE_REGISTRY_SNAPSHOT_SECONDS="1",
+        # The books are about what providers do, a hundred times in a row; tests/e2e/test_resilience.py is about breakers.
+        PROMPTGATE_RESILIENCE_BREAKER="false",
+    )
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +73,7 @@ def gateway(single: Any) -> Any:
 @pytest.fixture(scope="module")
 def pair(start_gateway: Callable[..., Any], upstream: str) -> Any:
     """Two workers in front of the fake provider."""
-    return start_gateway(workers=2, upstream=upstream)
+    return start_gateway(workers=2, upstream=upstream, PROMPTGATE_RESILIENCE_BREAKER="false")
 
 
 # --- what tests say -----------------------------------------------------------------------------------------------------

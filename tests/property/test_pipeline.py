@@ -13,9 +13,10 @@ from gateway.core.events import Event
 from gateway.core.journal import Journal
 from gateway.core.requests import Inbound
 from gateway.guards.plan import compile_guards
-from gateway.pipeline.call import Answer
+from gateway.pipeline.attempt import Answer
 from gateway.pipeline.guard_out import Guarded
 from gateway.providers.openai import OpenAITranslator
+from gateway.routing.health import Health, Rules
 from gateway.wire import openai as wire
 
 TERMS = ["secret", "ab ba", "über"]
@@ -57,7 +58,7 @@ async def seen(pieces: list[bytes]) -> tuple[list[bytes], str]:
     pieces = [piece for piece in pieces if piece]
     while not first and pieces:
         first = decoder.feed(pieces.pop(0))
-    answer = Answer(first, Pieces(pieces), decoder, journal, native=False)
+    answer = Answer(first, Pieces(pieces), decoder, journal, Health("a/b", Rules()), lambda: 0.0, native=False)
     guard = Guarded(answer, PLAN, journal, streamed=True)
     shown: list[bytes] = []
     try:

@@ -95,6 +95,8 @@ def test_every_field_is_documented_and_has_an_override(tmp_path: Path) -> None:
             value = sample[section] if isinstance(sample, dict) else sample
             value = {"log_level": "error", "log_format": "text", "server_timing": "false"}.get(field.name, value)
             value = {"port": "9", "workers": "9", "pool_size": "9", "max_bytes": "9999999"}.get(field.name, value)
+            if section == "resilience":
+                value = {"breaker": "false"}.get(field.name, "77")
             settings = load(tmp_path, {f"PROMPTGATE_{section.upper()}_{field.name.upper()}": value})
             got = getattr(getattr(settings, section), field.name)
             assert str(got).lower().endswith(value), f"{section}.{field.name}"
@@ -270,3 +272,81 @@ def test_without_any_provider_there_are_only_the_routes_of_the_file() -> None:
 )
 def test_only_openai_has_responses_unless_a_provider_says_so(provider: Provider, expected: bool):
     assert has_responses(provider) is expected
+
+
+ROUTE = """
+[providers.a]
+kind = "openai"
+base_url = "http://a/v1"
+api_keys = ["k1", "k2"]
+first_token_ms = 4000
+[[routes]]
+models = ["*"]
+"""
+
+
+def test_a_route_with_everything(tmp_path: Path) -> None:
+    text = (
+        ROUTE
+        + """
+strategy = "weighted"
+placement = "prefer_local"
+tags = ["batch"]
+min_input_tokens = 10
+max_input_tokens = 20
+attempts = 4
+hedge_after_ms = "p95"
+queue_ms = 0
+targets = [{ provider = "a", weight = 3, tier = 1, local = true, first_token_ms = 900, total_ms = 5000 }, { provider = "echo" }]
+"""
+    )
+    settings = load(config(tmp_path, providers=text), {})
+    (route,) = settings.routes
+    assert (route.strategy, route.placement, route.tags, route.attempts) == ("weighted", "prefer_local", ("batch",), 4)
+    assert (route.hedge_after_ms, route.queue_ms, route.min_input_tokens, route.max_input_tokens) == ("p95", 0, 10, 20)
+    assert route.targets[0] == RouteTarget("a", weight=3, tier=1, local=True, first_token_ms=900, total_ms=5000)
+    assert route.targets[1] == RouteTarget("echo")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (
+            "strategy = 'random'",
+            r"number 1 strategy: got a value of type str, expected one of cheapest, least_latency, ordered",
+        ),
+        ("strategie = 'ordered'", r"number 1: key 'strategie' is unknown; did you mean strategy\?"),
+        ("attempts = 9", r"attempts: got a value of type int, expected an integer from 1 to 8 or null"),
+        ("hedge_after_ms = 'p50'", r"hedge_after_ms: got a value of type str, expected "),
+        ("tags = 'batch'", r"tags: got a value of type str, expected a list or null"),
+        ("placement = 'local_only'", r"placement is local_only, but no target is marked local = true"),
+        ("min_input_tokens = 5\nmax_input_tokens = 4", r"max_input_tokens is below min_input_tokens"),
+    ],
+)
+def test_a_faulty_route_is_refused_by_name(tmp_path: Path, line: str, message: str) -> None:
+    text = f'{ROUTE}{line}\ntargets = [{{ provider = "a" }}]\n'
+    with pytest.raises(SettingsError, match=message):
+        load(config(tmp_path, providers=text), {})
+
+
+def test_a_faulty_target_is_refused_by_name(tmp_path: Path) -> None:
+    for target, message in (
+        ("weight = -1", "targets weight: got a value of type int"),
+        ("tear = 1", "did you mean tier"),
+        ("first_token_ms = 0", "first_token_ms"),
+    ):
+        with pytest.raises(SettingsError, match=message):
+            load(config(tmp_path, providers=f'{ROUTE}targets = [{{ provider = "a", {target} }}]'), {})
+
+
+def test_several_keys_come_from_the_file_or_the_environment(tmp_path: Path) -> None:
+    home = config(tmp_path, providers=f'{ROUTE}targets = [{{ provider = "a" }}]')
+    assert load(home, {}).providers["a"].api_keys == ("k1", "k2")
+    assert load(home, {"PROMPTGATE_PROVIDERS_A_API_KEYS": "x, y,z"}).providers["a"].api_keys == ("x", "y", "z")
+    with pytest.raises(SettingsError, match="api_keys has an empty entry"):
+        load(home, {"PROMPTGATE_PROVIDERS_A_API_KEYS": "x,,z"})
+    with pytest.raises(SettingsError, match="PROMPTGATE_PROVIDERS_A_API_KEYS") as caught:
+        load(home, {"PROMPTGATE_PROVIDERS_A_API_KEYS": "se cret"})
+    assert "cret" not in str(caught.value)
+    with pytest.raises(SettingsError, match="no such provider"):
+        load(home, {"PROMPTGATE_PROVIDERS_B_API_KEYS": "x"})

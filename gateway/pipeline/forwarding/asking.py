@@ -8,10 +8,11 @@ from gateway.core.journal import Journal
 from gateway.core.requests import Inbound
 from gateway.core.upstream import Exchange, Target
 from gateway.dialects.forwarded import Body
-from gateway.pipeline.call import MAX_ERROR_BYTES, NEXT_TARGET
+from gateway.pipeline.attempt import MAX_ERROR_BYTES
 from gateway.pipeline.forwarding.placing import Errand
 from gateway.pipeline.record import intent_of, row_of
 from gateway.pipeline.services import Provider, Services
+from gateway.routing.failures import Next, judge
 
 MAX_QUERY = 2048
 """Characters; real queries are a cursor and a limit."""
@@ -51,7 +52,7 @@ async def ask(asking: Asking, plan: tuple[Target, ...]) -> tuple[Exchange, Targe
         try:
             return await exchange_with(target, call, journal, services), target
         except GatewayError as error:
-            if number == last or error.kind.name not in NEXT_TARGET or services.clock() >= journal.inbound.deadline:
+            if number == last or judge(error).next is Next.NOTHING or services.clock() >= journal.inbound.deadline:
                 raise
             failure = error
         services.ledger.append(row_of(journal, services, failure))

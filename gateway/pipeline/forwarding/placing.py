@@ -39,7 +39,7 @@ async def place(errand: Errand, caller: Caller, body: Body, services: Services) 
     model = body.request.model
     if not model:
         return (_account(errand.door, services.passthrough, services),)
-    targets = tuple(t for t in services.routes.plan(model) if _serves(t.provider, errand.door, services))
+    targets = tuple(t for t in services.routes.plan(model).targets if _serves(t.provider, errand.door, services))
     if targets:
         return targets
     if services.routes.lists(model) or services.passthrough is None:

@@ -146,3 +146,15 @@ async def test_a_kept_alive_connection_serves_the_next_call(upstream: FaultServe
 async def test_every_model_sends_http(upstream: FaultServer, model: str) -> None:
     raw, _ = await _raw(upstream, _body(model), seconds=0.1)
     assert raw.startswith(b"HTTP/1.1 ")
+
+
+async def test_the_sick_one_fails_hangs_and_answers_in_its_proportions(upstream: FaultServer) -> None:
+    ends: list[str] = []
+    for _ in range(60):
+        raw, how = await _raw(upstream, _body("mock-sick-60"), seconds=0.05)
+        good = b"[DONE]" in raw
+        ends.append("good" if good else "hang" if not raw and how == "open" else "bad")
+    counts = {end: ends.count(end) for end in ("good", "bad", "hang")}
+    assert 22 <= counts["bad"] <= 48, counts
+    assert counts["hang"] >= 1, counts
+    assert counts["good"] >= 6, counts

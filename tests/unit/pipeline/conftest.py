@@ -236,6 +236,10 @@ class World:
         self.permits = Permits(self.leases, self.clock, None)
         self.targets = (Target("openai", "", "http://one", "sk-1"),)
         self.routes: list[Route] = []
+        self.table: RouteTable | None = None
+        """Set it where what is learned of targets must outlive a call."""
+        self.draws: list[float] = []
+        """What chance gives next; 0.0 when it is used up."""
         self.keeping: Keeping | None = None
         self.receiver = Receiver(self.clock, lambda: STARTED_MS, lambda bits: (1 << bits) - 1, 600)
         self.key = make(lambda n: bytes(range(n)))
@@ -262,7 +266,7 @@ class World:
         return Services(
             releases=self.releases,
             permits=self.permits,
-            routes=RouteTable([*self.routes, Route(("*",), self.targets)]),
+            routes=self.table or RouteTable([*self.routes, Route(("*",), self.targets)]),
             providers={
                 target.provider: Provider(self.translators.get(target.provider, self.translator), self.transport)
                 for target in self.targets
@@ -275,6 +279,7 @@ class World:
             default_model="gpt-4o-mini",
             max_answer_bytes=1 << 20,
             server_timing=True,
+            random=lambda: self.draws.pop(0) if self.draws else 0.0,
             keeping=self.keeping,
             memory=self.memory,
             workbench=self.workbench,

@@ -2,7 +2,9 @@ import pytest
 
 from gateway.core.errors import GatewayError
 from gateway.core.upstream import Target
-from gateway.routing.table import Route, RouteTable
+from gateway.routing.health import Rules
+from gateway.routing.policy import Candidate, Condition, Policy
+from gateway.routing.table import _WATCHED, MAX_ATTEMPTS, Route, RouteTable
 
 OPENAI = Target("openai", "", "https://api.openai.com/v1", "k")
 FIXED = Target("local", "llama-3", "http://127.0.0.1:1/v1", "")
@@ -10,9 +12,9 @@ FIXED = Target("local", "llama-3", "http://127.0.0.1:1/v1", "")
 
 def test_the_first_match_wins_and_an_empty_model_keeps_the_asked_one() -> None:
     table = RouteTable([Route(("fast",), (FIXED,)), Route(("gpt-*", "o?"), (OPENAI,)), Route(("*",), (FIXED, OPENAI))])
-    assert table.plan("fast") == (FIXED,)
-    assert [t.model for t in table.plan("gpt-4o")] == ["gpt-4o"]
-    assert [t.model for t in table.plan("anything\nelse")] == ["llama-3", "anything\nelse"]
+    assert table.plan("fast").targets == (FIXED,)
+    assert [t.model for t in table.plan("gpt-4o").targets] == ["gpt-4o"]
+    assert [t.model for t in table.plan("anything\nelse").targets] == ["llama-3", "anything\nelse"]
     assert table.plan("gpt-4o") is table.plan("gpt-4o")
     assert table.names == ["fast", "o?"]
     assert table.lists("fast")
@@ -32,3 +34,64 @@ def test_the_memory_of_names_is_bounded() -> None:
     for i in range(10_000):
         table.plan(f"model-{i}")
     assert len(table._known) <= 4096
+
+
+def test_a_plain_route_is_settled_once_and_shared_by_all_calls() -> None:
+    table = RouteTable([Route(("*",), (FIXED, OPENAI))])
+    plan = table.plan("m")
+    assert plan.drawn(0, lambda: 0.5) is plan
+    assert (plan.attempts, plan.groups, plan.when) == (2, (), None)
+
+
+def test_routes_to_the_same_target_share_what_is_known_of_it() -> None:
+    table = RouteTable([Route(("a",), (FIXED,)), Route(("b",), (OPENAI, FIXED))])
+    assert table.plan("a").stops[0].health is table.plan("b").stops[1].health
+    assert table.plan("b").stops[0].health is not table.plan("b").stops[1].health
+    assert table.plan("a").stops[0].account is table.accounts["local"]
+
+
+def test_each_key_of_an_account_makes_a_target() -> None:
+    table = RouteTable([Route(("*",), (Candidate(OPENAI, keys=("k2", "k", "k3")),))])
+    (stop,) = table.plan("m").stops
+    assert [target.api_key for target in stop.targets] == ["k", "k2", "k3"]
+    assert stop.account.keys.size == 3
+    (keyless,) = RouteTable([Route(("*",), (FIXED,))]).plan("m").stops
+    assert [target.api_key for target in keyless.targets] == [""]
+
+
+def test_a_call_that_meets_no_condition_goes_on_to_the_next_route() -> None:
+    batch = Policy(when=Condition(tags=frozenset({"batch"})))
+    table = RouteTable([Route(("m*",), (FIXED,), batch), Route(("x",), (FIXED,)), Route(("*",), (OPENAI,))])
+    plan = table.plan("model")
+    assert plan.when is not None
+    assert plan.targets == (FIXED,)
+    assert plan.otherwise is not None
+    assert [target.provider for target in plan.otherwise.targets] == ["openai"]
+    alone = RouteTable([Route(("m",), (FIXED,), batch)]).plan("m")
+    assert alone.otherwise is None
+
+
+def test_draws_are_made_for_each_call_and_only_where_there_is_a_choice() -> None:
+    both = (Candidate(FIXED, weight=1), Candidate(OPENAI, weight=3))
+    table = RouteTable([Route(("w",), both, Policy("weighted")), Route(("l",), both, Policy("least_latency"))])
+    plan = table.plan("w")
+    assert [stop.target.provider for stop in plan.drawn(0, lambda: 0.1).stops] == ["local", "openai"]
+    assert [stop.target.provider for stop in plan.drawn(0, lambda: 0.9).stops] == ["openai", "local"]
+    quick = table.plan("l")
+    quick.stops[0].health.latency.saw(2.0, 0)
+    quick.stops[1].health.latency.saw(1.0, 0)
+    assert [stop.target.provider for stop in quick.drawn(0, lambda: 0.0).stops] == ["openai", "local"]
+    assert RouteTable([Route(("w",), (FIXED,), Policy("weighted"))]).plan("w").groups == ()
+
+
+def test_attempts_are_bounded() -> None:
+    assert RouteTable([Route(("*",), (OPENAI,), Policy(attempts=3))]).plan("m").attempts == 3
+    assert RouteTable([Route(("*",), (OPENAI,), Policy(attempts=100))]).plan("m").attempts == MAX_ATTEMPTS
+
+
+def test_the_states_of_targets_are_bounded() -> None:
+    table = RouteTable([Route(("*",), (OPENAI,))], Rules())
+    for i in range(_WATCHED + 10):
+        table.plan(f"model-{i}")
+    assert len(table.health) == _WATCHED + 1
+    assert table.plan("one-more").stops[0].health.name == "openai/*"

@@ -1,0 +1,200 @@
+"""One attempt: a request to one target, up to the commit point, and the answer from there on."""
+
+import asyncio
+from collections.abc import Callable
+
+from msgspec import structs
+
+from gateway.core.errors import UPSTREAM_INCOMPLETE, UPSTREAM_INVALID, UPSTREAM_TIMEOUT, GatewayError
+from gateway.core.events import Event
+from gateway.core.journal import Journal
+from gateway.core.upstream import Exchange, StreamDecoder, Target, UpstreamCall
+from gateway.pipeline.services import Services
+from gateway.routing.commit import says_something
+from gateway.routing.failures import judge
+from gateway.routing.health import Health
+from gateway.routing.table import Stop
+
+MAX_ERROR_BYTES = 64 * 1024
+"""Of a refusal's body; real ones are under a kilobyte, the rest is somebody's HTML page."""
+
+
+class Answer:
+    """An answer being received. ``next`` gives batches of events until an empty one; close it exactly once."""
+
+    __slots__ = ("_clock", "_decoder", "_exchange", "_first", "_health", "_journal", "native", "texts")
+
+    def __init__(
+        self,
+        first: list[Event],
+        exchange: Exchange,
+        decoder: StreamDecoder | None,
+        journal: Journal,
+        health: Health,
+        clock: Callable[[], float],
+        *,
+        native: bool,
+    ) -> None:
+        self._first = first
+        self._exchange = exchange
+        self._decoder = decoder
+        self._journal = journal
+        self._health = health
+        self._clock = clock
+        self.native = native
+        """Whether the events are in the caller's own dialect already."""
+        self.texts: list[str] = []
+        """Generated text so far, for the token estimate of providers that report no usage."""
+
+    def whole(self) -> Event:
+        """The one event of an answer that was not streamed."""
+        (event,) = self._note(self._first)
+        return event
+
+    async def next(self) -> list[Event]:
+        """The events of a stream that have arrived, at least one; empty at the true end. Raises the provider's failures."""
+        events = self._first
+        decoder = self._decoder
+        assert decoder is not None
+        if events:
+            self._first = []
+        else:
+            try:
+                while not events:
+                    if decoder.failure is not None:
+                        raise decoder.failure
+                    if decoder.done:
+                        return events
+                    data = await self._exchange.chunk()
+                    if not data:
+                        decoder.end()
+                        return events
+                    events = decoder.feed(data)
+            except GatewayError as error:
+                self._health.failed(judge(error), self._clock())
+                raise
+        return self._note(events)
+
+    def _note(self, events: list[Event]) -> list[Event]:
+        journal = self._journal
+        texts = self.texts
+        for event in events:
+            for _, text in event.texts:
+                texts.append(text)
+            if event.finish is not None:
+                journal.finish = event.finish
+            if event.usage is not None:
+                journal.usage = event.usage
+                journal.usage_source = "upstream"
+        return events
+
+    async def drain(self) -> None:
+        """Read what follows the end (a last chunk), so that the connection can be used again."""
+        if self._decoder is not None and self._decoder.done:
+            while await self._exchange.chunk():
+                pass
+
+    def close(self) -> None:
+        """Let go of the connection and of the place at the target; before the end this cancels the provider's work."""
+        self._journal.generated = sum(map(len, self.texts))
+        self._exchange.close()
+        self._health.leave()
+
+
+async def attempt(
+    stop: Stop, target: Target, upstream: UpstreamCall, journal: Journal, services: Services, *, native: bool
+) -> Answer:
+    """Ask a target in whose queue a place was taken, and wait for its first content. Raises the provider's failures.
+
+    The place stays taken until the answer is closed; after a failure it is free again.
+    """
+    began = services.clock()
+    try:
+        answer = await _timed(stop, target, upstream, journal, services, native=native)
+    except BaseException:
+        stop.health.leave()
+        raise
+    now = services.clock()
+    stop.health.succeeded(now - began, now)
+    return answer
+
+
+async def _timed(
+    stop: Stop, target: Target, upstream: UpstreamCall, journal: Journal, services: Services, *, native: bool
+) -> Answer:
+    seconds = target.timeouts.first_token
+    if seconds is None:
+        return await _exchanged(stop, target, upstream, journal, services, native=native)
+    if not upstream.stream:
+        # The head of a whole answer comes with its first token, or with all of them: to wait longer for more is another matter.
+        sooner = structs.replace(target.timeouts, first_byte=min(seconds, target.timeouts.first_byte))
+        return await _exchanged(stop, structs.replace(target, timeouts=sooner), upstream, journal, services, native=native)
+    try:
+        async with asyncio.timeout(seconds):
+            return await _exchanged(stop, target, upstream, journal, services, native=native)
+    except TimeoutError:
+        raise GatewayError(
+            UPSTREAM_TIMEOUT, f"Provider {target.provider!r}: no first token within {seconds:g} s.", target=target.provider
+        ) from None
+
+
+async def _exchanged(
+    stop: Stop, target: Target, upstream: UpstreamCall, journal: Journal, services: Services, *, native: bool
+) -> Answer:
+    provider = services.providers[target.provider]
+    translator = provider.translator
+    exchange = await provider.transport.send(target, translator.request(target, upstream), journal.inbound.deadline)
+    try:
+        if exchange.status != 200:
+            failure = translator.failure(target, exchange.status, exchange.headers, await _error_body(exchange))
+            failure.answered = exchange.status
+            raise failure
+        if not upstream.stream:
+            event = translator.answer(await exchange.read(services.max_answer_bytes), upstream.dialect)
+            return Answer([event], exchange, None, journal, stop.health, services.clock, native=native)
+        if not exchange.headers.get(b"content-type", b"").startswith(translator.stream_type):
+            body = await _error_body(exchange)
+            raise GatewayError(
+                UPSTREAM_INVALID,
+                f"{target.provider} answered a streaming call without a stream",
+                cause=repr(body[:200]),
+                target=target.provider,
+            )
+        decoder = translator.decoder(upstream.dialect)
+        events = await _opened(exchange, decoder, target, upstream.dialect)
+        return Answer(events, exchange, decoder, journal, stop.health, services.clock, native=native)
+    except BaseException:
+        exchange.close()
+        raise
+
+
+async def _opened(exchange: Exchange, decoder: StreamDecoder, target: Target, dialect: str) -> list[Event]:
+    """The events of a stream up to the first that says something: what only opens it is held back until then."""
+    held: list[Event] = []
+    while True:
+        data = await exchange.chunk()
+        if not data:
+            decoder.end()
+            raise GatewayError(UPSTREAM_INCOMPLETE, f"{target.provider} sent an empty stream", target=target.provider)
+        events = decoder.feed(data)
+        speaks = False
+        for event in events:
+            if event.texts or says_something(event, dialect):
+                speaks = True
+                break
+        held = held + events if held else events
+        if speaks:
+            return held
+        if decoder.failure is not None:
+            raise decoder.failure
+        if decoder.done:
+            if held:
+                return held
+            raise GatewayError(UPSTREAM_INCOMPLETE, f"{target.provider} sent an empty stream", target=target.provider)
+
+
+async def _error_body(exchange: Exchange) -> bytes:
+    try:
+        return await exchange.read(MAX_ERROR_BYTES)
+    except GatewayError:
+        return b""
