@@ -152,12 +152,16 @@ async def test_stored_prompts_serve_anthropic_clients(claude: Any, say: Any) -> 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_guards_judge_native_answers(claude: Any, say: Any, stream: bool) -> None:
     claude.publish("faq", ("user", "Hi"), guardrails=say.guardrails(post=["there"]))
-    source = (STREAMS / "text.sse").read_bytes().replace(b'"Hello"', b'"Hi there"')
-    claude.script(say.stream(source[:400], source[400:]) if stream else message(claude, say), provider="claude")
+    source = (STREAMS / "text.sse").read_bytes().replace(b'"!"', b'" there"')
+    first, rest = source.split(b'"Hello"')
+    claude.script(
+        say.stream(first + b'"Hello"}}\n\n', rest.removeprefix(b"}}\n\n")) if stream else message(claude, say),
+        provider="claude",
+    )
     answer = await ask(claude, {"model": "faq", "stream": stream})
     error = (events(answer)[-1] if stream else answer.json)["error"]
     assert error["details"]["error_code"] == "guardrail_blocked"
-    assert b"text_delta" not in answer.body
+    assert b'" there"' not in answer.body
     assert answer.status == (200 if stream else 400)
     assert claude.row.outcome == "blocked"
 
