@@ -157,9 +157,7 @@ class Errand:
 
 def _all_refused(stop: Stop, error: GatewayError, now: float) -> GatewayError:
     keys = stop.account.keys
-    if keys.size == 1 and error.kind is UPSTREAM_AUTH:
-        return error
-    if keys.dead(now) < keys.size:
+    if keys.size == 1 or keys.dead(now) < keys.size:
         return error
     return all_keys_refused(stop, now, error.cause)
 

@@ -14,6 +14,9 @@ from gateway.core.errors import UPSTREAM_INVALID, GatewayError
 MAX_EVENT_BYTES = 1 << 20
 """No model emits a token, a tool call or a picture part near 1 MiB in one event; a stream that does is broken or hostile."""
 
+_BETWEEN = b" "
+"""Joins the lines of one event's data. The standard says LF; all that is read here is JSON, where the two mean the same, and what is
+framed again for a caller must be one line."""
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -101,7 +104,7 @@ class SseParser:
         for line in lines:
             if not line:
                 if self._data is not None:
-                    events.append(self._data[0] if len(self._data) == 1 else b"\n".join(self._data))
+                    events.append(self._data[0] if len(self._data) == 1 else _BETWEEN.join(self._data))
                     self._data = None
                 self._size = 0
                 continue

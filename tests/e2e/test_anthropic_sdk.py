@@ -39,9 +39,14 @@ api_key = "sk-upstream"
 kind = "anthropic"
 base_url = "{url}/v1"
 
+[providers.busy]
+kind = "anthropic"
+base_url = "{url}/v1"
+api_key = "sk-ant-upstream"
+
 [[routes]]
 models = ["either-*"]
-targets = [{{ provider = "anthropic", model = "claude-529" }}, {{ provider = "openai", model = "gpt-tools" }}]
+targets = [{{ provider = "busy", model = "claude-529" }}, {{ provider = "openai", model = "gpt-tools" }}]
 
 [[routes]]
 models = ["claude-*"]
@@ -62,7 +67,10 @@ def gateway(start_gateway: Callable[..., Any], fake: Vendors, tmp_path_factory: 
     for name in ("gateway.toml", "prices.toml"):
         shutil.copy(ROOT / "config" / name, config)
     (config / "providers.toml").write_text(PROVIDERS.format(url=fake.url), encoding="utf-8")
-    return start_gateway(PROMPTGATE_CONFIG=str(config), ANTHROPIC_API_KEY="sk-ant-upstream")
+    # Providers fail on purpose here, test after test.
+    return start_gateway(
+        PROMPTGATE_CONFIG=str(config), ANTHROPIC_API_KEY="sk-ant-upstream", PROMPTGATE_RESILIENCE_BREAKER="false"
+    )
 
 
 @pytest.fixture(scope="module")
