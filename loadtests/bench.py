@@ -27,9 +27,9 @@ from loadtests.machine import LOAD_CORE, TEST_CORE, resident_mb
 from loadtests.measure import Load, Run, command, once, parse, quiet
 from loadtests.peers import Aiohttp, Nginx, Peer, Upstream
 from loadtests.tools import BUILD, build, check_machine
-from loadtests.work import EVENTS, LARGE, SATURATING, SMALL, STREAM, Workload
+from loadtests.work import DIALECTS, EVENTS, LARGE, SATURATING, SMALL, STREAM, Workload
 
-SECTIONS = ("saturation", "sequential", "open", "overload", "rows", "kill")
+SECTIONS = ("saturation", "dialects", "sequential", "open", "overload", "rows", "kill")
 OPEN_RATES = (1000, 5000)
 """Poisson arrivals a second: an idle server and a busy one."""
 OPEN_CONNECTIONS = 1024
@@ -73,6 +73,26 @@ class Bench:
                 spent = phases.between(before, phases.read(self.gateway.metrics()))
                 self.notes["phases_us"] = {name: phase.mean_us for name, phase in spent.items()}
                 show(phases.phase_table(spent))
+
+    def dialects(self, gateway: Gateway) -> None:
+        """The same call in each client format, interleaved; the cost of a translation is the difference."""
+        rounds: list[dict[str, Run]] = []
+        for number in range(self.rounds):
+            turn = number % len(DIALECTS)
+            works = [*DIALECTS[turn:], *DIALECTS[:turn]]
+            rounds.append({w.name: quiet(gateway, Load(w, self.seconds, self.warm), self.upstream.pid) for w in works})
+            progress(f"dialects, round {number + 1} of {self.rounds}: " + ", ".join(map(_brief, rounds[-1].values())))
+        spent = {w.name: figures.median(r[w.name].cpu_us for r in rounds) for w in DIALECTS}
+        rows: list[list[object]] = [
+            [
+                w.title,
+                f"{figures.median(r[w.name].load.admitted_rps for r in rounds):,.0f}",
+                f"{spent[w.name]:.0f}",
+                f"{figures.median(r[SMALL.name].cpu_us / r[w.name].cpu_us for r in rounds):.2f}",
+            ]
+            for w in DIALECTS
+        ]
+        show("### Client formats\n\n" + figures.table(["work", "req/s", "CPU us", "CPU, chat / this"], rows))
 
     def sequential(self) -> None:
         rounds = self.interleave(
@@ -192,7 +212,7 @@ def show(text: str) -> None:
 
 def preflight(upstream: Upstream, gateway: Gateway | None) -> None:
     """Learn what the gateway sends upstream, and that what it answers is what the upstream said."""
-    for work in SATURATING:
+    for work in dict.fromkeys((*SATURATING, *(DIALECTS if gateway else ()))):
         if gateway is None:  # a stand-in of the usual proportion: the rendered kilobyte and the call's own message
             upstream.sizes[work.name] = work.question_bytes + 1400
             continue
@@ -214,6 +234,8 @@ def run(bench: Bench, sections: Sequence[str]) -> None:
     if "saturation" in sections:
         for work in (SMALL, LARGE, STREAM):
             bench.saturation(work)
+    if "dialects" in sections and gateway is not None:
+        bench.dialects(gateway)
     if "sequential" in sections:
         bench.sequential()
     if "open" in sections:

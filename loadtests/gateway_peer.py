@@ -21,9 +21,9 @@ from typing import Any
 import httpx
 
 from loadtests.machine import LOAD_CORE, TEST_CORE, Family, family, pin
-from loadtests.peers import PATH, Counted, Upstream
+from loadtests.peers import Counted, Upstream
 from loadtests.tools import BUILD, Running, free_port, wait_for_port
-from loadtests.work import PROMPT, SDK_HEADERS, VARIANTS, Workload, gateway_body, prompt_content
+from loadtests.work import CHAT_PATH, PROMPT, SDK_HEADERS, VARIANTS, Workload, gateway_body, prompt_content
 
 _APPLICATION = "bench"
 _PER_MINUTE = 100_000_000
@@ -40,7 +40,7 @@ class Gateway:
     def __init__(self, upstream: Upstream) -> None:
         self.port = free_port()
         self.base = f"http://127.0.0.1:{self.port}"
-        self.url = self.base + PATH
+        self.url = self.base + CHAT_PATH
         self.answers: Counter[str] = Counter()
         """By status, over all runs: the caller's book, to be laid beside the ledger."""
         self.run_id = secrets.token_hex(4)
@@ -98,7 +98,7 @@ class Gateway:
     def ask(self, work: Workload) -> httpx.Response:
         """One call, outside the books."""
         headers = {**self.headers(), "content-type": "application/json", "accept-encoding": "identity"}
-        return self._http.post(PATH, content=gateway_body(work, "probe"), headers=headers)
+        return self._http.post(work.path, content=gateway_body(work, "probe"), headers=headers)
 
     def kill_worker(self) -> int:
         """``kill -9`` the worker that serves; its process id."""

@@ -10,7 +10,7 @@ import msgspec
 from loadtests.machine import LOAD_CORE, Family, Meter, resident_mb
 from loadtests.peers import Peer
 from loadtests.tools import BUILD, find
-from loadtests.work import Workload
+from loadtests.work import CHAT_PATH, Workload
 
 NOISE = 0.10
 """Cores' worth of foreign CPU above which a run is done again: a tenth moves req/s by about as much."""
@@ -98,7 +98,7 @@ def command(peer: Peer, load: Load) -> list[str]:
         str(LOAD_CORE),
         str(BUILD / "loadgen"),
         "--url",
-        peer.url,
+        peer.url.removesuffix(CHAT_PATH) + load.work.path,
         "--body",
         str(body),
     ]

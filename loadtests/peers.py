@@ -8,9 +8,7 @@ import httpx
 
 from loadtests.machine import TEST_CORE, Family, family
 from loadtests.tools import BUILD, Running, find, free_port, wait_for_port
-from loadtests.work import SDK_HEADERS, Workload, forwarded_body
-
-PATH = "/v1/chat/completions"
+from loadtests.work import CHAT_PATH, SDK_HEADERS, Workload, forwarded_body
 
 
 class Counted(Protocol):
@@ -48,7 +46,7 @@ class Upstream:
     def __init__(self) -> None:
         self.port = free_port()
         self.base = f"http://127.0.0.1:{self.port}"
-        self.url = self.base + PATH
+        self.url = self.base + CHAT_PATH
         self._running = Running("upstream", [BUILD / "upstream", str(self.port)])
         wait_for_port(self.port, self._running, 5)
         self._http = httpx.Client(base_url=self.base, trust_env=False)
@@ -88,7 +86,7 @@ class _Forwarder:
     label: str
 
     def __init__(self, upstream: Upstream, port: int, running: Running) -> None:
-        self.url = f"http://127.0.0.1:{port}{PATH}"
+        self.url = f"http://127.0.0.1:{port}{CHAT_PATH}"
         self._upstream = upstream
         self._running = running
         try:

@@ -5,6 +5,8 @@ from typing import Any
 
 import msgspec
 
+CHAT_PATH = "/v1/chat/completions"
+"""The door that every peer has."""
 MARK = "@" * 16
 """The load generator writes a call's own number here."""
 
@@ -86,12 +88,17 @@ class Workload:
     question_bytes: int
     """Length of the caller's own message."""
     stream: bool = False
+    path: str = CHAT_PATH
 
 
 SMALL = Workload("small", "small chat, non-stream, 64 connections", 200)
 LARGE = Workload("10k", "10 KB prompt, non-stream", 10_000)
 STREAM = Workload("stream", f"stream of {EVENTS} events, back to back", 200, stream=True)
 SATURATING = (SMALL, LARGE, STREAM)
+MESSAGES = Workload("messages", "Anthropic's messages, translated both ways", 200, path="/v1/messages")
+RESPONSES = Workload("responses", "the Responses API, translated both ways", 200, path="/v1/responses")
+DIALECTS = (SMALL, MESSAGES, RESPONSES)
+"""The same small call in three client formats, before a provider that speaks the first."""
 
 _QUESTION = "My parcel has been in customs for three days and the tracker shows no change; what can I do? "
 
@@ -105,12 +112,14 @@ def gateway_body(work: Workload, run_id: str) -> bytes:
 
     The user is the call's own number, by which the books are compared; the head is the same for every call, as an SDK's is.
     """
-    body: dict[str, Any] = {
-        "model": f"{PROMPT}@production",
-        "variables": VARIABLES,
-        "messages": [{"role": "user", "content": question(work.question_bytes)}],
-        "user": f"{run_id}-{MARK}",
-    }
+    said, user = question(work.question_bytes), f"{run_id}-{MARK}"
+    body: dict[str, Any] = {"model": f"{PROMPT}@production", "variables": VARIABLES}
+    if work is MESSAGES:
+        body |= {"max_tokens": 500, "messages": [{"role": "user", "content": said}], "metadata": {"user_id": user}}
+    elif work is RESPONSES:
+        body |= {"input": said, "user": user}
+    else:
+        body |= {"messages": [{"role": "user", "content": said}], "user": user}
     return msgspec.json.encode({**body, "stream": True} if work.stream else body)
 
 
