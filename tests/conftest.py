@@ -13,9 +13,13 @@ from pathlib import Path
 import asyncpg
 import pytest
 import redis
+from hypothesis import settings
 
 from gateway.embedded.postgres import Postgres
 from gateway.embedded.redis import Redis
+
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")  # how long an example takes is the machine's affair
 
 REAL_TIME = ("e2e", "integration", "contract", "unit/loadtests", "unit/server", "unit/embedded", "unit/transport")
 """Where real processes, sockets and clocks are: a stalled machine can fail such a test though the product is right."""
