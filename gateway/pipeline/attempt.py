@@ -110,7 +110,8 @@ async def attempt(
     """
     began = services.clock()
     try:
-        answer = await _timed(stop, target, upstream, journal, services, native=native)
+        run = _exchanged if target.timeouts.first_token is None else _timed
+        answer = await run(stop, target, upstream, journal, services, native=native)
     except BaseException:
         stop.health.leave()
         raise
@@ -123,8 +124,7 @@ async def _timed(
     stop: Stop, target: Target, upstream: UpstreamCall, journal: Journal, services: Services, *, native: bool
 ) -> Answer:
     seconds = target.timeouts.first_token
-    if seconds is None:
-        return await _exchanged(stop, target, upstream, journal, services, native=native)
+    assert seconds is not None
     if not upstream.stream:
         # The head of a whole answer comes with its first token, or with all of them: to wait longer for more is another matter.
         sooner = structs.replace(target.timeouts, first_byte=min(seconds, target.timeouts.first_byte))

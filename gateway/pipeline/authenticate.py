@@ -3,14 +3,30 @@
 from gateway.core.errors import UNAUTHENTICATED, GatewayError
 from gateway.core.keys import digest, well_formed
 from gateway.core.requests import Caller, Inbound
+from gateway.pipeline.releases import KeyEntry
 from gateway.pipeline.services import Services
 
 _REFUSAL = "Incorrect API key provided. Send a valid key as 'Authorization: Bearer pg_...' or 'x-api-key: pg_...'."
 
 
+_REMEMBERED = 4096
+"""Credentials whose digest is remembered; only good ones are, so guesses cannot fill it."""
+_digests: dict[bytes, str] = {}
+
+
 async def authenticate(inbound: Inbound, services: Services) -> Caller:
     """Who is calling. Raises ``unauthenticated``, ``store_unavailable``."""
     credential = inbound.headers.get(b"authorization")
+    entry = None if credential is None else services.releases.key_now(_digests.get(credential, ""))
+    if entry is None:
+        entry = await _look_up(credential, inbound, services)
+    expires = entry.document.expires_at_ms
+    if expires is not None and inbound.started_ms >= expires:
+        raise GatewayError(UNAUTHENTICATED, _REFUSAL)
+    return entry.caller
+
+
+async def _look_up(credential: bytes | None, inbound: Inbound, services: Services) -> KeyEntry:
     if credential is None:
         # Where Anthropic's clients put it; an authorization header goes before it, as both may come from one SDK.
         credential = b"bearer " + inbound.headers.get(b"x-api-key", b"")
@@ -24,7 +40,7 @@ async def authenticate(inbound: Inbound, services: Services) -> Caller:
         entry = await services.releases.key(name) if well_formed(key.decode("latin-1")) else None
         if entry is None:
             raise GatewayError(UNAUTHENTICATED, _REFUSAL)
-    expires = entry.document.expires_at_ms
-    if expires is not None and inbound.started_ms >= expires:
-        raise GatewayError(UNAUTHENTICATED, _REFUSAL)
-    return entry.caller
+    if len(_digests) >= _REMEMBERED:
+        _digests.clear()
+    _digests[credential] = name
+    return entry
