@@ -1,19 +1,9 @@
 """Identifiers that sort by time: UUIDv7 (RFC 9562 section 5.7). Pure: the clock and the random bits are arguments."""
 
-_VERSION_7 = 0x7 << 76
-_VARIANT_10 = 0b10 << 62
-_RAND_A = 0xFFF << 64
 _RAND_B = (1 << 62) - 1
 
 RANDOM_BITS = 76
 """How many random bits :func:`uuid7` consumes: 12 beside the version, 62 beside the variant, 2 spare."""
-
-
-def uuid7_int(unix_ms: int, random_bits: int) -> int:
-    """The 128-bit value for a wall clock in milliseconds and at least :data:`RANDOM_BITS` random bits."""
-    return (
-        (unix_ms & 0xFFFF_FFFF_FFFF) << 80 | _VERSION_7 | ((random_bits << 2) & _RAND_A) | _VARIANT_10 | (random_bits & _RAND_B)
-    )
 
 
 def uuid7(unix_ms: int, random_bits: int) -> str:
