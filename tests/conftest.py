@@ -27,6 +27,8 @@ Result = TypeVar("Result")
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")  # how long an example takes is the machine's affair
 
+PATIENCE = 60
+"""Seconds within which something that takes no time must have happened, on a machine whose cores are busy or stolen."""
 REAL_TIME = ("e2e", "integration", "contract", "unit/loadtests", "unit/server", "unit/embedded", "unit/transport")
 """Where real processes, sockets and clocks are: a stalled machine can fail such a test though the product is right."""
 
@@ -84,6 +86,13 @@ def in_own_loop(work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
     """Run ``work`` to its end whether or not a loop runs here already."""
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(lambda: asyncio.run(work())).result()
+
+
+async def until(found: Callable[[], object]) -> None:
+    """Wait for ``found`` to be true; fails after :data:`PATIENCE`."""
+    async with asyncio.timeout(PATIENCE):
+        while not found():
+            await asyncio.sleep(0.005)
 
 
 @contextmanager

@@ -97,6 +97,8 @@ class GatewayProcess:
             "PROMPTGATE_REDIS_URL": self.redis_url,
             "PROMPTGATE_STORAGE_DIRECTORY": str(self.folder),
             "PROMPTGATE_SECURITY_ADMIN_TOKEN": self.admin_token,
+            # Five milliseconds are the default; where tests fill every core a process waits longer than that for its turn.
+            "PROMPTGATE_REDIS_TIMEOUT_MS": "500",
             **self.settings,
         }
 

@@ -19,6 +19,7 @@ from gateway.storage.postgres.catalog import PostgresCatalog
 from gateway.storage.postgres.pool import Pool, open_pool
 from gateway.storage.postgres.registry import Registry
 from gateway.storage.postgres.rows import ApplicationPatch, PromptPatch
+from tests.conftest import PATIENCE
 
 _COUNT = itertools.count()
 
@@ -643,11 +644,11 @@ async def test_waiting_for_workers(registry: Registry, pool: Pool) -> None:
     assert [w.worker_id for w in await registry.workers()] == ["a", "b"]
     lagging = await registry.wait_for_generation(5, timeout_s=0.02)
     assert [(w.worker_id, w.generation) for w in lagging] == [("b", 4)]
-    waiting = asyncio.ensure_future(registry.wait_for_generation(5, timeout_s=10))
+    waiting = asyncio.ensure_future(registry.wait_for_generation(5, timeout_s=PATIENCE))
     await asyncio.sleep(0.02)
     assert not waiting.done()
     await registry.report_worker("b", host="h", pid=2, slot=1, generation=5)
-    assert await asyncio.wait_for(waiting, 1) == []
+    assert await asyncio.wait_for(waiting, PATIENCE) == []
     await registry.forget_worker("b")
     assert [w.worker_id for w in await registry.workers()] == ["a"]
     await pool.execute("update workers set seen_at = now() - interval '2 h'")
@@ -673,10 +674,9 @@ async def test_a_stuck_postgres_is_given_up_on(registry: Registry, pool: Pool, m
     transaction = holder.transaction()
     await transaction.start()
     await holder.execute("select 1 from generation for update")
-    started = time.monotonic()
-    with refused(STORE_UNAVAILABLE, None):
-        await registry.create_prompt(app, "late", text("x"), actor="ada")
-    assert time.monotonic() - started < 4
+    async with asyncio.timeout(PATIENCE):
+        with refused(STORE_UNAVAILABLE, None):
+            await registry.create_prompt(app, "late", text("x"), actor="ada")
     await transaction.rollback()
     await holder.close()
     assert (await registry.create_prompt(app, "late", text("x"), actor="ada")).value.slug == "late"
