@@ -17,6 +17,7 @@ import httpx
 import psutil
 import pytest
 
+from admin_cli.seed import seed
 from gateway.embedded.redis import Redis
 from tests.conftest import in_own_loop, new_database
 
@@ -151,12 +152,7 @@ class GatewayProcess:
 
     def seed(self) -> None:
         """The demo application with its key and prompts."""
-        made = subprocess.run(
-            [sys.executable, "-m", "admin_cli.seed", str(ROOT / "config" / "prompts")],
-            env=self.env, cwd=ROOT, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert made.returncode == 0, f"{made.stderr}\n{self.log}"
-        self.api_key = made.stdout.strip()
+        self.api_key = seed(self.url, self.admin_token, ROOT / "config" / "prompts", None).api_key
 
     def stop(self, seconds: float = 60) -> int:
         """SIGTERM; the exit status. Fails if the program does not end."""

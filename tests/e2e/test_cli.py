@@ -5,46 +5,80 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 
+from admin_cli.main import main
 from tests.conftest import PATIENCE
 
 DEMOS = Path(__file__).parents[2] / "config" / "prompts"
-Cli = Callable[..., subprocess.CompletedProcess[str]]
+
+
+class Done(NamedTuple):
+    """How an invocation ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Cli = Callable[..., Done]
 
 
 @pytest.fixture
-def cli(gateway_process: Any, tmp_path: Path) -> Cli:
-    """``cli("publish", "faq-bot", "2", code=3)`` in an empty folder, with the environment that ``source .promptgate/env`` makes.
+def program(gateway_process: Any, tmp_path: Path) -> Cli:
+    """``program("list")``: the command as a process in an empty folder, in the environment that ``.promptgate/env`` makes."""
 
-    It fails if the exit status is another; ``code=None`` takes any.
-    """
-
-    def run(*args: str, code: int | None = 0, **env: str) -> subprocess.CompletedProcess[str]:
+    def run(*args: str) -> Done:
         done = subprocess.run(
             [sys.executable, "-m", "admin_cli.main", *args],
-            env={**gateway_process.env, "PYTHONPATH": str(DEMOS.parents[1]), **env},
+            env={**gateway_process.env, "PYTHONPATH": str(DEMOS.parents[1])},
             cwd=tmp_path,
             capture_output=True,
             text=True,
             timeout=5 * PATIENCE,
             check=False,
         )
-        assert code is None or done.returncode == code, (args, done.returncode, done.stdout, done.stderr)
-        return done
+        return Done(done.returncode, done.stdout, done.stderr)
 
     return run
 
 
-def json(done: subprocess.CompletedProcess[str]) -> Any:
+@pytest.fixture
+def cli(gateway_process: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """``cli("publish", "faq-bot", "2", code=3)``: the same inside this process, which spares a start per command.
+
+    It fails if the exit status is another; ``code=None`` takes any. An exception that would be a traceback is raised.
+    """
+    monkeypatch.chdir(tmp_path)
+
+    def run(*args: str, code: int | None = 0, **env: str) -> Done:
+        done = CliRunner().invoke(main, args, env={**gateway_process.env, **env}, catch_exceptions=False)
+        assert code is None or done.exit_code == code, (args, done.exit_code, done.stdout, done.stderr)
+        return Done(done.exit_code, done.stdout, done.stderr)
+
+    return run
+
+
+def json(done: Done) -> Any:
     return msgspec.json.decode(done.stdout)
 
 
-def texts(done: subprocess.CompletedProcess[str]) -> list[str]:
+def texts(done: Done) -> list[str]:
     return [message["content"] for message in json(done)["messages"]]
+
+
+def test_the_program_answers_and_fails_like_a_program(program: Cli):
+    listed = program("list", "--json")
+    assert ([p["slug"] for p in json(listed)], listed.returncode) == (["faq-bot", "summarize", "translate"], 0)
+    assert program("run", "faq-bot").stdout.strip()
+    bad = program("run", "no such prompt")
+    assert (bad.returncode, bad.stdout) == (1, "")
+    assert bad.stderr.startswith("Error: ")
+    assert "Traceback" not in bad.stderr
 
 
 def test_the_demo_answers(cli: Cli):
@@ -111,7 +145,7 @@ def test_the_life_of_a_prompt(cli: Cli):
 
 
 def test_the_printed_undo_works(cli: Cli):
-    def undo(done: subprocess.CompletedProcess[str]) -> list[str]:
+    def undo(done: Done) -> list[str]:
         line = next(line for line in done.stderr.splitlines() if line.startswith("undo: promptgate "))
         return line.removeprefix("undo: promptgate ").split()
 

@@ -52,7 +52,7 @@ def guard(prohibited: list[str], required: list[str]) -> OutputGuard:
     return plan.post
 
 
-@settings(max_examples=500)
+@settings(max_examples=200)
 @given(
     terms,
     texts,
@@ -85,7 +85,7 @@ def test_any_cut_gives_the_verdict_of_the_whole_and_shows_nothing_of_a_hit(
         assert scan.released(0) == len(text)
 
 
-@settings(max_examples=500)
+@settings(max_examples=200)
 @given(terms, texts)
 def test_the_engine_finds_exactly_the_occurrences_of_the_definition(prohibited: list[str], text: str):
     compiled = TermSet(prohibited, "p")
@@ -97,7 +97,7 @@ def test_the_engine_finds_exactly_the_occurrences_of_the_definition(prohibited: 
         assert hit.start in occurrences(compiled.folded[hit.term], folded)
 
 
-@settings(max_examples=500)
+@settings(max_examples=200)
 @given(terms, texts)
 def test_no_more_is_held_back_than_could_become_a_term(prohibited: list[str], text: str):
     """For every held end there is a continuation that makes it a hit; for every longer end there is none."""
@@ -139,7 +139,7 @@ def test_choices_do_not_influence_each_other(prohibited: list[str], events: list
         assert together.finish(choice) == alone.finish(choice)
 
 
-@settings(max_examples=500)
+@settings(max_examples=200)
 @given(overlapping(), st.lists(st.integers(0, 30), max_size=12))
 def test_of_overlapping_terms_any_cut_reports_the_same(case: tuple[list[str], str], cuts: list[int]):
     prohibited, text = case

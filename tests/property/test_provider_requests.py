@@ -38,7 +38,7 @@ def asked(provider: str, call: UpstreamCall) -> HttpRequest | GatewayError:
 
 
 @pytest.mark.parametrize("provider", TRANSLATORS)
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(
     st.lists(MESSAGES, max_size=3),
     st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=4),

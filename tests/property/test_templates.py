@@ -142,7 +142,7 @@ fragments = st.sampled_from(
 )
 
 
-@settings(max_examples=1000)
+@settings(max_examples=300)
 @given(st.lists(fragments, max_size=25).map("".join), json_values, json_values)
 def test_any_source_is_refused_or_renders_or_fails_with_our_own_error(source: str, x: Any, y: Any):
     try:
