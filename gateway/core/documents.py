@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Of the cached documents below; a cache entry or snapshot with another number is a miss."""
 
 Role = Literal["system", "developer", "user", "assistant", "tool"]
@@ -29,6 +29,40 @@ class Placeholder(Struct, frozen=True, forbid_unknown_fields=True, tag_field="ty
     name: str = "messages"
 
 
+OnFail = Literal["block", "mask", "redact", "replace", "reask", "annotate", "fallback"]
+"""``block`` refuses; ``mask`` puts placeholders that are restored in the answer; ``redact`` puts the kind of what was found, for good;
+``replace`` puts ``replacement``; ``reask`` asks the model again with the complaint; ``annotate`` only says so in a header and the
+row; ``fallback`` has another alias answer."""
+
+
+class Validator(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One guard of the catalogue, and what happens when it finds something (coverage D07)."""
+
+    type: str
+    """Its name in the catalogue (``pii``, ``regex``, ``http``, ...)."""
+    name: str = ""
+    """What errors, headers and rows call it; empty means ``type``."""
+    options: dict[str, Any] = {}
+    """What its type may be told."""
+    on_fail: OnFail = "block"
+    mode: Literal["enforce", "observe"] = "enforce"
+    """``observe`` judges and writes down, and changes nothing for the caller."""
+    stage: Literal["text", "stream", "whole", "tools"] = "text"
+    """What of an answer it judges: ``stream`` the text as it comes, ``whole`` the text when it is complete, ``tools`` the names and
+    arguments of tool calls; ``text`` is the first of ``stream`` and ``whole`` that the guard can do. Going in, ``text`` is every
+    message and ``tools`` the tool definitions and the tool calls of the history."""
+    timeout_ms: Annotated[int, Meta(ge=1, le=60_000)] | None = None
+    """For guards that ask others; None is what their type says."""
+    on_error: Literal["closed", "open"] = "closed"
+    """What happens when it could not judge in time: ``closed`` refuses the call, ``open`` lets it pass; both are counted."""
+    replacement: str = ""
+    """What ``replace`` puts in the place of what was found."""
+    message: str = ""
+    """Not empty: a block is answered with this text as a normal answer, instead of an error."""
+    fallback: str = ""
+    """The reference that answers in the case of ``fallback`` (``faq-bot@safe``)."""
+
+
 class PreValidation(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Guards on the rendered conversation, before any upstream call (coverage D07)."""
 
@@ -37,6 +71,11 @@ class PreValidation(Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     """Case-insensitive, whole words unless the term has a non-word edge."""
     required_elements: list[str] = []
     """Texts of which each must occur, case-insensitive."""
+    threshold: Annotated[float, Meta(ge=0, le=1)] | None = None
+    """The score from which scoring guards of this section find something, unless a validator says its own; None: each type's own."""
+    validators: Annotated[list[Validator], Meta(max_length=64)] = []
+    budget_ms: Annotated[int, Meta(ge=1, le=60_000)] | None = None
+    """How long the guards of this section that ask others may take together; None: 5 s."""
 
 
 class PostValidation(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -45,13 +84,20 @@ class PostValidation(Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     enabled: bool = True
     prohibited_terms: list[str] = []
     required_elements: list[str] = []
+    threshold: Annotated[float, Meta(ge=0, le=1)] | None = None
+    validators: Annotated[list[Validator], Meta(max_length=64)] = []
+    budget_ms: Annotated[int, Meta(ge=1, le=60_000)] | None = None
+    format_schema: dict[str, Any] | None = None
+    """A JSON Schema (draft 2020-12) that the whole answer must be an instance of, as JSON: short for a ``json`` validator."""
 
 
 class Guardrails(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The guardrail configuration of one version."""
+    """The guardrail configuration of one version, or of an application."""
 
     pre_validation: PreValidation = PreValidation()
     post_validation: PostValidation = PostValidation()
+    max_reasks: Annotated[int, Meta(ge=1, le=3)] = 1
+    """How often a model is asked again for one call, all guards together; each costs a whole call."""
 
 
 MAX_CACHE_SECONDS = 30 * 86_400

@@ -1,0 +1,53 @@
+"""What finds things in a text: the interface of every guard of the catalogue, ours and plug-ins'.
+
+A detector is pure and told everything at its making. It finds *where* something stands; what happens then (block, mask, ...) is the
+affair of the validator that names it.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+
+class Finding(Struct, frozen=True, gc=False):
+    """Something found in a text, by characters of it. A finding about a text as a whole spans all of it, even an empty one."""
+
+    start: int
+    end: int
+    """Exclusive."""
+    what: str
+    """The kind of thing, in words of the configuration or the detector (``credit_card``, ``too_long``); never judged text."""
+
+
+class Detector(Protocol):
+    """Finds things in a text.
+
+    Law, held by a property test for every detector whose :attr:`longest` is not None: for any cut of a text into a left part and a
+    rest, findings of the whole text that begin before ``len(left) - hold(left)`` are found in ``left`` at the same place, and no
+    other begins there. That is what makes a verdict independent of how a stream was cut.
+    """
+
+    @property
+    def longest(self) -> int | None:
+        """The most characters that a finding and what must be seen right of it can span: the bound of what a stream holds back.
+
+        None: only the whole text can be judged (its end, its shape), so a stream that has such a guard is held back to its end.
+        """
+        ...
+
+    @property
+    def before(self) -> int:
+        """How many characters left of a finding it looks at (0, or 1 for a word edge)."""
+        ...
+
+    def find(self, text: str) -> Sequence[Finding]:
+        """Everything in it, from left to right, not overlapping. Linear in the length of the text."""
+        ...
+
+    def hold(self, text: str) -> int:
+        """How many characters at the end of a text may be, or yet become, part of a finding; at most ``longest``.
+
+        As exact as is cheap: text that is held back reaches the caller later. Asked for only where ``longest`` is not None.
+        """
+        ...
