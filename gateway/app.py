@@ -57,12 +57,12 @@ from gateway.storage.ledger.spool import SpoolLimits
 from gateway.storage.ledger.worker import WorkerLedger
 from gateway.storage.postgres.calls import CallReader, PostgresCallWriter
 from gateway.storage.postgres.catalog import PostgresCatalog
-from gateway.storage.postgres.migrate import pending
 from gateway.storage.postgres.objects import PostgresObjects
 from gateway.storage.postgres.pool import Pool, connected, open_pool
 from gateway.storage.postgres.prices import Prices
 from gateway.storage.postgres.registry import Registry
 from gateway.storage.postgres.responses import PostgresResponses
+from gateway.storage.postgres.revisions import pending
 from gateway.storage.postgres.writing import LIVE_S
 from gateway.storage.redis.answers import RedisAnswers
 from gateway.storage.redis.cache import RedisCache

@@ -1,6 +1,5 @@
 """The real program: ``python -m gateway serve`` on a fresh database and a Redis of its own, seeded like ``make up`` does."""
 
-import asyncio
 import os
 import signal
 import socket
@@ -8,11 +7,10 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Coroutine, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
 
 import asyncpg
 import httpx
@@ -20,11 +18,10 @@ import psutil
 import pytest
 
 from gateway.embedded.redis import Redis
-from gateway.storage.postgres.migrate import migrate
+from tests.conftest import in_own_loop, new_database
 
 ROOT = Path(__file__).parents[2]
 ADMIN_TOKEN = "e2e-admin-token"
-Result = TypeVar("Result")
 READY_SECONDS = 90
 """Two cores, a whole suite on them: starting may take long, and failing here for that would say nothing."""
 FOREIGN = (
@@ -100,6 +97,8 @@ class GatewayProcess:
             "PROMPTGATE_REDIS_URL": self.redis_url,
             "PROMPTGATE_STORAGE_DIRECTORY": str(self.folder),
             "PROMPTGATE_SECURITY_ADMIN_TOKEN": self.admin_token,
+            # Five milliseconds are the default; where tests fill every core a process waits longer than that for its turn.
+            "PROMPTGATE_REDIS_TIMEOUT_MS": "500",
             **self.settings,
         }
 
@@ -202,29 +201,6 @@ class GatewayProcess:
         return in_own_loop(run)
 
 
-def in_own_loop(work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
-    """Run ``work`` to its end whether or not a loop runs here already."""
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(lambda: asyncio.run(work())).result()
-
-
-@pytest.fixture(scope="session")
-def migrated_template(postgres_url: str) -> str:
-    """The name of a database with the current schema, to copy from."""
-    name = "e2e_template"
-    in_own_loop(lambda: execute(postgres_url, f"CREATE DATABASE {name}"))
-    in_own_loop(lambda: migrate(postgres_url.replace("@/postgres?", f"@/{name}?")))
-    return name
-
-
-async def execute(url: str, sql: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute(sql)
-    finally:
-        await connection.close()
-
-
 @pytest.fixture(scope="module")
 def start_gateway(postgres_url: str, migrated_template: str, server_folder: Path) -> Iterator[Callable[..., GatewayProcess]]:
     """``start_gateway(workers=1, upstream=None, seed=True, **settings)``: a started program, ended with the module.
@@ -232,14 +208,12 @@ def start_gateway(postgres_url: str, migrated_template: str, server_folder: Path
     ``upstream`` is the base URL (``http://127.0.0.1:9000/v1``) of an OpenAI-compatible fake; without it ``echo`` answers.
     ``settings`` are environment variables, for what the defaults do not say. Each call has its own database and Redis.
     """
-    made: list[tuple[GatewayProcess, Redis, str]] = []
+    made: list[tuple[GatewayProcess, Redis]] = []
 
     def start(*, workers: int = 1, upstream: str | None = None, seed: bool = True, **settings: str) -> GatewayProcess:
-        name = f"e2e_{uuid.uuid4().hex}"
-        in_own_loop(lambda: execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {migrated_template}"))
-        folder = server_folder / name[:12]
+        folder = server_folder / f"e2e_{uuid.uuid4().hex[:8]}"
         redis = Redis(folder / "redis")
-        url = postgres_url.replace("@/postgres?", f"@/{name}?")
+        url = databases.enter_context(new_database(postgres_url, migrated_template))
         if upstream is not None:
             settings = {
                 "PROMPTGATE_PROVIDERS_OPENAI_BASE_URL": upstream,
@@ -247,18 +221,18 @@ def start_gateway(postgres_url: str, migrated_template: str, server_folder: Path
                 **settings,
             }
         gateway = GatewayProcess(folder, url, redis.start(), workers, settings)
-        made.append((gateway, redis, name))
+        made.append((gateway, redis))
         gateway.start()
         if seed:
             gateway.seed()
         return gateway
 
-    yield start
-    for gateway, redis, name in made:
-        if gateway.process is not None and gateway.process.poll() is None:
-            gateway.stop()
-        redis.stop()
-        in_own_loop(lambda name=name: execute(postgres_url, f"DROP DATABASE {name} WITH (FORCE)"))
+    with ExitStack() as databases:
+        yield start
+        for gateway, redis in made:
+            if gateway.process is not None and gateway.process.poll() is None:
+                gateway.stop()
+            redis.stop()
 
 
 @pytest.fixture(scope="module")

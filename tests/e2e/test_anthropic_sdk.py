@@ -26,7 +26,7 @@ WEATHER: list[Any] = [
     }
 ]
 CHAT_WEATHER: list[Any] = [{"type": "function", "function": {"name": "get_weather", "parameters": WEATHER[0]["input_schema"]}}]
-START_SECONDS = 30
+START_SECONDS = 60
 PROVIDERS = """
 default_model = "gpt-tools"
 
@@ -75,13 +75,13 @@ def gateway(start_gateway: Callable[..., Any], fake: Vendors, tmp_path_factory: 
 
 @pytest.fixture(scope="module")
 def claude(gateway: Any) -> Iterator[Anthropic]:
-    with Anthropic(base_url=gateway.url, api_key=gateway.api_key, max_retries=0, timeout=30) as client:
+    with Anthropic(base_url=gateway.url, api_key=gateway.api_key, max_retries=0, timeout=120) as client:
         yield client
 
 
 @pytest.fixture(scope="module")
 def chat(gateway: Any) -> Iterator[OpenAI]:
-    with OpenAI(base_url=f"{gateway.url}/v1", api_key=gateway.api_key, max_retries=0, timeout=30) as client:
+    with OpenAI(base_url=f"{gateway.url}/v1", api_key=gateway.api_key, max_retries=0, timeout=120) as client:
         yield client
 
 

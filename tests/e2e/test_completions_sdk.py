@@ -14,7 +14,7 @@ from openai import AsyncOpenAI, OpenAI
 from tests.e2e.openai_upstream import OpenAIUpstream
 
 ROOT = Path(__file__).parents[2]
-START_SECONDS = 30
+START_SECONDS = 60
 
 
 def chat(body: dict[str, Any]) -> list[dict[str, Any]] | dict[str, Any]:
@@ -62,7 +62,7 @@ def native(start_gateway: Callable[..., Any], upstream: OpenAIUpstream, tmp_path
 
 
 def client_of(gateway: Any) -> OpenAI:
-    return OpenAI(base_url=f"{gateway.url}/v1", api_key=gateway.api_key, max_retries=0, timeout=30)
+    return OpenAI(base_url=f"{gateway.url}/v1", api_key=gateway.api_key, max_retries=0, timeout=120)
 
 
 @pytest.fixture(scope="module")

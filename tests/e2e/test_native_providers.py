@@ -67,7 +67,7 @@ def gateway(start_gateway: Callable[..., Any], tmp_path_factory: pytest.TempPath
 
 @pytest.fixture(scope="module")
 def client(gateway: Any) -> Iterator[OpenAI]:
-    with OpenAI(base_url=f"{gateway.url}/v1", api_key=gateway.api_key, max_retries=0, timeout=30) as client:
+    with OpenAI(base_url=f"{gateway.url}/v1", api_key=gateway.api_key, max_retries=0, timeout=120) as client:
         yield client
 
 

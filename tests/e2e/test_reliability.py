@@ -22,7 +22,7 @@ import redis
 from gateway.embedded.redis import Redis
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 40
+PATIENCE = 60
 """Seconds for things that take one or two, when every core of the machine is busy with other tests."""
 FAQ = {"model": "faq-bot"}
 _numbers = itertools.count()
@@ -73,7 +73,8 @@ def gateway(single: Any) -> Any:
 @pytest.fixture(scope="module")
 def pair(start_gateway: Callable[..., Any], upstream: str) -> Any:
     """Two workers in front of the fake provider."""
-    return start_gateway(workers=2, upstream=upstream, PROMPTGATE_RESILIENCE_BREAKER="false")
+    never = {"PROMPTGATE_REGISTRY_POLL_MS": str(10 * PATIENCE * 1000)}
+    return start_gateway(workers=2, upstream=upstream, PROMPTGATE_RESILIENCE_BREAKER="false", **never)
 
 
 # --- what tests say -----------------------------------------------------------------------------------------------------
@@ -447,27 +448,25 @@ def test_it_starts_without_any_store_from_what_it_served_before(gateway: Any) ->
 # --- the rest -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_revoked_key_is_refused_by_every_worker_within_a_second(pair: Any) -> None:
+def test_a_revoked_key_is_refused_by_every_worker_without_waiting_for_a_poll(pair: Any) -> None:
+    """How long it takes is measured by ``make propagation``; here no poll is due before the test has long failed."""
     with pair.admin() as admin:
         made = admin.post("/api/v1/applications/demo/keys", json={"name": "short-lived"}).json()
     fresh = {"authorization": f"Bearer {made['api_key']}", "connection": "close"}
 
     def status() -> int:
-        return httpx.post(f"{pair.url}/v1/chat/completions", json=FAQ, headers=fresh, trust_env=False, timeout=30).status_code
+        return httpx.post(
+            f"{pair.url}/v1/chat/completions", json=FAQ, headers=fresh, trust_env=False, timeout=PATIENCE
+        ).status_code
 
     assert {status() for _ in range(20)} == {200}
     with pair.admin() as admin:
         assert admin.delete(f"/api/v1/applications/demo/keys/{made['id']}").status_code == 200
-    revoked = last = time.monotonic()
+    end = time.monotonic() + PATIENCE
     refused = 0
     while refused < 40:
-        asked = time.monotonic()
-        if status() == 401:
-            refused += 1
-        else:
-            last, refused = asked, 0
-        assert asked - revoked < PATIENCE
-    assert last - revoked < 1
+        refused = refused + 1 if status() == 401 else 0
+        assert time.monotonic() < end
 
 
 @pytest.mark.slow

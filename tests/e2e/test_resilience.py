@@ -43,7 +43,7 @@ targets = [{{ provider = "a", model = "mock-ok" }}, {{ provider = "b", model = "
 models = ["mock-*"]
 targets = [{{ provider = "a" }}]
 """
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 @pytest.fixture(scope="module")

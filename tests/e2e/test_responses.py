@@ -15,7 +15,7 @@ from openai import AsyncOpenAI, OpenAI
 from pydantic import BaseModel
 
 HERE = Path(__file__).parent
-START_SECONDS = 30
+START_SECONDS = 60
 TOOL: Any = {
     "type": "function",
     "name": "weather",
@@ -109,7 +109,7 @@ def application(gateway: Any) -> str:
 
 @pytest.fixture(scope="module")
 def client(gateway: Any) -> Iterator[OpenAI]:
-    with OpenAI(base_url=f"{gateway.url}/v1", api_key=gateway.api_key, max_retries=0, timeout=30) as client:
+    with OpenAI(base_url=f"{gateway.url}/v1", api_key=gateway.api_key, max_retries=0, timeout=120) as client:
         yield client
 
 
@@ -230,7 +230,7 @@ def test_another_application_sees_nothing(client: OpenAI, gateway: Any) -> None:
     response = client.responses.create(model="chatty", input="secret")
     with gateway.admin() as admin:
         made = admin.post("/api/v1/applications", json={"slug": "other", "store_responses": True}).json()
-    with OpenAI(base_url=f"{gateway.url}/v1", api_key=made["api_key"], max_retries=0, timeout=30) as other:
+    with OpenAI(base_url=f"{gateway.url}/v1", api_key=made["api_key"], max_retries=0, timeout=120) as other:
         assert other.responses.create(model="chatty", input="x").store is True
         for attempt in (
             lambda: other.responses.retrieve(response.id),
@@ -314,7 +314,7 @@ def test_a_stored_prompt(client: OpenAI, gateway: Any, upstream: str) -> None:
 
 def test_async(gateway: Any) -> None:
     async def work() -> None:
-        async with AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key=gateway.api_key, max_retries=0, timeout=30) as client:
+        async with AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key=gateway.api_key, max_retries=0, timeout=120) as client:
             assert (await client.responses.create(model="chatty", input="x")).output_text == "1 messages"
             async with client.responses.stream(model="native-1", input="x") as stream:
                 assert (await stream.get_final_response()).output_text == "1 items"

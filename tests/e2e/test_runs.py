@@ -10,7 +10,7 @@ DRAFT = {
     "messages": [{"type": "message", "role": "user", "content": "Say {{ word }}"}],
     "guardrails": {"pre_validation": {"prohibited_terms": ["bomb"]}},
 }
-SECONDS = 30
+SECONDS = 60
 
 
 @pytest.fixture(scope="module")

@@ -82,7 +82,7 @@ def rows(gateway: Any, run: str, count: int) -> list[Any]:
 
 @pytest.fixture(scope="module")
 def client(gateway: Any) -> Iterator[OpenAI]:
-    with OpenAI(base_url=f"{gateway.url}/v1", api_key=gateway.api_key, max_retries=0, timeout=30) as client:
+    with OpenAI(base_url=f"{gateway.url}/v1", api_key=gateway.api_key, max_retries=0, timeout=120) as client:
         yield client
 
 

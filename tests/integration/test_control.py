@@ -10,9 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-import asyncpg
 import httpx
 import msgspec
 import pytest
@@ -36,7 +34,6 @@ from gateway.core.references import Reference
 from gateway.pricing.table import load_prices
 from gateway.storage.postgres.calls import CallReader, PostgresCallWriter
 from gateway.storage.postgres.catalog import PostgresCatalog
-from gateway.storage.postgres.migrate import migrate
 from gateway.storage.postgres.pool import open_pool
 from gateway.storage.postgres.prices import Prices
 from gateway.storage.postgres.registry import Registry
@@ -117,29 +114,14 @@ class Control:
         return msgspec.json.decode(self.cli(*args, "--json", app=app, code=code).stdout)
 
 
-def database_on(server: str) -> str:
-    name = f"control_{secrets.token_hex(4)}"
-
-    async def make() -> str:
-        connection = await asyncpg.connect(server)
-        await connection.execute(f"create database {name}")
-        await connection.close()
-        url = urlsplit(server)._replace(path=f"/{name}").geturl()
-        await migrate(url)
-        return url
-
-    return asyncio.run(make())
-
-
 @pytest.fixture(scope="module")
-def control(postgres_url: str) -> Iterator[Control]:
-    database = database_on(postgres_url)
+def control(module_database: str) -> Iterator[Control]:
     workers = Workers()
     ready = threading.Event()
     running: dict[str, Any] = {}
 
     async def serve() -> None:
-        pool = await open_pool(database, 1, 4)
+        pool = await open_pool(module_database, 1, 4)
         try:
             registry = workers.registry = Registry(pool, new_id, lambda: datetime.now(UTC))
 
@@ -177,7 +159,7 @@ def control(postgres_url: str) -> Iterator[Control]:
     thread.start()
     assert ready.wait(20)
     assert thread.is_alive(), "the server did not start"
-    control = Control(f"http://127.0.0.1:{running['port']}", running["app"], workers, database)
+    control = Control(f"http://127.0.0.1:{running['port']}", running["app"], workers, module_database)
     yield control
     control.http.close()
     running["server"].should_exit = True

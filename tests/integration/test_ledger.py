@@ -114,27 +114,21 @@ FULL = make_row(
 
 
 @pytest.fixture
-async def ledger_url(empty_database: str) -> str:
-    await migrate(empty_database)
-    return empty_database
-
-
-@pytest.fixture
-async def connection(ledger_url: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(ledger_url)
+async def connection(fresh_database: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(fresh_database)
     yield connection
     await connection.close()
 
 
 @pytest.fixture
-async def reader(ledger_url: str) -> AsyncIterator[CallReader]:
-    pool = await open_pool(ledger_url)
+async def reader(fresh_database: str) -> AsyncIterator[CallReader]:
+    pool = await open_pool(fresh_database)
     yield CallReader(pool)
     await pool.close()
 
 
 @pytest.fixture(params=["memory", "postgres"])
-async def store(request, empty_database: str) -> AsyncIterator[tuple[CallWriter, Callable]]:
+async def store(request: pytest.FixtureRequest) -> AsyncIterator[tuple[CallWriter, Callable]]:
     """A writer, and a way to read one call back."""
     if request.param == "memory":
         memory = MemoryCallWriter()
@@ -144,8 +138,8 @@ async def store(request, empty_database: str) -> AsyncIterator[tuple[CallWriter,
 
         yield memory, read
         return
-    await migrate(empty_database)
-    writer, pool = PostgresCallWriter(empty_database), await open_pool(empty_database)
+    url = request.getfixturevalue("fresh_database")
+    writer, pool = PostgresCallWriter(url), await open_pool(url)
     await writer.prepare(now_ms())
     yield writer, CallReader(pool).get
     await writer.close()
@@ -229,8 +223,8 @@ async def test_a_refused_batch_leaves_nothing_and_the_writer_goes_on(store):
     ],
     ids=lambda changes: next(iter(changes)),
 )
-async def test_what_cannot_be_stored_is_refused_and_buried_whole(ledger_url: str, connection, changes):
-    writer = PostgresCallWriter(ledger_url)
+async def test_what_cannot_be_stored_is_refused_and_buried_whole(fresh_database: str, connection, changes):
+    writer = PostgresCallWriter(fresh_database)
     bad = make_row(**changes)
     with pytest.raises(RowsRefusedError):
         await writer.write([make_row(), bad])
@@ -246,8 +240,8 @@ async def test_what_cannot_be_stored_is_refused_and_buried_whole(ledger_url: str
     await writer.close()
 
 
-async def test_poison_is_found_in_a_large_batch_and_the_rest_lands(tmp_path: Path, ledger_url: str, connection):
-    worker = await WorkerLedger.open(tmp_path, 0, PostgresCallWriter(ledger_url), limits=LIMITS)
+async def test_poison_is_found_in_a_large_batch_and_the_rest_lands(tmp_path: Path, fresh_database: str, connection):
+    worker = await WorkerLedger.open(tmp_path, 0, PostgresCallWriter(fresh_database), limits=LIMITS)
     poisoned = set()
     for number in range(1000):
         row = make_row(attempt=0, user="x\0" if number % 300 == 7 else f"user-{number}")
@@ -336,10 +330,10 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
-async def test_kill_9_in_the_middle_of_shipping_loses_and_doubles_nothing(tmp_path: Path, ledger_url: str, connection):
+async def test_kill_9_in_the_middle_of_shipping_loses_and_doubles_nothing(tmp_path: Path, fresh_database: str, connection):
     finished, intended = set(), set()
     for life in range(3):
-        arguments = [sys.executable, "-c", CHILD, str(tmp_path), ledger_url, str(now_ms())]
+        arguments = [sys.executable, "-c", CHILD, str(tmp_path), fresh_database, str(now_ms())]
         child = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
         assert child.stdout is not None
         lines: list[str] = []
@@ -355,7 +349,7 @@ async def test_kill_9_in_the_middle_of_shipping_loses_and_doubles_nothing(tmp_pa
             if line.endswith("\n"):
                 (intended if kind == "i" else finished).add(call.strip())
     shipped_alive = await connection.fetchval("select count(*) from calls")
-    worker = await WorkerLedger.open(tmp_path, 1, PostgresCallWriter(ledger_url), limits=LIMITS)
+    worker = await WorkerLedger.open(tmp_path, 1, PostgresCallWriter(fresh_database), limits=LIMITS)
     await until(lambda: len(list(tmp_path.glob("worker-*"))) == 1)
     await worker.drain(30)
     rows = {str(row["call_id"]): row["outcome"] for row in await connection.fetch("select call_id, outcome from calls")}
@@ -432,12 +426,12 @@ class Relay:
 
 @pytest.mark.parametrize("of_answers", [False, True], ids=["towards", "answers"])
 async def test_a_connection_reset_after_any_number_of_bytes_loses_and_doubles_nothing(
-    ledger_url: str, connection, of_answers: bool
+    fresh_database: str, connection, of_answers: bool
 ):
     await add_partitions(connection, now_ms())
     rows: list[LedgerRow] = []
     committed_but_unsaid = 0
-    async with Relay(ledger_url) as relay:
+    async with Relay(fresh_database) as relay:
         relay.of_answers = of_answers
         # The end of an answer to COPY is 18 bytes; a step below that cannot miss it.
         for after in range(0, 4097, 16):
@@ -469,10 +463,10 @@ async def test_a_connection_reset_after_any_number_of_bytes_loses_and_doubles_no
         assert committed_but_unsaid > 0, "the sweep never hit the moment between COMMIT and its answer"
 
 
-async def test_a_locked_ledger_is_waited_for_not_given_up(tmp_path: Path, ledger_url: str, connection, monkeypatch):
+async def test_a_locked_ledger_is_waited_for_not_given_up(tmp_path: Path, fresh_database: str, connection, monkeypatch):
     monkeypatch.setattr("gateway.storage.postgres.calls.LOCK_TIMEOUT_S", 1)
     monkeypatch.setattr(shippers, "BACKOFF_S", (0.05, 0.1))
-    worker = await WorkerLedger.open(tmp_path, 0, PostgresCallWriter(ledger_url), limits=LIMITS)
+    worker = await WorkerLedger.open(tmp_path, 0, PostgresCallWriter(fresh_database), limits=LIMITS)
     await until(lambda: worker.counters().batches == 0)
     async with connection.transaction():
         await connection.execute("lock table calls in access exclusive mode")
@@ -493,8 +487,8 @@ async def partitions_of(connection) -> list[str]:
     return sorted(row["name"] for row in rows)
 
 
-async def test_partitions_are_made_once_by_however_many_workers(ledger_url: str, connection):
-    writers = [await asyncpg.connect(ledger_url) for _ in range(4)]
+async def test_partitions_are_made_once_by_however_many_workers(fresh_database: str, connection):
+    writers = [await asyncpg.connect(fresh_database) for _ in range(4)]
     made = await asyncio.gather(*(add_partitions(writer, 1_790_000_000_000, 3) for writer in writers))
     assert sorted(name for names in made for name in names) == [
         "calls_20260921",
@@ -515,10 +509,10 @@ async def test_partitions_are_made_once_by_however_many_workers(ledger_url: str,
         await writer.close()
 
 
-async def test_days_past_their_retention_are_dropped_by_any_worker(ledger_url: str, connection):
+async def test_days_past_their_retention_are_dropped_by_any_worker(fresh_database: str, connection):
     now = 1_790_000_000_000  # 2026-09-21
     await add_partitions(connection, now - 3 * DAY_MS, 4)
-    keeper, dropper = PostgresCallWriter(ledger_url), PostgresCallWriter(ledger_url, retention_days=1)
+    keeper, dropper = PostgresCallWriter(fresh_database), PostgresCallWriter(fresh_database, retention_days=1)
     days = [make_row(new_id(now + day * DAY_MS)) for day in (-400, -3, -2, -1, 0)]
     await keeper.write(days)
     await keeper.prepare(now)
@@ -532,10 +526,10 @@ async def test_days_past_their_retention_are_dropped_by_any_worker(ledger_url: s
     await dropper.close()
 
 
-async def test_a_reader_who_stays_long_does_not_let_the_drop_hold_up_writers(ledger_url: str, connection):
+async def test_a_reader_who_stays_long_does_not_let_the_drop_hold_up_writers(fresh_database: str, connection):
     now = 1_790_000_000_000
     await add_partitions(connection, now - 3 * DAY_MS, 4)
-    reader = await asyncpg.connect(ledger_url)
+    reader = await asyncpg.connect(fresh_database)
     async with reader.transaction():
         await reader.fetch("select 1 from calls limit 1")
         with pytest.raises(asyncpg.LockNotAvailableError):
@@ -544,8 +538,10 @@ async def test_a_reader_who_stays_long_does_not_let_the_drop_hold_up_writers(led
     await reader.close()
 
 
-async def test_rows_of_days_without_a_partition_are_kept_and_move_into_theirs(ledger_url: str, connection, reader: CallReader):
-    writer = PostgresCallWriter(ledger_url)
+async def test_rows_of_days_without_a_partition_are_kept_and_move_into_theirs(
+    fresh_database: str, connection, reader: CallReader
+):
+    writer = PostgresCallWriter(fresh_database)
     today, tomorrow = make_row(new_id(1_790_000_000_000)), make_row(new_id(1_790_000_000_000 + DAY_MS))
     await writer.write([today, tomorrow])
     assert await connection.fetchval("select count(*) from only calls_default") == 2
@@ -559,8 +555,8 @@ async def test_rows_of_days_without_a_partition_are_kept_and_move_into_theirs(le
     await writer.close()
 
 
-async def test_partitions_are_made_while_rows_pour_in(ledger_url: str, connection):
-    writer, stop = PostgresCallWriter(ledger_url), asyncio.Event()
+async def test_partitions_are_made_while_rows_pour_in(fresh_database: str, connection):
+    writer, stop = PostgresCallWriter(fresh_database), asyncio.Event()
     written: list[LedgerRow] = []
     retries = 0
 
@@ -603,8 +599,8 @@ def test_a_day_is_the_range_of_its_call_ids():
 # --- the reader -------------------------------------------------------------------------------------------------------
 
 
-async def test_pages_are_complete_ordered_and_filtered(ledger_url: str, reader: CallReader):
-    writer = PostgresCallWriter(ledger_url)
+async def test_pages_are_complete_ordered_and_filtered(fresh_database: str, reader: CallReader):
+    writer = PostgresCallWriter(fresh_database)
     base = 1_790_000_000_000
     rows = [
         make_row(
@@ -651,8 +647,8 @@ async def test_pages_are_complete_ordered_and_filtered(ledger_url: str, reader: 
     await writer.close()
 
 
-async def test_pages_read_only_the_partitions_and_indexes_they_need(ledger_url: str, connection):
-    writer = PostgresCallWriter(ledger_url)
+async def test_pages_read_only_the_partitions_and_indexes_they_need(fresh_database: str, connection):
+    writer = PostgresCallWriter(fresh_database)
     base = 1_790_000_000_000 // DAY_MS * DAY_MS
     await writer.prepare(base)
     applications = [new_id() for _ in range(20)]

@@ -24,7 +24,6 @@ from gateway.pricing.table import PriceTable, load_prices
 from gateway.storage.memory.cache import MemoryCache
 from gateway.storage.postgres import prices as stored
 from gateway.storage.postgres.calls import CallReader, PostgresCallWriter
-from gateway.storage.postgres.migrate import migrate
 from gateway.storage.postgres.partitions import add_partitions
 from gateway.storage.postgres.pool import Pool, open_pool
 from gateway.storage.postgres.prices import Prices, Scope, Step
@@ -78,9 +77,8 @@ def row(at_ms: int = NOW, **changes: Any) -> LedgerRow:
 
 
 @pytest.fixture
-async def pool(empty_database: str) -> AsyncIterator[Pool]:
-    await migrate(empty_database)
-    pool = await open_pool(empty_database)
+async def pool(fresh_database: str) -> AsyncIterator[Pool]:
+    pool = await open_pool(fresh_database)
     async with pool.acquire() as connection:
         await add_partitions(connection, NOW - 2 * DAY, 4)
     yield pool
@@ -93,8 +91,8 @@ def money(pool: Pool) -> Prices:
 
 
 @pytest.fixture
-async def write(empty_database: str, pool: Pool) -> AsyncIterator[Any]:
-    writer = PostgresCallWriter(empty_database)
+async def write(fresh_database: str, pool: Pool) -> AsyncIterator[Any]:
+    writer = PostgresCallWriter(fresh_database)
     yield writer.write
     await writer.close()
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import secrets
-import statistics
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
@@ -22,6 +21,7 @@ from gateway.storage.redis.leases import RedisLeases
 from gateway.storage.redis.link import Link
 from gateway.storage.redis.news import News
 from gateway.storage.redis.seal import seal
+from tests.conftest import PATIENCE, until
 
 SECRET = b"s" * 32
 
@@ -242,14 +242,11 @@ async def test_a_silent_redis_costs_each_caller_milliseconds_and_then_nothing() 
         ]
         slow = [await timed(call) for call in calls]
         assert [result for result, _ in slow] == [None, None, None]
-        assert min(s for _, s in slow) >= 0.004
-        assert statistics.median(s for _, s in slow) < 0.012
-        assert max(s for _, s in slow) < 0.1, "even on a loaded machine"
+        assert min(s for _, s in slow) >= 0.004, "the time-out, which is 5 ms"
+        assert link.failures == 3, "each waited once"
         assert link.breaker.is_open
-        fast = [await timed(call) for call in calls * 20]
-        assert {result for result, _ in fast} == {None}
-        assert statistics.median(s for _, s in fast) < 0.001
-        assert link.failures == 3
+        assert {await call() for call in calls * 20} == {None}
+        assert link.failures == 3, "nobody waited"
         clock.skipped += 0.6
         await cache.get_key("aa" * 32)
         assert link.failures == 4, "one probe after half a second"
@@ -263,17 +260,15 @@ async def test_a_silent_redis_costs_each_caller_milliseconds_and_then_nothing() 
 
 async def test_a_killed_redis_is_missed_and_found_again(server: Server) -> None:
     clock = Ticking()
-    link = Link(server.url, clock, timeout_s=0.5)
+    link = Link(server.url, clock, timeout_s=PATIENCE)
     cache = RedisCache(link, SECRET)
     await cache.put_release(release("app"))
     assert await cache.get_release("app", Reference("faq")) is not None
     server.stop()
     for _ in range(3):
-        result, seconds = await timed(lambda: cache.get_release("app", Reference("faq")))
-        assert result is None
-        assert seconds < 0.1, "a refused connection needs no time-out"
+        assert await cache.get_release("app", Reference("faq")) is None
     assert link.breaker.is_open
-    assert "Error" in link.last_failure
+    assert "ConnectionError" in link.last_failure, "a refused connection needs no time-out"
     server.start()
     assert await cache.get_release("app", Reference("faq")) is None
     await cache.put_release(release("app"))
@@ -329,7 +324,7 @@ async def slow_way(target: str, delay: float) -> AsyncIterator[tuple[str, list[i
 
 async def test_a_storm_of_cancelled_callers_mixes_up_no_answers(client: Redis, clean_redis: str) -> None:
     async with slow_way(clean_redis, 0.003) as (url, connections):
-        link = Link(url, time.monotonic, timeout_s=1)
+        link = Link(url, time.monotonic, timeout_s=PATIENCE)
         cache = RedisCache(link, SECRET)
         names = [f"p{n}" for n in range(30)]
         for name in names:
@@ -347,7 +342,7 @@ async def test_a_storm_of_cancelled_callers_mixes_up_no_answers(client: Redis, c
                         right += got == release("app", name, words=f"{name} " * 50)
                         wrong += got != release("app", name, words=f"{name} " * 50)
         assert wrong == 0
-        assert right >= 12 * 15 * 0.8
+        assert right >= 12 * 15, "whoever was not cancelled has its answer"
         assert connections[0] <= 10, "cancelled callers must not cost connections"
         await link.close()
 
@@ -373,21 +368,17 @@ async def listening(url: str) -> AsyncIterator[tuple[News, "asyncio.Queue[list[C
     news = News(url, SECRET)
     heard: asyncio.Queue[list[Change]] = asyncio.Queue()
     task = asyncio.ensure_future(news.subscribe(heard.put_nowait))
-    await asyncio.wait_for(news.connected.wait(), 5)
+    await asyncio.wait_for(news.connected.wait(), PATIENCE)
     yield news, heard
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_news_arrive_in_milliseconds(client: Redis, clean_redis: str, cache: RedisCache) -> None:
+async def test_news_arrive_one_by_one_without_being_asked_for(client: Redis, clean_redis: str, cache: RedisCache) -> None:
     async with listening(clean_redis) as (_, heard):
-        times: list[float] = []
         for generation in range(1, 21):
-            start = time.perf_counter()
             await cache.announce([Change(generation, "prompt", "app", "faq")])
-            assert await asyncio.wait_for(heard.get(), 1) == [Change(generation, "prompt", "app", "faq")]
-            times.append(time.perf_counter() - start)
-        assert statistics.median(times) < 0.02
+            assert await asyncio.wait_for(heard.get(), PATIENCE) == [Change(generation, "prompt", "app", "faq")]
 
 
 async def test_forged_news_are_ignored(client: Redis, clean_redis: str, cache: RedisCache) -> None:
@@ -396,18 +387,17 @@ async def test_forged_news_are_ignored(client: Redis, clean_redis: str, cache: R
         for message in (b"", b"garbage", forged, seal(b"x" * 32, CHANNEL, forged), seal(SECRET, CHANNEL, b"[1]")):
             await client.publish(CHANNEL, message)
         await cache.announce([Change(1, "prompt", "app", "faq")])
-        assert await asyncio.wait_for(heard.get(), 1) == [Change(1, "prompt", "app", "faq")]
+        assert await asyncio.wait_for(heard.get(), PATIENCE) == [Change(1, "prompt", "app", "faq")]
         assert news.rejected == 5
 
 
 async def test_the_subscription_comes_back_after_a_restart(server: Server) -> None:
     async with listening(server.url) as (news, heard):
         server.stop()
-        await asyncio.sleep(0.05)
-        assert not news.connected.is_set()
+        await until(lambda: not news.connected.is_set())
         server.start()
-        await asyncio.wait_for(news.connected.wait(), 5)
+        await asyncio.wait_for(news.connected.wait(), PATIENCE)
         link = Link(server.url, time.monotonic, timeout_s=2)
         await RedisCache(link, SECRET).announce([Change(5, "prompt", "app", "faq")])
-        assert (await asyncio.wait_for(heard.get(), 1))[0].generation == 5
+        assert (await asyncio.wait_for(heard.get(), PATIENCE))[0].generation == 5
         await link.close()

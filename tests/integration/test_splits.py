@@ -6,7 +6,6 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable
 from datetime import UTC, datetime
-from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -19,7 +18,6 @@ from gateway.core.references import Reference, parse_reference
 from gateway.experiments.overlay import overlay
 from gateway.pipeline.releases import Releases
 from gateway.storage.postgres.catalog import PostgresCatalog
-from gateway.storage.postgres.migrate import migrate
 from gateway.storage.postgres.pool import Pool, open_pool
 from gateway.storage.postgres.registry import Registry
 from gateway.storage.postgres.rows import NewSplit
@@ -39,24 +37,9 @@ def text(words: str) -> VersionContent:
     return VersionContent(messages=[MessageTemplate("system", words)])
 
 
-@pytest.fixture(scope="module")
-def database(postgres_url: str) -> str:
-    name = f"splits_{secrets.token_hex(4)}"
-
-    async def make() -> None:
-        connection = await asyncpg.connect(postgres_url)
-        await connection.execute(f"create database {name}")
-        await connection.close()
-
-    asyncio.run(make())
-    url = urlsplit(postgres_url)._replace(path=f"/{name}").geturl()
-    asyncio.run(migrate(url))
-    return url
-
-
 @pytest.fixture
-async def pool(database: str) -> AsyncIterator[Pool]:
-    pool = await open_pool(database, 1, 8)
+async def pool(module_database: str) -> AsyncIterator[Pool]:
+    pool = await open_pool(module_database, 1, 8)
     yield pool
     await pool.close()
 

@@ -18,9 +18,9 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from gateway.storage.postgres.revisions import CONNECT_TIMEOUT_S
+
 _HOME = Path(__file__).parent / "migrations"
-CONNECT_TIMEOUT_S = 10
-"""Longer than for serving: a server that is just starting may be waited for."""
 _LOCK = 0x70726F6D70740001
 """The advisory lock of migrations: "prompt" in ASCII, then a number. Any constant does, if nobody else uses it."""
 
@@ -33,12 +33,6 @@ async def migrate(database_url: str) -> list[str]:
         if revisions:
             await connection.run_sync(_upgrade)
         return revisions
-
-
-async def pending(database_url: str) -> list[str]:
-    """The revisions that the database still lacks, oldest first."""
-    async with _connect(database_url) as connection:
-        return await connection.run_sync(_pending)
 
 
 def run_file(name: str) -> None:

@@ -1,15 +1,12 @@
 """What every Catalog does: the memory twin and Postgres pass the same assertions."""
 
-import asyncio
 import itertools
 import secrets
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Protocol
-from urllib.parse import urlsplit
 
-import asyncpg
 import pytest
 
 from gateway.core.documents import (
@@ -27,7 +24,6 @@ from gateway.core.ports import Catalog
 from gateway.core.references import Reference, parse_reference, prompt_id_of
 from gateway.storage.memory.catalog import MemoryCatalog
 from gateway.storage.postgres.catalog import PostgresCatalog
-from gateway.storage.postgres.migrate import migrate
 from gateway.storage.postgres.pool import open_pool
 from gateway.storage.postgres.registry import Registry
 from gateway.storage.postgres.rows import NewSplit, PromptPatch
@@ -138,24 +134,9 @@ class PostgresScene:
         await self.registry._pool.close()
 
 
-@pytest.fixture(scope="module")
-def database(postgres_url: str) -> str:
-    name = f"catalog_{secrets.token_hex(4)}"
-
-    async def make() -> None:
-        connection = await asyncpg.connect(postgres_url)
-        await connection.execute(f"create database {name}")
-        await connection.close()
-
-    asyncio.run(make())
-    url = urlsplit(postgres_url)._replace(path=f"/{name}").geturl()
-    asyncio.run(migrate(url))
-    return url
-
-
 @pytest.fixture(params=["memory", "postgres"])
 def server(request: pytest.FixtureRequest) -> str | None:
-    return None if request.param == "memory" else request.getfixturevalue("database")
+    return None if request.param == "memory" else request.getfixturevalue("module_database")
 
 
 @pytest.fixture

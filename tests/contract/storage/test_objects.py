@@ -10,7 +10,6 @@ from gateway.core.errors import STORE_UNAVAILABLE, GatewayError
 from gateway.core.ids import RANDOM_BITS, uuid7
 from gateway.core.objects import UpstreamObjects
 from gateway.storage.memory.objects import MemoryObjects
-from gateway.storage.postgres.migrate import migrate
 from gateway.storage.postgres.objects import PostgresObjects
 from gateway.storage.postgres.pool import open_pool
 from gateway.storage.postgres.registry import Registry
@@ -32,7 +31,7 @@ class Scene:
 
 @pytest.fixture(params=["memory", "postgres"])
 def server(request: pytest.FixtureRequest) -> str | None:
-    return None if request.param == "memory" else request.getfixturevalue("empty_database")
+    return None if request.param == "memory" else request.getfixturevalue("fresh_database")
 
 
 @pytest.fixture
@@ -45,7 +44,6 @@ async def scene(server: str | None) -> AsyncIterator[Scene]:
 
         yield Scene(memory, new_id(), new_id(), stop)
         return
-    await migrate(server)
     pool = await open_pool(server, 1, 2)
     registry = Registry(pool, new_id, lambda: datetime.now(UTC))
     made = [(await registry.create_application(slug, default_model="gpt", actor="t")).value.id for slug in ("one", "two")]

@@ -1,20 +1,16 @@
 """What every ResponseStore does: the memory twin and Postgres pass the same assertions."""
 
-import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from urllib.parse import urlsplit
 
-import asyncpg
 import pytest
 
 from gateway.core.errors import STORE_UNAVAILABLE, GatewayError
 from gateway.core.ids import uuid7
 from gateway.core.stored import ResponseStore, StoredResponse
 from gateway.storage.memory.responses import MemoryResponses
-from gateway.storage.postgres.migrate import migrate
 from gateway.storage.postgres.pool import open_pool
 from gateway.storage.postgres.registry import Registry
 from gateway.storage.postgres.responses import PostgresResponses
@@ -48,24 +44,9 @@ class Scene:
         return [response.response_id for response in chain]
 
 
-@pytest.fixture(scope="module")
-def database(postgres_url: str) -> str:
-    name = f"responses_{secrets.token_hex(4)}"
-
-    async def make() -> None:
-        connection = await asyncpg.connect(postgres_url)
-        await connection.execute(f"create database {name}")
-        await connection.close()
-
-    asyncio.run(make())
-    url = urlsplit(postgres_url)._replace(path=f"/{name}").geturl()
-    asyncio.run(migrate(url))
-    return url
-
-
 @pytest.fixture(params=["memory", "postgres"])
 def server(request: pytest.FixtureRequest) -> str | None:
-    return None if request.param == "memory" else request.getfixturevalue("database")
+    return None if request.param == "memory" else request.getfixturevalue("module_database")
 
 
 @pytest.fixture

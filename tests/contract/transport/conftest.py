@@ -109,7 +109,9 @@ class Upstream:
         self.port = server.sockets[0].getsockname()[1]
 
     def target(self, *, host: str = "127.0.0.1", scheme: str = "http", path: str = "/v1", **timeouts: float) -> Target:
-        return Target("acme", "m", f"{scheme}://{host}:{self.port}{path}", "sk", Timeouts(**timeouts))
+        """``timeouts`` in seconds; those that a test does not name are out of its reach, however slow the machine."""
+        patient = {"connect": 120, "first_byte": 600, "idle": 600, "total": 600}
+        return Target("acme", "m", f"{scheme}://{host}:{self.port}{path}", "sk", Timeouts(**{**patient, **timeouts}))
 
     async def close(self) -> None:
         for server in self._servers:
@@ -118,6 +120,7 @@ class Upstream:
             writer.transport.abort()
         for task in list(self._playing):
             task.cancel()
+        await asyncio.gather(*self._playing, return_exceptions=True)
         await asyncio.sleep(0.01)
         if self.faults:
             raise self.faults[0]

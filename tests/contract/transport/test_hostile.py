@@ -16,6 +16,7 @@ from gateway.core.errors import GatewayError, Kind
 from gateway.core.upstream import HttpRequest, Target
 from gateway.transport.client import Http1Transport
 from gateway.transport.httpx_twin import HttpxTransport
+from tests.conftest import PATIENCE
 
 LIMIT = 1 << 25
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"
@@ -25,12 +26,13 @@ Transport = Http1Transport | HttpxTransport
 Make = Callable[..., Transport]
 
 
-def soon(seconds: float = 10) -> float:
+def soon(seconds: float = 600) -> float:
+    """A deadline; by default one that no test reaches, however slow the machine."""
     return time.monotonic() + seconds
 
 
 async def whole(
-    transport: Transport, target: Target, ask: HttpRequest, *, deadline: float = 10, limit: int = LIMIT
+    transport: Transport, target: Target, ask: HttpRequest, *, deadline: float = 600, limit: int = LIMIT
 ) -> tuple[int, bytes]:
     exchange = await transport.send(target, ask, soon(deadline))
     try:
@@ -175,7 +177,7 @@ async def test_an_ambiguous_or_excessive_head_is_refused(upstream: Any, make: Ma
     await upstream.play(script)
     async with failing(errors.UPSTREAM_INVALID):
         await whole(make(), upstream.target(), ask)
-    await asyncio.wait_for(gone.wait(), 1)
+    await asyncio.wait_for(gone.wait(), PATIENCE)
 
 
 async def test_an_endless_head_is_refused(upstream: Any, make: Make, ask: HttpRequest) -> None:
@@ -215,7 +217,7 @@ async def test_a_body_over_the_limit_is_refused_and_cut(upstream: Any, make: Mak
     await upstream.play(script)
     async with failing(errors.UPSTREAM_INVALID):
         await whole(make(), upstream.target(), ask, limit=500_000)
-    await asyncio.wait_for(gone.wait(), 1)
+    await asyncio.wait_for(gone.wait(), PATIENCE)
 
 
 async def test_a_body_of_exactly_the_limit_is_taken(upstream: Any, make: Make, ask: HttpRequest) -> None:
@@ -228,18 +230,22 @@ async def test_a_body_of_exactly_the_limit_is_taken(upstream: Any, make: Make, a
 async def test_bytes_after_the_answer_never_reach_the_next_call(
     upstream: Any, make: Make, ask: HttpRequest, extra: bytes, *, later: bool
 ) -> None:
+    sent = asyncio.Event()
+
     async def script(wire: Any) -> None:
         await wire.request()
         await wire.send(OK + (b"" if later else extra))
         if later:
             await asyncio.sleep(0.02)
             await wire.send(extra)
+        sent.set()
         await wire.request()
         await wire.send(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nsame")
 
     await upstream.play(script)
     transport = make()
     assert await whole(transport, upstream.target(), ask) == (200, b"hello")
+    await sent.wait()
     await asyncio.sleep(0.06)
     assert await whole(transport, upstream.target(), ask) == (200, b"hello")
     assert upstream.taken == 2

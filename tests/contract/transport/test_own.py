@@ -11,11 +11,13 @@ from gateway.core import errors
 from gateway.core.errors import GatewayError
 from gateway.core.upstream import HttpRequest
 from gateway.transport.client import Http1Transport
+from tests.conftest import PATIENCE, until
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"
 
 
-def soon(seconds: float = 10) -> float:
+def soon(seconds: float = 600) -> float:
+    """A deadline; by default one that no test reaches, however slow the machine."""
     return time.monotonic() + seconds
 
 
@@ -62,7 +64,7 @@ async def test_a_second_close_and_a_late_read_cannot_touch_the_next_call(upstrea
     first = await transport.send(upstream.target(), ask, soon())
     first.close()
     second = asyncio.ensure_future(call(transport, upstream.target(), ask))
-    await asyncio.sleep(0.01)
+    await until(lambda: transport.in_use)
     first.close()
     with pytest.raises(RuntimeError):
         await first.read(100)
@@ -118,7 +120,7 @@ async def test_idle_connections_are_closed_by_us(upstream: Any, ask: HttpRequest
     await upstream.play(script)
     transport = Http1Transport(idle_seconds=0.1)
     await call(transport, upstream.target(), ask)
-    await asyncio.wait_for(left.wait(), 2)
+    await asyncio.wait_for(left.wait(), PATIENCE)
     assert await call(transport, upstream.target(), ask) == b"hello"
     assert (transport.opened, transport.retried_stale) == (2, 0)
     await transport.close()
@@ -212,12 +214,14 @@ async def test_endless_trailers_are_cut(upstream: Any, ask: HttpRequest) -> None
 
 
 async def test_close_lets_calls_end_and_then_closes_every_connection(upstream: Any, ask: HttpRequest) -> None:
-    left = 0
+    asked = left = 0
+    go = asyncio.Event()
 
     async def script(wire: Any) -> None:
-        nonlocal left
+        nonlocal asked, left
         await wire.request()
-        await asyncio.sleep(0.1)
+        asked += 1
+        await go.wait()
         await wire.send(OK)
         await wire.gone()
         left += 1
@@ -225,16 +229,16 @@ async def test_close_lets_calls_end_and_then_closes_every_connection(upstream: A
     await upstream.play(script)
     transport = Http1Transport()
     calls = [asyncio.ensure_future(call(transport, upstream.target(), ask)) for _ in range(3)]
-    await asyncio.sleep(0.05)
+    await until(lambda: asked == 3)
     closing = asyncio.ensure_future(transport.close())
     await asyncio.sleep(0)
     with pytest.raises(GatewayError) as caught:
         await call(transport, upstream.target(), ask)
     assert caught.value.kind is errors.DRAINING
+    go.set()
     assert await asyncio.gather(*calls) == [b"hello"] * 3
     await closing
-    await asyncio.sleep(0.02)
-    assert left == 3
+    await until(lambda: left == 3)
 
 
 async def test_close_does_not_wait_for_ever(upstream: Any, ask: HttpRequest) -> None:
@@ -245,10 +249,10 @@ async def test_close_does_not_wait_for_ever(upstream: Any, ask: HttpRequest) -> 
     await upstream.play(script)
     transport = Http1Transport(drain_seconds=0.1)
     stuck = asyncio.ensure_future(call(transport, upstream.target(), ask))
-    await asyncio.sleep(0.02)
+    await until(lambda: upstream.taken)
     await transport.close()
     with pytest.raises(GatewayError) as caught:
-        await asyncio.wait_for(stuck, 1)
+        await asyncio.wait_for(stuck, PATIENCE)
     assert caught.value.kind.status == 504
     assert transport.in_use == 0
 
@@ -257,8 +261,7 @@ async def test_nothing_is_scheduled_while_nothing_is_under_way(upstream: Any, as
     await upstream.play(answering)
     transport = Http1Transport()
     await call(transport, upstream.target(), ask)
-    await asyncio.sleep(0.2)
-    assert transport._wheel._timer is None
+    await until(lambda: transport._wheel._timer is None)
     await transport.close()
 
 
@@ -292,8 +295,6 @@ async def test_a_dialer_cancelled_at_any_turn_leaves_no_connection_behind(upstre
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-    await asyncio.sleep(0.2)
-    assert transport.in_use == 0
+    await until(lambda: transport.in_use == 0 and left == upstream.taken)
     assert upstream.taken > 3
-    assert left == upstream.taken
     await transport.close()

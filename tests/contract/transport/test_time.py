@@ -16,6 +16,7 @@ from gateway.core.errors import GatewayError, Kind
 from gateway.core.upstream import HttpRequest, Target
 from gateway.transport.client import Http1Transport
 from gateway.transport.httpx_twin import HttpxTransport
+from tests.conftest import PATIENCE, until
 
 LIMIT = 1 << 25
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"
@@ -25,12 +26,13 @@ Transport = Http1Transport | HttpxTransport
 Make = Callable[..., Transport]
 
 
-def soon(seconds: float = 10) -> float:
+def soon(seconds: float = 600) -> float:
+    """A deadline; by default one that no test reaches, however slow the machine."""
     return time.monotonic() + seconds
 
 
 async def whole(
-    transport: Transport, target: Target, ask: HttpRequest, *, deadline: float = 10, limit: int = LIMIT
+    transport: Transport, target: Target, ask: HttpRequest, *, deadline: float = 600, limit: int = LIMIT
 ) -> tuple[int, bytes]:
     exchange = await transport.send(target, ask, soon(deadline))
     try:
@@ -39,7 +41,7 @@ async def whole(
         exchange.close()
 
 
-async def pieces(transport: Transport, target: Target, ask: HttpRequest, *, deadline: float = 10) -> list[bytes]:
+async def pieces(transport: Transport, target: Target, ask: HttpRequest, *, deadline: float = 600) -> list[bytes]:
     exchange = await transport.send(target, ask, soon(deadline))
     got = []
     try:
@@ -53,7 +55,8 @@ async def pieces(transport: Transport, target: Target, ask: HttpRequest, *, dead
 @contextlib.asynccontextmanager
 async def failing(kind: Kind) -> AsyncIterator[None]:
     with pytest.raises(GatewayError) as caught:
-        yield
+        async with asyncio.timeout(PATIENCE):  # limits that a test does not set are ten times as long
+            yield
     assert caught.value.kind is kind, (caught.value.kind.name, caught.value.detail, caught.value.cause)
     if kind is not errors.DEADLINE:
         assert "acme" in caught.value.detail
@@ -83,7 +86,7 @@ async def test_no_head_in_time(upstream: Any, make: Make, ask: HttpRequest) -> N
     start = time.monotonic()
     async with failing(errors.UPSTREAM_TIMEOUT):
         await whole(make(), upstream.target(first_byte=0.2), ask)
-    assert 0.19 < time.monotonic() - start < 3
+    assert time.monotonic() - start > 0.19
 
 
 async def test_a_dripping_head(upstream: Any, make: Make, ask: HttpRequest, kind: str) -> None:
@@ -111,7 +114,7 @@ async def test_a_stall_inside_the_body(upstream: Any, make: Make, ask: HttpReque
         await whole(transport, upstream.target(idle=0.2), ask)
     async with failing(errors.UPSTREAM_TIMEOUT):
         await pieces(transport, upstream.target(idle=0.2), ask)
-    assert 0.38 < time.monotonic() - start < 4
+    assert time.monotonic() - start > 0.38
 
 
 async def test_a_slow_reader_is_not_a_slow_upstream(upstream: Any, make: Make, ask: HttpRequest) -> None:
@@ -150,7 +153,7 @@ async def test_a_trickle_ends_with_the_total_or_the_deadline(
         await how(
             make(), upstream.target(idle=0.2, total=0.3 if by == "total" else 60), ask, deadline=60 if by == "total" else 0.3
         )
-    assert 0.28 < time.monotonic() - start < 3
+    assert time.monotonic() - start > 0.28
 
 
 async def test_nothing_is_sent_after_the_deadline(upstream: Any, make: Make, ask: HttpRequest) -> None:
@@ -185,7 +188,7 @@ async def test_the_wait_for_a_free_connection_is_bounded(upstream: Any, make: Ma
     await upstream.play(silent)
     transport = make(max_connections=1)
     first = asyncio.ensure_future(whole(transport, upstream.target(), ask))
-    await asyncio.sleep(0.05)
+    await until(lambda: upstream.taken)
     async with failing(errors.UPSTREAM_TIMEOUT if by == "total" else errors.DEADLINE):
         await whole(transport, upstream.target(total=0.2 if by == "total" else 60), ask, deadline=60 if by == "total" else 0.2)
     first.cancel()
@@ -196,7 +199,7 @@ async def test_the_wait_for_a_free_connection_is_bounded(upstream: Any, make: Ma
 
 
 @pytest.mark.parametrize("stage", ["head", "read", "chunk"])
-async def test_cancelling_closes_the_upstream_within_a_second(upstream: Any, make: Make, ask: HttpRequest, stage: str) -> None:
+async def test_cancelling_closes_the_upstream(upstream: Any, make: Make, ask: HttpRequest, stage: str) -> None:
     asked, left = asyncio.Event(), asyncio.Event()
 
     async def script(wire: Any) -> None:
@@ -223,7 +226,7 @@ async def test_cancelling_closes_the_upstream_within_a_second(upstream: Any, mak
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await asyncio.wait_for(left.wait(), 1)
+    await asyncio.wait_for(left.wait(), PATIENCE)
     if isinstance(transport, Http1Transport):
         assert transport.in_use == 0
 
@@ -245,7 +248,7 @@ async def test_closing_before_the_end_closes_the_upstream(
     if read_some:
         assert await exchange.chunk() == b"hello"
     exchange.close()
-    await asyncio.wait_for(left.wait(), 1)
+    await asyncio.wait_for(left.wait(), PATIENCE)
 
 
 async def test_a_slow_reader_holds_the_upstream_back(upstream: Any, make: Make, ask: HttpRequest) -> None:
@@ -263,7 +266,7 @@ async def test_a_slow_reader_holds_the_upstream_back(upstream: Any, make: Make, 
         await wire.gone()
 
     await upstream.play(script)
-    exchange = await make().send(upstream.target(), ask, soon(30))
+    exchange = await make().send(upstream.target(), ask, soon())
     await asyncio.sleep(0.3)
     # Ours (256 KiB plus one read) and what the two kernels buffer on loopback.
     assert sent < 16 << 20
