@@ -185,7 +185,7 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
     _restore(releases, shelf, secret)
     prices = load_prices((Path(settings.config_folder) / "prices.toml").read_bytes())
     models = load_models(_optional(Path(settings.config_folder) / "models.toml"))
-    writer = PostgresCallWriter(settings.database.url)
+    writer = PostgresCallWriter(settings.database.url, settings.ledger.retention_days)
     ledger = await WorkerLedger.open(
         Path(settings.ledger.directory),
         slot,

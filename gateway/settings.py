@@ -122,6 +122,8 @@ class Ledger(Section, frozen=True):
     """Of all spool files of a worker; beyond it calls are refused with ``ledger_full`` rather than lost."""
     fsync: Literal["off", "group"] = "off"
     """``off`` survives the death of any process; ``group`` survives loss of power, for some milliseconds per call."""
+    retention_days: Annotated[int, Meta(ge=1, le=36_500)] | None = None
+    """Days before today (UTC) whose rows are kept; older ones are dropped by whole partitions. Unset keeps everything."""
 
 
 class Security(Section, frozen=True):

@@ -29,7 +29,7 @@ from gateway.storage.ledger.writer import CallWriter, RowsRefusedError
 from gateway.storage.memory.ledger import MemoryCallWriter
 from gateway.storage.postgres.calls import CallFilter, CallReader, PostgresCallWriter, page
 from gateway.storage.postgres.migrate import migrate
-from gateway.storage.postgres.partitions import add_partitions, day_partition
+from gateway.storage.postgres.partitions import add_partitions, day_partition, drop_partitions
 from gateway.storage.postgres.pool import open_pool
 
 APP = "01900000-0000-7000-8000-00000000000a"
@@ -507,6 +507,35 @@ async def test_partitions_are_made_once_by_however_many_workers(fresh_database: 
     assert await add_partitions(connection, 1_790_000_000_000 + DAY_MS, 3) == ["calls_20260925"]
     for writer in writers:
         await writer.close()
+
+
+async def test_days_past_their_retention_are_dropped_by_any_worker(fresh_database: str, connection):
+    now = 1_790_000_000_000  # 2026-09-21
+    await add_partitions(connection, now - 3 * DAY_MS, 4)
+    keeper, dropper = PostgresCallWriter(fresh_database), PostgresCallWriter(fresh_database, retention_days=1)
+    days = [make_row(new_id(now + day * DAY_MS)) for day in (-400, -3, -2, -1, 0)]
+    await keeper.write(days)
+    await keeper.prepare(now)
+    assert await connection.fetchval("select count(*) from calls") == 5
+    await asyncio.gather(dropper.prepare(now), keeper.prepare(now))
+    kept = [str(row["call_id"]) for row in await connection.fetch("select call_id from calls order by call_id")]
+    assert kept == [row.call_id for row in days[-2:]]
+    assert await drop_partitions(connection, now, 1) == []
+    assert (await partitions_of(connection))[0] == "calls_20260920"
+    await keeper.close()
+    await dropper.close()
+
+
+async def test_a_reader_who_stays_long_does_not_let_the_drop_hold_up_writers(fresh_database: str, connection):
+    now = 1_790_000_000_000
+    await add_partitions(connection, now - 3 * DAY_MS, 4)
+    reader = await asyncpg.connect(fresh_database)
+    async with reader.transaction():
+        await reader.fetch("select 1 from calls limit 1")
+        with pytest.raises(asyncpg.LockNotAvailableError):
+            await drop_partitions(connection, now, 1)
+    assert await drop_partitions(connection, now, 1) == ["calls_20260918", "calls_20260919"]
+    await reader.close()
 
 
 async def test_rows_of_days_without_a_partition_are_kept_and_move_into_theirs(

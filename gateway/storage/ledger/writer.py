@@ -17,7 +17,7 @@ class CallWriter(Protocol):
     """
 
     async def prepare(self, now_ms: int) -> None:
-        """Make the coming days' partitions; ``now_ms`` is the wall clock. Called at start and every hour."""
+        """Make the coming days' partitions and drop expired ones; ``now_ms`` is the wall clock. Called at start and every hour."""
         ...
 
     async def write(self, rows: Sequence[LedgerRow]) -> None:

@@ -13,7 +13,7 @@ from msgspec import Struct
 from gateway.core.ids import uuid7_floor
 from gateway.core.ledger import LedgerRow
 from gateway.storage.ledger.writer import RowsRefusedError
-from gateway.storage.postgres.partitions import add_partitions
+from gateway.storage.postgres.partitions import add_partitions, drop_partitions
 from gateway.storage.postgres.pool import Pool, Record, connected
 from gateway.storage.sql.statements import load
 
@@ -45,8 +45,10 @@ _FIRST_ID = "00000000-0000-0000-0000-000000000000"
 class PostgresCallWriter:
     """A :class:`gateway.storage.ledger.writer.CallWriter` with one connection, made when needed and again after any failure."""
 
-    def __init__(self, database_url: str) -> None:
+    def __init__(self, database_url: str, retention_days: int | None = None) -> None:
+        """``retention_days``: how many days before today keep their rows; None keeps all."""
         self._url = database_url
+        self._retention_days = retention_days
         self._connection: asyncpg.Connection | None = None
 
     async def prepare(self, now_ms: int) -> None:
@@ -54,6 +56,8 @@ class PostgresCallWriter:
         connection = await self._connected()
         try:
             await add_partitions(connection, now_ms)
+            if self._retention_days is not None:
+                await drop_partitions(connection, now_ms, self._retention_days)
         except BaseException:
             self._drop()
             raise

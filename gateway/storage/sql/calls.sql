@@ -19,6 +19,15 @@ on conflict (call_id, attempt) do nothing
 -- name: add_partition
 select calls_add_partition($1, $2::text::uuid, $3::text::uuid)
 
+-- name: expired
+-- Day partitions, oldest first; whether a day is over is judged by its name, which only calls_add_partition gives.
+select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid
+where i.inhparent = 'calls'::regclass and c.relname ~ '^calls_[0-9]{8}$' and c.relname < $1 order by c.relname
+
+-- name: expire_strays
+-- Rows that came when their day's partition was not there, or is there no more.
+delete from calls_default where call_id < $1::text::uuid
+
 -- name: get
 select * from calls where call_id = $1 order by attempt
 
