@@ -119,7 +119,10 @@ def test_nothing_of_a_finding_is_shown(stream: list[Rule], text: str, cuts: list
     kept = [char for place, char in enumerate(text[:released]) if place not in covered]
     if not any(r.restores for r in rules.stream):
         # What is written instead has none of these letters.
-        written = [char for char in shown.replace("[KIND0]", "#").replace("[KIND1]", "#").replace("[KIND2]", "#").replace("[TERM]", "#")]
+        written = [
+            char
+            for char in shown.replace("[KIND0]", "#").replace("[KIND1]", "#").replace("[KIND2]", "#").replace("[TERM]", "#")
+        ]
         assert [char for char in written if char != "#"] == kept
 
 
