@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from gateway.core.documents import SCHEMA_VERSION, Change, KeyDocument, ReleaseDocument
 from gateway.core.errors import STORE_UNAVAILABLE, GatewayError
+from gateway.core.grants import grant_of
 from gateway.core.ports import Cache, Catalog
 from gateway.core.references import Reference, prompt_id_of
 from gateway.core.requests import Caller
@@ -321,6 +322,7 @@ def _key_entry(document: KeyDocument) -> KeyEntry:
         requests_per_minute=document.requests_per_minute,
         default_model=document.default_model,
         store_responses=document.store_responses,
+        grant=grant_of(document),
     )
     return KeyEntry(document, caller)
 

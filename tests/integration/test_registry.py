@@ -230,6 +230,39 @@ async def test_grace_never_prolongs_a_key(registry: Registry, pool: Pool, app: s
     assert document.expires_at_ms == int(soon.timestamp() * 1000)
 
 
+async def test_a_successor_has_everything_of_the_key_but_its_identity(registry: Registry, pool: Pool, app: str) -> None:
+    old, new = secrets.token_hex(32), secrets.token_hex(32)
+    made = await registry.create_key(
+        app,
+        digest=old,
+        public_id=new_id(),
+        name="n",
+        requests_per_minute=5,
+        expires_at=now() + timedelta(days=9),
+        scopes=["chat"],
+        prompts=["faq"],
+        models=["m"],
+        actor="ada",
+    )
+    await pool.execute("update api_keys set last_used_on = current_date where id = $1", made.value.id)
+    rotated = await registry.rotate_key(app, made.value.id, digest=new, public_id=new_id(), grace_s=60, actor="ada")
+    before, after = [await pool.fetchrow("select * from api_keys where id = $1", key.value.id) for key in (made, rotated)]
+    assert before is not None
+    assert after is not None
+    own = {"id", "public_id", "digest", "created_at", "expires_at", "replaced_by", "last_used_on"}
+    assert {name for name, value in before.items() if value != after[name]} <= own, (
+        "a new column has to be inherited, or said here"
+    )
+    assert after["expires_at"] - after["created_at"] == timedelta(days=9)
+    catalog = PostgresCatalog(pool)
+    grace, fresh = await catalog.key(old), await catalog.key(new)
+    assert grace is not None
+    assert fresh is not None
+    assert 50_000 < (grace.expires_at_ms or 0) - time.time() * 1000 < 70_000
+    assert (fresh.scopes, fresh.prompts, fresh.models) == (["chat"], ["faq"], ["m"])
+    assert fresh.requests_per_minute == 5
+
+
 # --- prompts --------------------------------------------------------------------------------------------------------
 
 

@@ -13,6 +13,7 @@ from msgspec import Struct
 from gateway.core.ids import uuid7_floor
 from gateway.core.ledger import LedgerRow
 from gateway.storage.ledger.writer import RowsRefusedError
+from gateway.storage.postgres.last_use import LastUse
 from gateway.storage.postgres.partitions import add_partitions
 from gateway.storage.postgres.pool import Pool, Record, connected
 from gateway.storage.sql.statements import load
@@ -48,6 +49,7 @@ class PostgresCallWriter:
     def __init__(self, database_url: str) -> None:
         self._url = database_url
         self._connection: asyncpg.Connection | None = None
+        self._last_use = LastUse()
 
     async def prepare(self, now_ms: int) -> None:
         """See the port. Raises what asyncpg raises."""
@@ -78,6 +80,11 @@ class PostgresCallWriter:
         except BaseException:
             self._drop()
             raise
+        try:
+            await self._last_use.tell(connection, rows)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, OverflowError):
+            # The rows are in, and are not to be written again for that; the next batch tells it.
+            self._drop()
 
     async def bury(self, row: LedgerRow, reason: str) -> None:
         """See the port. Raises what asyncpg raises."""
