@@ -6,7 +6,7 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -65,8 +65,8 @@ class Workers:
     async def put_release(self, document: ReleaseDocument) -> None:
         return None
 
-    async def get_key(self, digest: str) -> KeyDocument | None:
-        return None
+    async def get_keys(self, digests: Sequence[str]) -> dict[str, KeyDocument]:
+        return {}
 
     async def put_key(self, digest: str, document: KeyDocument) -> None:
         return None
