@@ -1,10 +1,9 @@
-"""Applications and their API keys: ``app ...``, ``key ...``."""
-
-from typing import Any
+"""Applications: ``app ...``."""
 
 import click
 
 from admin_cli import screen
+from admin_cli.keys import show_key
 from admin_cli.session import Session, verb
 
 
@@ -37,7 +36,7 @@ def create_app(
         "store_responses": store_responses,
     }
     made = session.api.post("/applications", body)
-    session.show(made, lambda: _show_key(made, f"application {slug}"))
+    session.show(made, lambda: show_key(made, f"application {slug}"))
     screen.note(f"undo: promptgate app archive {slug}")
 
 
@@ -89,90 +88,4 @@ def restore_app(session: Session, slug: str) -> None:
     screen.note(f"undo: promptgate app archive {slug}")
 
 
-@click.group("key")
-def key() -> None:
-    """API keys of an application."""
-
-
-@key.command("create")
-@click.option("--name", default="", help="What the key is for.")
-@click.option(
-    "--rpm", "requests_per_minute", type=click.IntRange(min=1), help="Requests per minute; default: the application's."
-)
-@click.option("--days", type=click.IntRange(min=1), help="Days until the key ends; default: never.")
-@verb
-def create_key(session: Session, name: str, requests_per_minute: int | None, days: int | None) -> None:
-    """Create an API key, which is shown only now."""
-    body = {"name": name, "requests_per_minute": requests_per_minute, "expires_in_seconds": days and days * 86_400}
-    made = session.api.post(f"/applications/{_slug(session)}/keys", body)
-    session.show(made, lambda: _show_key(made, f"key {made['public_id']}"))
-    session.undo(f"key revoke {made['public_id']}")
-
-
-@key.command("list")
-@verb
-def list_keys(session: Session) -> None:
-    """List the API keys; their texts are stored nowhere."""
-    found = session.api.get(f"/applications/{_slug(session)}/keys")["items"]
-    session.show(
-        found,
-        lambda: screen.table(
-            ("KEY", "NAME", "RPM", "CREATED", "EXPIRES"),
-            (
-                (
-                    k["public_id"],
-                    k["name"],
-                    k["requests_per_minute"],
-                    screen.when(k["created_at"]),
-                    screen.when(k["expires_at"]),
-                )
-                for k in found
-            ),
-        ),
-    )
-
-
-@key.command("revoke")
-@click.argument("public_id")
-@verb
-def revoke_key(session: Session, public_id: str) -> None:
-    """End a key at once, on every worker."""
-    answer = session.api.delete(f"/applications/{_slug(session)}/keys/{public_id}")
-    session.show(answer, lambda: screen.line(f"revoked key {public_id}"))
-    screen.note("a revoked key never opens again; make another with: " + session.with_app("promptgate key create"))
-
-
-@key.command("rotate")
-@click.option("--grace", "grace_seconds", type=click.IntRange(min=0), default=0, help="Seconds that the old keys stay valid.")
-@verb
-def rotate_key(session: Session, grace_seconds: int) -> None:
-    """Create a key in place of all others of the application."""
-    made = session.api.post(f"/applications/{_slug(session)}/regenerate-key", {"grace_seconds": grace_seconds})
-    session.show(made, lambda: _show_key(made, f"key {made['public_id']}"))
-    screen.note(f"the other keys end {f'in {grace_seconds} s' if grace_seconds else 'now'}; that has no undo")
-
-
-def _slug(session: Session) -> str:
-    """The application asked for, or the only one there is."""
-    if session.application:
-        return session.application
-    found = list(session.api.all("/applications"))
-    if len(found) == 1:
-        return str(found[0]["slug"])
-    raise click.UsageError(
-        "name the application with --app; "
-        + (
-            "there is none yet: promptgate app create SLUG"
-            if not found
-            else "there are " + ", ".join(screen.inert(a["slug"]) for a in found)
-        )
-    )
-
-
-def _show_key(made: dict[str, Any], what: str) -> None:
-    screen.line(f"created {what}")
-    screen.line(made["api_key"])
-    screen.note("keep this key: it is shown only now, and only its SHA-256 is stored")
-
-
-COMMANDS = (app, key)
+COMMANDS = (app,)

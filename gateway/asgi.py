@@ -95,7 +95,7 @@ class FrontApp:
             await refuse(error, self._receiver.receive("refused", {}, b""), reply, doors.dialect_of(path))
             return
         query = scope["query_string"].decode("latin-1")
-        inbound = self._receiver.receive(doors.name_of(path), headers, body, query)
+        inbound = self._receiver.receive(doors.name_of(scope["method"], path), headers, body, query)
         call = asyncio.ensure_future(doors.answer(scope["method"], path, inbound, self._services, reply))
         watch = asyncio.ensure_future(_until_gone(receive, reply, call))
         try:

@@ -213,6 +213,12 @@ class KeyDocument(Struct, frozen=True):
     schema_version: int = SCHEMA_VERSION
     store_responses: bool = False
     """Whether the gateway keeps responses of the application (the Responses API's ``store``)."""
+    scopes: list[str] | None = None
+    """What kinds of routes it opens (:data:`gateway.core.grants.SCOPES`); None: all."""
+    prompts: list[str] | None = None
+    """Patterns of the references that it may use; None: all of the application's."""
+    models: list[str] | None = None
+    """Patterns of the models and routes that its callers may ask for themselves; None: all."""
 
 
 class Change(Struct, frozen=True):

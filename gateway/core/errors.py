@@ -5,7 +5,7 @@ operators see (status, dialect names, log level, whether a client may retry, who
 adding a failure is adding one row here and nothing elsewhere.
 
     GatewayError
-    ├─ origin "client"    malformed, unauthenticated, unknown_prompt, blocked, rate_limited, ...
+    ├─ origin "client"    malformed, unauthenticated, forbidden, unknown_prompt, blocked, rate_limited, ...
     ├─ origin "gateway"   overloaded, draining, store_unavailable, internal, ...
     └─ origin "upstream"  upstream_error, upstream_timeout, upstream_incomplete, ...
 """
@@ -96,6 +96,7 @@ INVALID_VARIABLE = _kind("invalid_variable", 400, _INVALID, _INVALID, "client", 
 TEMPLATE_FAILED = _kind("template_failed", 400, _INVALID, _INVALID, "client", "warning", code="template_error")
 BLOCKED = _kind("blocked", 400, _INVALID, _INVALID, "client", "info", code="guardrail_blocked")
 UNAUTHENTICATED = _kind("unauthenticated", 401, _INVALID, "authentication_error", "client", "info", code="invalid_api_key")
+FORBIDDEN = _kind("forbidden", 403, _INVALID, "permission_error", "client", "info", code="insufficient_permissions")
 NOT_FOUND = _kind("not_found", 404, _INVALID, "not_found_error", "client", "info")
 UNKNOWN_PROMPT = _kind("unknown_prompt", 404, _INVALID, "not_found_error", "client", "info", code="prompt_not_found")
 UNKNOWN_MODEL = _kind("unknown_model", 404, _INVALID, "not_found_error", "client", "info", code="model_not_found")

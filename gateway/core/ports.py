@@ -1,6 +1,6 @@
 """What the data plane needs from the world, as protocols. Every port has a memory twin; one contract suite holds all twins."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -17,8 +17,8 @@ class Catalog(Protocol):
         """What a reference resolves to now; published versions only. None: no such prompt, alias or published version."""
         ...
 
-    async def key(self, digest: str) -> KeyDocument | None:
-        """A live key by the SHA-256 of its text, 64 hex digits. None: unknown, revoked or expired."""
+    async def keys(self, digests: Sequence[str]) -> dict[str, KeyDocument]:
+        """Live keys by the SHA-256 of their texts, 64 hex digits. Not among them: what is unknown, revoked or expired."""
         ...
 
     async def slug(self, application_id: str, prompt_id: str) -> str | None:
@@ -48,7 +48,7 @@ class Cache(Protocol):
 
     async def put_release(self, document: ReleaseDocument) -> None: ...
 
-    async def get_key(self, digest: str) -> KeyDocument | None: ...
+    async def get_keys(self, digests: Sequence[str]) -> dict[str, KeyDocument]: ...
 
     async def put_key(self, digest: str, document: KeyDocument) -> None: ...
 

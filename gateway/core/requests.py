@@ -6,6 +6,7 @@ from typing import Any
 from msgspec import Raw, Struct
 
 from gateway.core.conversation import Message
+from gateway.core.grants import Grant
 from gateway.core.references import Reference
 
 
@@ -42,6 +43,8 @@ class Caller(Struct, frozen=True):
     default_model: str | None
     store_responses: bool = False
     """Whether the gateway keeps responses of this application, for ``previous_response_id`` and for reading them back."""
+    grant: Grant | None = None
+    """What the key is restricted to; None: nothing is withheld from it."""
 
 
 class Turn(Struct, gc=False):

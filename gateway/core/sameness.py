@@ -31,9 +31,9 @@ def rendered_digest(
     return _digest(parts)
 
 
-def once_name(application_id: str, door: str, key: bytes) -> str:
-    """The name of what an ``idempotency-key`` stands for: its scope is the application and the door."""
-    return "once:" + _digest((application_id.encode(), door.encode(), key))
+def once_name(owner: str, door: str, key: bytes) -> str:
+    """The name of what an ``idempotency-key`` stands for: its scope is its owner (an application, or a key) and the door."""
+    return "once:" + _digest((owner.encode(), door.encode(), key))
 
 
 def received_digest(headers: Mapping[bytes, bytes], body: bytes) -> str:

@@ -20,11 +20,13 @@ from gateway.pipeline.services import Services
 PREFIX = "/v1/"
 """Everything below this path is the data plane's."""
 _MESSAGES_PATH = "/v1/messages"
-_NAMED = frozenset((COMPLETIONS, RESPONSES, *FORWARDED))
+_NAMED = frozenset((COMPLETIONS, RESPONSES, "models", *FORWARDED))
 """Doors that are called like the first part of their paths."""
 _NAMES = {"/v1/explain": "explain", runs.TEST: "test"}
 """Doors that are called otherwise."""
 _RESPONSES = "/v1/responses"
+_UNKNOWN = "unknown"
+"""The door of paths that lead nowhere: no restricted key has its scope."""
 
 
 def serves(path: str) -> bool:
@@ -53,18 +55,22 @@ def dialect_of(path: str) -> Dialect:
     return MESSAGES_DIALECT if path.startswith(_MESSAGES_PATH) else CHAT_DIALECT
 
 
-def name_of(path: str) -> str:
-    """The door's name, for metrics and the ledger."""
+def name_of(method: str, path: str) -> str:
+    """The door's name, for metrics, the ledger and the scopes of keys (:data:`gateway.core.grants.SCOPES`)."""
     if path in _NAMES:
         return _NAMES[path]
     if path.startswith(runs.EXECUTE):
         return "execute"
     if path.startswith(_MESSAGES_PATH):
         return anthropic.COUNT_TOKENS if path.endswith("/count_tokens") else MESSAGES
+    if path.startswith(_RESPONSES + "/"):
+        return "delete_response" if method == "DELETE" else "read_response"
     first = path[len(PREFIX) :].partition("/")[0]
     if first in _NAMED:
         return first
-    return "render" if path.endswith("/render") else CHAT
+    if first == "prompts" and path.endswith("/render"):
+        return "render"
+    return CHAT if first in {CHAT, "prompts"} else _UNKNOWN
 
 
 def _find(path: str) -> Mapping[str, Door]:

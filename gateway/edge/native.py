@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from gateway.core.errors import MALFORMED, UNKNOWN_MODEL, GatewayError
+from gateway.core.grants import Grant
 from gateway.core.references import Reference, parse_reference
 from gateway.core.requests import Caller, ChatRequest, Inbound
 from gateway.dialects.chat import CHAT_DIALECT
@@ -52,7 +53,7 @@ async def model(inbound: Inbound, services: Services, reply: Reply, name: str) -
     try:
         caller = await authenticate(inbound, services)
         asked = unquote(name)
-        known = services.models.find(asked)
+        known = services.models.find(asked) if caller.grant is None or caller.grant.may_model(asked) else None
         if known is None and asked not in await _names(caller, services) and not await _answers(asked, caller, services):
             raise GatewayError(UNKNOWN_MODEL, f"The model {asked[:100]!r} does not exist", param="model")
         await _answer(reply, inbound, {**_model(asked), **_abilities(asked, known, services)})
@@ -129,13 +130,24 @@ def _pinned(inbound: Inbound, path: Reference) -> Reference:
 
 
 async def _names(caller: Caller, services: Services) -> list[str]:
-    """Prompts first: a name that is both is a prompt when it is called."""
-    return list(dict.fromkeys([*await services.releases.names(caller.application_id), *services.routes.names]))
+    """What the key may use. Prompts first: a name that is both is a prompt when it is called."""
+    prompts, routes, grant = await services.releases.names(caller.application_id), services.routes.names, caller.grant
+    if grant is not None:
+        prompts = [name for name in prompts if _may(name, grant)]
+        routes = [name for name in routes if grant.may_model(name)]
+    return list(dict.fromkeys([*prompts, *routes]))
 
 
 async def _answers(name: str, caller: Caller, services: Services) -> bool:
     reference = candidate(name)
-    return reference is not None and await services.releases.release(caller.application_id, reference) is not None
+    if reference is None or (caller.grant is not None and not _may(name, caller.grant)):
+        return False
+    return await services.releases.release(caller.application_id, reference) is not None
+
+
+def _may(name: str, grant: Grant) -> bool:
+    reference = candidate(name)
+    return reference is not None and grant.may_prompt(reference.slug, reference.selector)
 
 
 def _model(name: str) -> dict[str, object]:

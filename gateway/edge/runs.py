@@ -5,6 +5,7 @@ alias (``draft``) in the ledger, has a limit of its own, and is neither answered
 """
 
 import hashlib
+from collections.abc import Sequence
 from urllib.parse import unquote
 
 import msgspec
@@ -132,9 +133,9 @@ class _Only:
         own = (document.application_id, document.slug, document.selector)
         return document if (application_id, reference.slug, reference.selector) == own else None
 
-    async def key(self, digest: str) -> KeyDocument | None:
+    async def keys(self, digests: Sequence[str]) -> dict[str, KeyDocument]:
         """The operator's right to call."""
-        return self._owner if digest == _KEY.digest else None
+        return {_KEY.digest: self._owner} if _KEY.digest in digests else {}
 
     async def slug(self, application_id: str, prompt_id: str) -> str | None:
         """None is named by an id."""
@@ -165,8 +166,10 @@ class _Nothing:
     async def put_release(self, document: ReleaseDocument) -> None:
         """Forgotten."""
 
-    async def get_key(self, digest: str) -> None:
-        """A miss."""
+    async def get_keys(self, digests: Sequence[str]) -> dict[str, KeyDocument]:
+        """Misses."""
+        del digests
+        return {}
 
     async def put_key(self, digest: str, document: KeyDocument) -> None:
         """Forgotten."""

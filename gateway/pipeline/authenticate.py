@@ -1,6 +1,12 @@
-"""key -> Caller. Memory first, Redis and Postgres behind it; missing, malformed and unknown keys are told apart by nobody."""
+"""key -> Caller. Memory first, Redis and Postgres behind it; nobody can tell missing, malformed, unknown, revoked and expired keys apart.
+
+Keys are found by the SHA-256 of their text, never compared with a stored secret: how far a wrong digest agrees with a right one says
+nothing about the text behind it, so no comparison on the way (of dicts, Redis or a B-tree) has to take constant time. The form and the
+checksum, which are no secret, are all that is judged of the text itself; they keep what is no key of ours away from the stores.
+"""
 
 from gateway.core.errors import UNAUTHENTICATED, GatewayError
+from gateway.core.journal import Journal
 from gateway.core.keys import digest, well_formed
 from gateway.core.requests import Caller, Inbound
 from gateway.pipeline.releases import KeyEntry
@@ -14,8 +20,8 @@ _REMEMBERED = 4096
 _digests: dict[bytes, str] = {}
 
 
-async def authenticate(inbound: Inbound, services: Services) -> Caller:
-    """Who is calling. Raises ``unauthenticated``, ``store_unavailable``."""
+async def authenticate(inbound: Inbound, services: Services, journal: Journal | None = None) -> Caller:
+    """Who is calling. Raises ``unauthenticated``, ``store_unavailable``; ``forbidden`` when the key lacks the route's scope."""
     credential = inbound.headers.get(b"authorization")
     entry = None if credential is None else services.releases.key_now(_digests.get(credential, ""))
     if entry is None:
@@ -23,7 +29,12 @@ async def authenticate(inbound: Inbound, services: Services) -> Caller:
     expires = entry.document.expires_at_ms
     if expires is not None and inbound.started_ms >= expires:
         raise GatewayError(UNAUTHENTICATED, _REFUSAL)
-    return entry.caller
+    caller = entry.caller
+    if journal is not None:
+        journal.caller = caller  # before the next line, so that a refusal has its row
+    if caller.grant is not None:
+        caller.grant.enter(inbound.door)
+    return caller
 
 
 async def _look_up(credential: bytes | None, inbound: Inbound, services: Services) -> KeyEntry:

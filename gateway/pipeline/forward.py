@@ -31,7 +31,7 @@ async def forward(inbound: Inbound, errand: Errand, services: Services, reply: R
     relay = Relay(journal, reply, services)
     try:
         lap(clock())
-        journal.caller = caller = await authenticate(inbound, services)
+        caller = await authenticate(inbound, services, journal)
         lap(clock())
         check_any(inbound)
         body = read_forwarded(inbound)

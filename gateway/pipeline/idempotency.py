@@ -57,17 +57,20 @@ _decode = msgspec.msgpack.Decoder(Once).decode
 async def once(inbound: Inbound, services: Services, reply: Reply, dialect: Dialect, work: Work) -> None:
     """Answer a call that has the header: by ``work``, or by what another call with the same key was answered.
 
-    Raises what ``work`` raises; ``malformed`` for a bad key, ``conflict`` for another request under the same key, ``deadline`` when
-    the call that it repeats goes on for longer; then a row is written, as for every authenticated call.
+    Raises what ``authenticate`` and ``work`` raise; ``malformed`` for a bad key, ``conflict`` for another request under the same
+    key, ``deadline`` when the call that it repeats goes on for longer; then a row is written, as for every authenticated call.
     """
-    caller = await authenticate(inbound, services)
-    journal = Journal(inbound, caller)
-    name, mine = "", Once("", "", "")
+    journal = Journal(inbound)
+    name, mine, application_id = "", Once("", "", ""), ""
     try:
+        caller = await authenticate(inbound, services, journal)
+        application_id = caller.application_id
         key = _key_of(inbound)
         mine = Once(await _fingerprint(inbound), inbound.call_id, inbound.request_id)
-        name = once_name(caller.application_id, inbound.door, key)
-        found = await _claim(caller.application_id, name, mine, services, inbound.deadline)
+        # A restricted key may not be given the answers of others: what they were allowed, it may not be.
+        owner = application_id if caller.grant is None else caller.key_id
+        name = once_name(owner, inbound.door, key)
+        found = await _claim(application_id, name, mine, services, inbound.deadline)
         if isinstance(found, Once):
             await _replay(found, journal, services, reply, dialect)
             return
@@ -78,7 +81,7 @@ async def once(inbound: Inbound, services: Services, reply: Reply, dialect: Dial
     except asyncio.CancelledError:
         if name:
             # The claim may have been granted while we were told to stop.
-            services.memory.spawn(_free(caller.application_id, name, mine, services))
+            services.memory.spawn(_free(application_id, name, mine, services))
         kind = CLIENT_GONE if reply.gone else DRAINING
         journal.outcome, journal.status = kind.name, kind.status
         record(journal, services)
@@ -90,7 +93,7 @@ async def once(inbound: Inbound, services: Services, reply: Reply, dialect: Dial
         record(journal, services)
         raise GatewayError(INTERNAL, "internal error", cause=repr(bug)) from bug
     if found:
-        await _outliving(_make(caller.application_id, name, mine, services, reply, work), services, reply)
+        await _outliving(_make(application_id, name, mine, services, reply, work), services, reply)
     else:
         await work(Marked(reply))
 

@@ -6,7 +6,8 @@ The registry's *generation* rises with every change; a change names what moved. 
 never bring an older version back. Dropped entries are kept aside as last-known-good, and are served only while neither store can
 be asked; a snapshot read at start fills the same shelf, which is how a worker starts without Redis and Postgres.
 
-Absent prompts and keys are remembered too (bounded, and dropped by the change that creates them), so they cost a lookup once. A
+Absent prompts and keys are remembered too (bounded, apart from what exists, and dropped by the change that creates them), so they cost
+a lookup once; a flood of keys that differ is looked up together (:mod:`gateway.pipeline.together`). A
 prompt that was absent stays so while nobody can be asked, or every call that names a plain model would fail with the registry.
 """
 
@@ -19,10 +20,12 @@ from msgspec import Struct
 
 from gateway.core.documents import SCHEMA_VERSION, Change, KeyDocument, ReleaseDocument
 from gateway.core.errors import STORE_UNAVAILABLE, GatewayError
+from gateway.core.grants import grant_of
 from gateway.core.ports import Cache, Catalog
 from gateway.core.references import Reference, prompt_id_of
 from gateway.core.requests import Caller
 from gateway.pipeline.release import Release, compile_release
+from gateway.pipeline.together import Together
 
 ABSENT_SECONDS = 30.0
 """How long "there is no such thing" is believed without news; a lost message is repaired by the poll long before."""
@@ -90,12 +93,20 @@ class Shelf(Generic[T]):
 class Releases:
     """The worker's view of the registry."""
 
-    def __init__(self, catalog: Catalog, cache: Cache, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        cache: Cache,
+        clock: Callable[[], float],
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
         self._catalog = catalog
         self._cache = cache
         self._clock = clock
         self._releases: Shelf[Release] = Shelf(trusts_absence=True)
         self._keys: Shelf[KeyEntry] = Shelf(trusts_absence=False)
+        self._strangers: Together[KeyEntry] = Together(self._find_keys, sleep)
+        """Keys that are not in memory."""
         self._floors: dict[tuple[str, str], int] = {}
         self._slugs: dict[tuple[str, str], str | None] = {}
         self._catalog_rests_until = 0.0
@@ -140,16 +151,24 @@ class Releases:
 
     async def key(self, digest: str) -> KeyEntry | None:
         """The key from memory, the cache or the catalog; None if unknown, revoked or expired. Raises ``store_unavailable``."""
+        return await self._load(
+            self._keys, digest, lambda: self._strangers.find(digest), lambda: self._floors.get(("", digest), 0)
+        )
 
-        async def load() -> KeyEntry | None:
-            document = await self._cache.get_key(digest)
-            if document is None or document.generation < self._floors.get(("", digest), 0):
-                document = await self._ask(self._catalog.key(digest))
-                if document is not None:
-                    await self._cache.put_key(digest, document)
-            return None if document is None else _key_entry(document)
-
-        return await self._load(self._keys, digest, load, lambda: self._floors.get(("", digest), 0))
+    async def _find_keys(self, digests: list[str]) -> dict[str, KeyEntry | GatewayError]:
+        """Keys from the cache and the catalog, by one question to each."""
+        cached = await self._cache.get_keys(digests)
+        known = {d: key for d, key in cached.items() if key.generation >= self._floors.get(("", d), 0)}
+        found: dict[str, KeyEntry | GatewayError] = {digest: _key_entry(key) for digest, key in known.items()}
+        missing = [digest for digest in digests if digest not in known]
+        if missing:
+            try:
+                stored = await self._ask(self._catalog.keys(missing))
+            except GatewayError as error:
+                return found | dict.fromkeys(missing, error)
+            await asyncio.gather(*[self._cache.put_key(digest, key) for digest, key in stored.items()])
+            found |= {digest: _key_entry(key) for digest, key in stored.items()}
+        return found
 
     async def named_by_id(self, application_id: str, reference: Reference) -> Reference | None:
         """What a reference by a prompt's own id stands for. None: it is no such reference, or there is no such prompt.
@@ -321,6 +340,7 @@ def _key_entry(document: KeyDocument) -> KeyEntry:
         requests_per_minute=document.requests_per_minute,
         default_model=document.default_model,
         store_responses=document.store_responses,
+        grant=grant_of(document),
     )
     return KeyEntry(document, caller)
 

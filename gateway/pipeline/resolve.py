@@ -28,20 +28,27 @@ class Recipe(Struct, frozen=True, gc=False):
 
 
 async def resolve(request: ChatRequest, caller: Caller, services: Services) -> Recipe:
-    """Find what answers. Raises ``unknown_prompt``, ``malformed``, ``store_unavailable``."""
+    """Find what answers. Raises ``unknown_prompt``, ``malformed``, ``store_unavailable``; ``forbidden`` for what the key may not use.
+
+    A prompt that is named as one and is not the key's to use is ``forbidden`` whether or not it exists.
+    """
     reference = request.reference
     release = None
-    releases, application_id = services.releases, caller.application_id
+    releases, application_id, grant = services.releases, caller.application_id, caller.grant
     if reference is not None:
         release = releases.release_now(application_id, reference) or await _release(releases, application_id, reference)
         if release is None and not (reference is _from_model(request) and services.routes.lists(request.model)):
+            if grant is not None:
+                grant.check_prompt(reference.slug, reference.selector)
             raise unknown_prompt(reference)
     elif request.model:
         named = candidate(request.model)
         if named is not None:
             release = releases.release_now(application_id, named) or await _release(releases, application_id, named)
         if release is None:
-            await _refuse_mistyped(request.model, application_id, services)
+            await _refuse_mistyped(request.model, caller, services)
+    if release is not None and grant is not None:
+        grant.check_prompt(release.document.slug, release.document.selector)
     pin = None if reference is None else reference.variant
     if release is not None and release.split is not None:
         release = release.split.choose(request.unit or caller.key_id, pin)
@@ -51,8 +58,12 @@ async def resolve(request: ChatRequest, caller: Caller, services: Services) -> R
         if request.variables:
             raise GatewayError(MALFORMED, "variables: given, but no prompt is named", param="variables")
         model = request.model or caller.default_model or services.default_model
+        if grant is not None:
+            grant.check_model(model)
         return Recipe(None, model, request.fields)
     asked = "" if _names_prompt(request.model, release) else request.model
+    if asked and grant is not None:
+        grant.check_model(asked)
     model = release.prompt.merge_model(asked) or caller.default_model or services.default_model
     return Recipe(release, model, release.prompt.merge_fields(request.fields), release.cache, release.guards)
 
@@ -67,13 +78,15 @@ async def _release(releases: Releases, application_id: str, reference: Reference
     return release
 
 
-async def _refuse_mistyped(model: str, application_id: str, services: Services) -> None:
+async def _refuse_mistyped(model: str, caller: Caller, services: Services) -> None:
     """A version or alias that is not there, of a prompt that is, must not pass as the name of a model, past its guards."""
     slug = SELECTOR.split(model, maxsplit=1)[0]
     if slug == model or not is_slug(slug) or services.routes.lists(model):
         return
-    prompt = Reference(slug)
+    prompt, application_id = Reference(slug), caller.application_id
     if services.releases.release_now(application_id, prompt) or await _release(services.releases, application_id, prompt):
+        if caller.grant is not None:
+            caller.grant.check_prompt(slug, model[len(slug) :])
         raise GatewayError(
             UNKNOWN_PROMPT, f"model: the prompt {slug} has nothing published under {model[:100]!r}", param="model"
         )

@@ -41,7 +41,7 @@ async def serve(inbound: Inbound, services: Services, reply: Reply, dialect: Dia
     answer: Guarded | None = None
     try:
         lap(clock())
-        journal.caller = caller = await authenticate(inbound, services)
+        caller = await authenticate(inbound, services, journal)
         lap(clock())
         check(inbound)
         journal.request = request = dialect.read(inbound)

@@ -6,7 +6,7 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -62,8 +62,8 @@ class Workers:
     async def put_release(self, document: ReleaseDocument) -> None:
         return None
 
-    async def get_key(self, digest: str) -> KeyDocument | None:
-        return None
+    async def get_keys(self, digests: Sequence[str]) -> dict[str, KeyDocument]:
+        return {}
 
     async def put_key(self, digest: str, document: KeyDocument) -> None:
         return None
@@ -428,6 +428,60 @@ def test_keys_are_made_revoked_and_replaced(control: Control, app: str):
     assert listed[replaced["public_id"]] is not None
 
 
+def test_what_a_key_may_do_is_kept_changed_and_inherited(control: Control, app: str):
+    keys_of = f"/applications/{app}/keys"
+    rights = {"scopes": ["chat", "models"], "prompts": ["faq*"], "models": []}
+    made = control.ask("POST", keys_of, {"name": "ci", "requests_per_minute": 7, "expires_in_seconds": 600, **rights}, 201)
+    assert {name: made[name] for name in rights} == rights
+    read = control.ask("GET", f"{keys_of}/{made['public_id']}", None, 200)
+    assert {name: read[name] for name in rights} == rights
+    assert (read["lifetime_seconds"], read["replaced_by"], read["last_used_on"]) == (600, None, None)
+    control.workers.announced.clear()
+    changed = control.ask("PUT", f"{keys_of}/{made['public_id']}", {"models": None, "expires_in_seconds": 60}, 200)
+    assert (changed["models"], changed["scopes"], changed["lifetime_seconds"]) == (None, ["chat", "models"], 60)
+    assert changed["expires_at"] < read["expires_at"]
+    assert [c.name for c in control.workers.announced] == [keys.digest(made["api_key"])]
+    control.workers.announced.clear()
+    control.ask("PUT", f"{keys_of}/{made['public_id']}", {"name": "ci 2"}, 200)
+    assert control.workers.announced == [], "serving knows no names"
+    rotated = control.ask("POST", f"{keys_of}/{made['public_id']}/rotate", {"grace_seconds": 30}, 201)
+    assert {c.name for c in control.workers.announced} == {keys.digest(made["api_key"]), keys.digest(rotated["api_key"])}
+    new, old = (control.ask("GET", f"{keys_of}/{k['public_id']}", None, 200) for k in (rotated, made))
+    for name in ("name", "scopes", "prompts", "models", "requests_per_minute", "lifetime_seconds"):
+        assert new[name] == old[name], name
+    assert (old["replaced_by"], old["revoked_at"]) == (new["id"], None)
+    assert old["expires_at"] < new["expires_at"]
+    control.ask("POST", f"{keys_of}/{rotated['public_id']}/rotate", None, 201)
+    assert control.ask("GET", f"{keys_of}/{rotated['public_id']}", None, 200)["revoked_at"] is not None
+    for method, path, body in (("PUT", "", {"name": "x"}), ("POST", "/rotate", {})):
+        assert control.refused(method, f"{keys_of}/{rotated['public_id']}{path}", body)[:3] == (409, "conflict", "key")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [
+        ("scopes", [], "give at least one"),
+        ("scopes", ["chats"], "'chats' is no scope; there are *, audio"),
+        ("prompts", ["a b"], "'a b' is not a prompt or pattern"),
+        ("models", ["gpt?"], "'gpt?' is not the name of a model"),
+        ("models", ["m"] * 101, "at most 100"),
+        ("requests_per_minute", 0, "at least 1"),
+        ("expires_in_seconds", 0, "1 to "),
+    ],
+)
+def test_rights_that_are_none_are_refused_by_name(control: Control, app: str, field: str, value: Any, told: str):
+    made = control.ask("POST", f"/applications/{app}/keys", {}, 201)
+    for method, path in (("POST", ""), ("PUT", f"/{made['public_id']}")):
+        status, _, param, message = control.refused(method, f"/applications/{app}/keys{path}", {field: value})
+        assert (status, param) == (400, field)
+        assert message.startswith(f"{field}: ")
+        assert told in message
+    assert (
+        control.refused("POST", f"/applications/{app}/keys/{made['public_id']}/rotate", {"grace_seconds": -1})[2]
+        == "grace_seconds"
+    )
+
+
 # --- prompts and versions -----------------------------------------------------------------------------------------
 
 
@@ -645,8 +699,19 @@ def test_applications_and_keys_on_the_command_line(control: Control):
     second = control.json("key", "create", "--name", "ci", "--days", "1", app="cli-app")
     assert {k["public_id"] for k in control.json("key", "list", app="cli-app")} == {made["public_id"], second["public_id"]}
     control.cli("key", "revoke", second["public_id"], app="cli-app")
-    rotated = control.json("key", "rotate", app="cli-app")
+    control.cli("key", "rotate", app="cli-app", code=2)
+    rotated = control.json("key", "rotate", "--all", app="cli-app")
     assert [k["public_id"] for k in control.json("key", "list", app="cli-app")] == [rotated["public_id"]]
+    args = ("--scope", "chat", "--prompt", "a/*", "--prompt", "b@staging", "--no-models", "--name", "narrow")
+    narrow = control.json("key", "create", *args, app="cli-app")["public_id"]
+    control.cli("key", "update", narrow, "--model", "gpt-4o*", "--days", "2", "--rpm", "9", app="cli-app")
+    control.cli("key", "update", narrow, "--scope", "*", "--forever", "--app-rpm", app="cli-app")
+    control.cli("key", "update", narrow, app="cli-app", code=2)
+    new = control.json("key", "rotate", narrow, "--grace", "60", app="cli-app")["public_id"]
+    lines = [line.split() for line in control.cli("key", "list", app="cli-app").stdout.splitlines()]
+    for public_id in (narrow, new):
+        line = next(line for line in lines if line[0] == public_id)
+        assert line[1:5] == ["narrow", "*", "a/*,b@staging", "gpt-4o*"]
     control.cli("app", "create", "cli-app", code=3)
     control.cli("app", "archive", "cli-app")
     control.cli("app", "restore", "cli-app")

@@ -240,6 +240,38 @@ async def test_what_cannot_be_stored_is_refused_and_buried_whole(fresh_database:
     await writer.close()
 
 
+async def test_keys_have_the_day_of_their_last_call(fresh_database: str, connection):
+    key, other = new_id(), new_id()
+    await connection.execute(
+        "insert into applications (id, slug, name, description, created_at, updated_at) values ($1, 'a', 'a', '', now(), now())",
+        APP,
+    )
+    for made in (key, other):
+        await connection.execute(
+            "insert into api_keys (id, application_id, public_id, digest, created_at)"
+            " values ($1::uuid, $2, $1::uuid::text, sha256($1::uuid::text::bytea), now())",
+            made,
+            APP,
+        )
+    writer = PostgresCallWriter(fresh_database)
+
+    async def days() -> dict[str, str | None]:
+        return {str(r["id"]): r["day"] for r in await connection.fetch("select id, last_used_on::text as day from api_keys")}
+
+    noon = 1_760_011_200_000  # 2025-10-09, 12:00 UTC
+    await writer.write([make_row(new_id(noon + hour * 3_600_000), key_id=key) for hour in (0, 11, 12, 2)])
+    assert await days() == {key: "2025-10-10", other: None}
+    await writer.write([make_row(new_id(noon), key_id=key), make_row(new_id(noon), key_id=other), make_row()])
+    assert await days() == {key: "2025-10-10", other: "2025-10-09"}, "it never goes back"
+    await connection.execute("update api_keys set last_used_on = null")
+    await writer.write([make_row(new_id(noon), key_id=key)])
+    assert await days() == {key: None, other: None}, "the same day is told once"
+    row = make_row("ffffffff-ffff-7fff-bfff-ffffffffffff", key_id=key)
+    await writer.write([row])
+    assert await connection.fetchval("select count(*) from calls where call_id = $1", row.call_id) == 1, "no day: no matter"
+    await writer.close()
+
+
 async def test_poison_is_found_in_a_large_batch_and_the_rest_lands(tmp_path: Path, fresh_database: str, connection):
     worker = await WorkerLedger.open(tmp_path, 0, PostgresCallWriter(fresh_database), limits=LIMITS)
     poisoned = set()

@@ -119,7 +119,7 @@ async def test_updating_an_application_moves_its_keys(registry: Registry, pool: 
     moved = await registry.update_application(app, ApplicationPatch(default_model="gpt", requests_per_minute=7), actor="ada")
     assert {(c.kind, c.name) for c in moved.changes} == {("application", app), ("key", digest)}
     assert await catalog.changes(moved.generation - 1) == sorted(moved.changes, key=lambda c: c.kind)
-    document = await catalog.key(digest)
+    document = (await catalog.keys([digest])).get(digest)
     assert document is not None
     assert (document.default_model, document.requests_per_minute, document.generation) == ("gpt", 7, moved.generation)
 
@@ -131,7 +131,7 @@ async def test_an_archived_application_serves_and_takes_nothing(registry: Regist
     await registry.publish(app, faq, 1, actor="ada")
     application = await registry.get_application(app)
     await registry.archive_application(app, actor="ada")
-    assert await catalog.key(digest) is None
+    assert (await catalog.keys([digest])).get(digest) is None
     assert await catalog.release(application.id, Reference(faq)) is None
     assert await catalog.names(application.id) == []
     with refused(CONFLICT, "application"):
@@ -140,7 +140,7 @@ async def test_an_archived_application_serves_and_takes_nothing(registry: Regist
     assert app not in [item.slug for item in listed.items]
     assert not (await registry.archive_application(app, actor="ada")).created
     await registry.restore_application(app, actor="ada")
-    assert await catalog.key(digest) is not None
+    assert (await catalog.keys([digest])).get(digest) is not None
     assert await catalog.release(application.id, Reference(faq)) is not None
 
 
@@ -149,13 +149,13 @@ async def test_a_key_lives_from_creation_to_revocation(registry: Registry, pool:
     digest = secrets.token_hex(32)
     made = await registry.create_key(app, digest=digest, public_id="pub-" + digest[:8], requests_per_minute=5, actor="ada")
     assert [c.name for c in made.changes] == [digest]
-    document = await catalog.key(digest)
+    document = (await catalog.keys([digest])).get(digest)
     assert document is not None
     assert (document.key_id, document.application, document.requests_per_minute) == (made.value.id, app, 5)
     assert digest not in str(made.value)
     gone = await registry.revoke_key(app, made.value.public_id, actor="ada")
     assert gone.generation == made.generation + 1 or gone.generation > made.generation
-    assert await catalog.key(digest) is None
+    assert (await catalog.keys([digest])).get(digest) is None
     assert not (await registry.revoke_key(app, made.value.id, actor="ada")).created
     assert await registry.list_keys(app) == []
     assert [key.revoked_at is None for key in await registry.list_keys(app, include_revoked=True)] == [False]
@@ -191,13 +191,13 @@ async def test_regenerating_replaces_all_keys(registry: Registry, pool: Pool, ap
     await registry.create_key(app, digest=old, public_id=new_id(), actor="ada")
     written = await registry.regenerate_key(app, digest=graced, public_id=new_id(), actor="ada")
     assert {c.name for c in written.changes} == {old, graced}
-    assert await catalog.key(old) is None
+    assert (await catalog.keys([old])).get(old) is None
     await registry.regenerate_key(app, digest=new, public_id=new_id(), grace_s=60, actor="ada")
-    document = await catalog.key(graced)
+    document = (await catalog.keys([graced])).get(graced)
     assert document is not None
     assert document.expires_at_ms is not None
     assert 50_000 < document.expires_at_ms - time.time() * 1000 < 70_000
-    fresh = await catalog.key(new)
+    fresh = (await catalog.keys([new])).get(new)
     assert fresh is not None
     assert fresh.expires_at_ms is None
 
@@ -207,9 +207,42 @@ async def test_grace_never_prolongs_a_key(registry: Registry, pool: Pool, app: s
     digest = secrets.token_hex(32)
     await registry.create_key(app, digest=digest, public_id=new_id(), expires_at=soon, actor="ada")
     await registry.regenerate_key(app, digest=secrets.token_hex(32), public_id=new_id(), grace_s=3600, actor="ada")
-    document = await PostgresCatalog(pool).key(digest)
+    document = (await PostgresCatalog(pool).keys([digest])).get(digest)
     assert document is not None
     assert document.expires_at_ms == int(soon.timestamp() * 1000)
+
+
+async def test_a_successor_has_everything_of_the_key_but_its_identity(registry: Registry, pool: Pool, app: str) -> None:
+    old, new = secrets.token_hex(32), secrets.token_hex(32)
+    made = await registry.create_key(
+        app,
+        digest=old,
+        public_id=new_id(),
+        name="n",
+        requests_per_minute=5,
+        expires_at=now() + timedelta(days=9),
+        scopes=["chat"],
+        prompts=["faq"],
+        models=["m"],
+        actor="ada",
+    )
+    await pool.execute("update api_keys set last_used_on = current_date where id = $1", made.value.id)
+    rotated = await registry.rotate_key(app, made.value.id, digest=new, public_id=new_id(), grace_s=60, actor="ada")
+    before, after = [await pool.fetchrow("select * from api_keys where id = $1", key.value.id) for key in (made, rotated)]
+    assert before is not None
+    assert after is not None
+    own = {"id", "public_id", "digest", "created_at", "expires_at", "replaced_by", "last_used_on"}
+    assert {name for name, value in before.items() if value != after[name]} <= own, (
+        "a new column has to be inherited, or said here"
+    )
+    assert after["expires_at"] - after["created_at"] == timedelta(days=9)
+    catalog = PostgresCatalog(pool)
+    grace, fresh = (await catalog.keys([old])).get(old), (await catalog.keys([new])).get(new)
+    assert grace is not None
+    assert fresh is not None
+    assert 50_000 < (grace.expires_at_ms or 0) - time.time() * 1000 < 70_000
+    assert (fresh.scopes, fresh.prompts, fresh.models) == (["chat"], ["faq"], ["m"])
+    assert fresh.requests_per_minute == 5
 
 
 # --- prompts --------------------------------------------------------------------------------------------------------

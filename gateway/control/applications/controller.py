@@ -5,6 +5,7 @@ from litestar.params import FromPath, JSONBody
 
 from gateway.control.applications.schemas import CreatedApplication, NewApplication
 from gateway.control.inject import Actor, Cursor, Limit, Services
+from gateway.control.keys.controller import check_grace
 from gateway.control.keys.schemas import CreatedKey, Regenerate
 from gateway.control.listing import Listing
 from gateway.core import keys
@@ -78,8 +79,7 @@ class ApplicationController(Controller):
     async def regenerate_key(
         self, services: Services, application_slug: FromPath[str], actor: Actor, data: JSONBody[Regenerate] = _AT_ONCE
     ) -> CreatedKey:
-        if data.grace_seconds < 0:
-            raise GatewayError(MALFORMED, "grace_seconds: may not be negative", param="grace_seconds")
+        check_grace(data)
         key = keys.make(services.random_bytes)
         written = await services.registry.regenerate_key(
             application_slug,

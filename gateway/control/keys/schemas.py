@@ -15,10 +15,16 @@ class NewApiKey(Struct, frozen=True, forbid_unknown_fields=True):
     """None: the application's limit."""
     expires_in_seconds: int | None = None
     """None: never."""
+    scopes: list[str] | None = None
+    """What kinds of routes it opens (``chat``, ``embeddings``, ...); None: all."""
+    prompts: list[str] | None = None
+    """Patterns of the prompts that it may use (``faq-bot``, ``billing/*``, ``faq-bot@staging``); None: all."""
+    models: list[str] | None = None
+    """Patterns of the models and routes that its callers may ask for themselves (``gpt-4o*``); None: all."""
 
 
 class Regenerate(Struct, frozen=True, forbid_unknown_fields=True):
-    """How the other keys end."""
+    """How the keys end that are replaced."""
 
     grace_seconds: int = 0
     """How long they stay valid."""
@@ -33,10 +39,14 @@ class CreatedKey(Struct, frozen=True):
     requests_per_minute: int | None
     created_at: datetime
     expires_at: datetime | None
+    scopes: list[str] | None
+    prompts: list[str] | None
+    models: list[str] | None
     api_key: str
     """Shown only now; only its SHA-256 is stored."""
 
     @classmethod
     def of(cls, key: Key, api_key: str) -> "CreatedKey":
         """From what was stored and the text that was not."""
-        return cls(key.id, key.public_id, key.name, key.requests_per_minute, key.created_at, key.expires_at, api_key)
+        stored = {name: getattr(key, name) for name in cls.__struct_fields__ if name != "api_key"}
+        return cls(**stored, api_key=api_key)

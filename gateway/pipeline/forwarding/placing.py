@@ -3,6 +3,8 @@
 from msgspec import Struct
 
 from gateway.core.errors import NOT_CONFIGURED, NOT_FOUND, GatewayError
+from gateway.core.forward import BATCHES, FILES
+from gateway.core.grants import Grant
 from gateway.core.objects import UpstreamObjects
 from gateway.core.requests import Caller
 from gateway.core.upstream import Target
@@ -30,7 +32,9 @@ class Errand(Struct, frozen=True):
 
 
 async def place(errand: Errand, caller: Caller, body: Body, services: Services) -> tuple[Target, ...]:
-    """Never empty. Raises ``not_found``, ``unknown_model``, ``not_configured``, ``store_unavailable``."""
+    """Never empty. Raises ``not_found``, ``unknown_model``, ``not_configured``, ``forbidden``, ``store_unavailable``."""
+    if caller.grant is not None:
+        _check(errand, body.request.model, caller.grant)
     object_id, param = errand.object_id, "id"
     if body.input_file_id:
         object_id, param = body.input_file_id, "input_file_id"
@@ -49,6 +53,15 @@ async def place(errand: Errand, caller: Caller, body: Body, services: Services) 
     # Only a wildcard has led here, to somebody who has no such door.
     account = _account(errand.door, services.passthrough, services)
     return (Target(account.provider, model, account.base_url, account.api_key, account.timeouts),)
+
+
+def _check(errand: Errand, model: str, grant: Grant) -> None:
+    """Hold a restricted key to its list of models. A call that names none would get one that the provider chooses."""
+    if errand.door in {FILES, BATCHES}:
+        if errand.door == BATCHES and errand.makes and not errand.object_id and grant.lists_models:
+            raise grant.refused("may not make batches: it is restricted to some models, and a batch names its own in a file")
+        return
+    grant.check_model(model)
 
 
 def owners(services: Services) -> UpstreamObjects:

@@ -1,7 +1,7 @@
 """The serving cache in memory: the twin of Redis, for one process."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from gateway.core.documents import SCHEMA_VERSION, Change, KeyDocument, ReleaseDocument
 from gateway.core.references import Reference
@@ -29,10 +29,12 @@ class MemoryCache:
         if self._raise_floor(place, document.generation):
             self._releases.setdefault(place, {})[document.selector] = document
 
-    async def get_key(self, digest: str) -> KeyDocument | None:
-        """The cached reading of a key."""
-        found = self._keys.get(digest)
-        return found if found is not None and self.available and found.schema_version == SCHEMA_VERSION else None
+    async def get_keys(self, digests: Sequence[str]) -> dict[str, KeyDocument]:
+        """The cached readings of keys."""
+        if not self.available:
+            return {}
+        found = {digest: self._keys[digest] for digest in digests if digest in self._keys}
+        return {digest: key for digest, key in found.items() if key.schema_version == SCHEMA_VERSION}
 
     async def put_key(self, digest: str, document: KeyDocument) -> None:
         """Keep a reading, unless a newer one is known."""

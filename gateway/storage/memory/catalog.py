@@ -116,13 +116,16 @@ class MemoryCatalog:
             split=split,
         )
 
-    async def key(self, digest: str) -> KeyDocument | None:
-        """A live key by the SHA-256 of its text."""
+    async def keys(self, digests: Sequence[str]) -> dict[str, KeyDocument]:
+        """Live keys by the SHA-256 of their texts."""
         self._ask()
-        document = self._keys.get(digest)
-        if document is None or (document.expires_at_ms is not None and document.expires_at_ms <= self._clock() * 1000):
-            return None
-        return structs.replace(document, generation=self._generation)
+        now_ms = self._clock() * 1000
+        known = {digest: self._keys[digest] for digest in digests if digest in self._keys}
+        return {
+            digest: structs.replace(key, generation=self._generation)
+            for digest, key in known.items()
+            if key.expires_at_ms is None or key.expires_at_ms > now_ms
+        }
 
     async def slug(self, application_id: str, prompt_id: str) -> str | None:
         """The slug of a prompt by its id."""

@@ -2,6 +2,7 @@
 
 import re
 from datetime import datetime, timedelta
+from math import ceil
 
 import asyncpg
 from msgspec import UNSET, structs
@@ -89,7 +90,7 @@ class Applications(Store):
             old = await find_application(write.connection, application)
             return await _store_application(write, old, structs.replace(old, archived_at=None), "application.restore")
 
-    async def create_key(
+    async def create_key(  # noqa: PLR0913 - what a key is, by name
         self,
         application: str,
         *,
@@ -98,15 +99,28 @@ class Applications(Store):
         name: str = "",
         requests_per_minute: int | None = None,
         expires_at: datetime | None = None,
+        scopes: list[str] | None = None,
+        prompts: list[str] | None = None,
+        models: list[str] | None = None,
         actor: str,
     ) -> Written[Key]:
         """Let a key in. ``digest`` is the SHA-256 of its text, 64 hex digits; the text itself never comes here."""
         async with self._write(actor) as write:
             owner = await writable_application(write.connection, application)
-            await self._insert_key(write, owner, digest, public_id, name, requests_per_minute, expires_at)
+            lifetime = None if expires_at is None else max(1, ceil((expires_at - write.now).total_seconds()))
+            key = structs.replace(
+                self._plain_key(write, owner, public_id, name),
+                requests_per_minute=requests_per_minute,
+                expires_at=expires_at,
+                lifetime_seconds=lifetime,
+                scopes=scopes,
+                prompts=prompts,
+                models=models,
+            )
+            await _insert_key(write, key, digest)
             write.moved("key", owner.id, [digest])
             write.audit("key.create", f"{owner.slug}/{public_id}", owner.id, name=name)
-            return write.outcome((await _find_key(write.connection, owner, public_id))[0])
+            return write.outcome(key)
 
     async def list_keys(self, application: str, *, include_revoked: bool = False) -> list[Key]:
         """In order of creation."""
@@ -118,7 +132,7 @@ class Applications(Store):
         """End a key now, for good. ``key`` is its id or its public id. Raises ``not_found``."""
         async with self._write(actor) as write:
             owner = await find_application(write.connection, application)
-            old, digest = await _find_key(write.connection, owner, key)
+            old, digest = await find_key(write.connection, owner, key)
             if old.revoked_at is not None:
                 return write.outcome(old, created=False)
             await write.connection.execute(_SQL["revoke_key"], old.id, write.now)
@@ -127,49 +141,22 @@ class Applications(Store):
             return write.outcome(structs.replace(old, revoked_at=write.now))
 
     async def regenerate_key(
-        self,
-        application: str,
-        *,
-        digest: str,
-        public_id: str,
-        name: str = "",
-        requests_per_minute: int | None = None,
-        grace_s: int = 0,
-        actor: str,
+        self, application: str, *, digest: str, public_id: str, name: str = "", grace_s: int = 0, actor: str
     ) -> Written[Key]:
-        """A new key in place of all others, which end now, or after ``grace_s`` seconds."""
+        """A new key, without restrictions, in place of all others, which end now, or after ``grace_s`` seconds."""
         async with self._write(actor) as write:
             owner = await writable_application(write.connection, application)
             end = write.now + timedelta(seconds=grace_s)
             ended = await write.connection.fetch(_SQL["end_keys"], owner.id, end, grace_s > 0)
-            await self._insert_key(write, owner, digest, public_id, name, requests_per_minute, None)
+            key = self._plain_key(write, owner, public_id, name)
+            await _insert_key(write, key, digest)
             write.moved("key", owner.id, [digest, *(row["digest"] for row in ended)])
             write.audit("key.regenerate", f"{owner.slug}/{public_id}", owner.id, ended=len(ended), grace_s=grace_s)
-            return write.outcome((await _find_key(write.connection, owner, public_id))[0])
+            return write.outcome(key)
 
-    async def _insert_key(
-        self,
-        write: Write,
-        owner: Application,
-        digest: str,
-        public_id: str,
-        name: str,
-        requests_per_minute: int | None,
-        expires_at: datetime | None,
-    ) -> None:
-        if _DIGEST.fullmatch(digest) is None:
-            raise GatewayError(MALFORMED, "digest: not 64 hex digits", param="digest")
-        await write.connection.execute(
-            _SQL["insert_key"],
-            self._ids(),
-            owner.id,
-            public_id,
-            bytes.fromhex(digest),
-            name,
-            requests_per_minute,
-            write.now,
-            expires_at,
-        )
+    def _plain_key(self, write: Write, owner: Application, public_id: str, name: str) -> Key:
+        """A new key from which nothing is withheld."""
+        return Key(self._ids(), owner.id, public_id, name, None, write.now, None, None)
 
 
 async def find_application(connection: Connection, application: str) -> Application:
@@ -188,11 +175,32 @@ async def writable_application(connection: Connection, application: str) -> Appl
     return found
 
 
-async def _find_key(connection: Connection, owner: Application, key: str) -> tuple[Key, str]:
+async def find_key(connection: Connection, owner: Application, key: str) -> tuple[Key, str]:
+    """By id or public id, with its digest. Raises ``not_found``."""
     row = await connection.fetchrow(_SQL["key"], owner.id, *by_name(key))
     if row is None:
         raise GatewayError(NOT_FOUND, f"application {owner.slug!r} has no key {key[:80]!r}", param="key")
     return struct(row, Key), row["digest"]
+
+
+async def _insert_key(write: Write, key: Key, digest: str) -> None:
+    if _DIGEST.fullmatch(digest) is None:
+        raise GatewayError(MALFORMED, "digest: not 64 hex digits", param="digest")
+    await write.connection.execute(
+        _SQL["insert_key"],
+        key.id,
+        key.application_id,
+        key.public_id,
+        bytes.fromhex(digest),
+        key.name,
+        key.requests_per_minute,
+        key.created_at,
+        key.expires_at,
+        key.lifetime_seconds,
+        key.scopes,
+        key.prompts,
+        key.models,
+    )
 
 
 async def _store_application(write: Write, old: Application, new: Application, action: str) -> Written[Application]:

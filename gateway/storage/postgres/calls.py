@@ -13,6 +13,7 @@ from msgspec import Struct
 from gateway.core.ids import uuid7_floor
 from gateway.core.ledger import LedgerRow
 from gateway.storage.ledger.writer import RowsRefusedError
+from gateway.storage.postgres.last_use import LastUse
 from gateway.storage.postgres.partitions import add_partitions, drop_partitions
 from gateway.storage.postgres.pool import Pool, Record, connected
 from gateway.storage.sql.statements import load
@@ -50,6 +51,7 @@ class PostgresCallWriter:
         self._url = database_url
         self._retention_days = retention_days
         self._connection: asyncpg.Connection | None = None
+        self._last_use = LastUse()
 
     async def prepare(self, now_ms: int) -> None:
         """See the port. Raises what asyncpg raises."""
@@ -82,6 +84,11 @@ class PostgresCallWriter:
         except BaseException:
             self._drop()
             raise
+        try:
+            await self._last_use.tell(connection, rows)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, OverflowError):
+            # The rows are in, and are not to be written again for that; the next batch tells it.
+            self._drop()
 
     async def bury(self, row: LedgerRow, reason: str) -> None:
         """See the port. Raises what asyncpg raises."""

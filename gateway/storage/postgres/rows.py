@@ -1,6 +1,6 @@
 """What the registry answers with: plain values that the admin API may encode as they are. Times are aware datetimes in UTC."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Generic, Literal, TypeVar
 
 from msgspec import UNSET, Struct, UnsetType
@@ -71,6 +71,32 @@ class Key(Struct, frozen=True):
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
+    scopes: list[str] | None = None
+    """What kinds of routes it opens; None: all."""
+    prompts: list[str] | None = None
+    """Patterns of the prompts that it may use; None: all."""
+    models: list[str] | None = None
+    """Patterns of the models and routes that its callers may ask for; None: all."""
+    lifetime_seconds: int | None = None
+    """What it was made for, and a successor will be; None: for ever."""
+    replaced_by: str | None = None
+    """The id of the key that took its place."""
+    last_used_on: date | None = None
+    """The newest day (UTC) of a call by it that has reached the ledger; None: never."""
+
+
+class KeyPatch(Struct, frozen=True, forbid_unknown_fields=True):
+    """What :meth:`update_key` may change; an absent field stays as it is."""
+
+    name: str | UnsetType = UNSET
+    requests_per_minute: int | UnsetType | None = UNSET
+    """None: the application's."""
+    expires_in_seconds: int | UnsetType | None = UNSET
+    """From now on; None: never."""
+    scopes: list[str] | UnsetType | None = UNSET
+    """None: all; the same below."""
+    prompts: list[str] | UnsetType | None = UNSET
+    models: list[str] | UnsetType | None = UNSET
 
 
 class Prompt(Struct, frozen=True):

@@ -11,6 +11,7 @@ command touches one key only (which is what Redis Cluster wants).
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -67,10 +68,25 @@ class RedisCache:
         place = _release(document.application_id, document.slug)
         await self._put(place, document.selector, document.generation, _ENCODER.encode(document))
 
-    async def get_key(self, digest: str) -> KeyDocument | None:
-        """The cached reading of a key. Its expiry is the reader's to check."""
-        document = await self._get(_key(digest), _KEY_FIELD, _KEY)
-        return None if document is None else self._judge(document, document.schema_version, SCHEMA_VERSION)
+    async def get_keys(self, digests: Sequence[str]) -> dict[str, KeyDocument]:
+        """The cached readings of keys, in one round trip. Their expiry is the reader's to check."""
+        places = [_key(digest) for digest in digests]
+
+        async def work(client: Redis) -> list[Any]:
+            pipeline = client.pipeline(transaction=False)
+            for place in places:
+                pipeline.execute_command("HGET", place, _KEY_FIELD)
+            return await pipeline.execute()
+
+        values = await self._link.ask(work) or [None] * len(places)
+        found: dict[str, KeyDocument] = {}
+        for digest, place, value in zip(digests, places, values, strict=True):
+            document = self._read(place, _KEY_FIELD, value, _KEY)
+            if document is not None:
+                document = self._judge(document, document.schema_version, SCHEMA_VERSION)
+            if document is not None:
+                found[digest] = document
+        return found
 
     async def put_key(self, digest: str, document: KeyDocument) -> None:
         """Keep a reading, unless a newer one is known."""
@@ -116,7 +132,9 @@ class RedisCache:
         async def work(client: Redis) -> Any:
             return await client.execute_command("HGET", place, field)
 
-        value = await self._link.ask(work)
+        return self._read(place, field, await self._link.ask(work), decoder)
+
+    def _read(self, place: str, field: str, value: bytes | None, decoder: "msgspec.json.Decoder[T]") -> T | None:
         if value is None:
             self.misses += 1
             return None

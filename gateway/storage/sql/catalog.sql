@@ -51,15 +51,16 @@ cross join generation g
 where p.application_id = $1 and p.slug = $2 and p.is_active and p.archived_at is null
 order by v.number desc limit 1;
 
--- name: key
--- A live key. The limit of the key goes before the limit of its application.
+-- name: keys
+-- Live keys. The limit of the key goes before the limit of its application.
 select g.value as generation, k.id as key_id, o.id as application_id, o.slug as application, k.public_id,
     coalesce(k.requests_per_minute, o.requests_per_minute) as requests_per_minute, o.default_model,
-    floor(extract(epoch from k.expires_at) * 1000)::bigint as expires_at_ms, o.store_responses
+    floor(extract(epoch from k.expires_at) * 1000)::bigint as expires_at_ms, o.store_responses,
+    k.scopes, k.prompts, k.models, encode(k.digest, 'hex') as digest
 from api_keys k
 join applications o on o.id = k.application_id and o.archived_at is null
 cross join generation g
-where k.digest = $1 and k.revoked_at is null and (k.expires_at is null or k.expires_at > now());
+where k.digest = any($1::bytea[]) and k.revoked_at is null and (k.expires_at is null or k.expires_at > now());
 
 -- name: slug
 select slug from prompts where application_id = $1 and id = $2;

@@ -73,13 +73,13 @@ async def test_a_split_is_got_as_it_was_put(scene: Scene, app: str) -> None:
 async def test_what_was_put_is_got_again(scene: Scene, app: str) -> None:
     digest = secrets.token_hex(32)
     assert await scene.cache.get_release(app, Reference("faq")) is None
-    assert await scene.cache.get_key(digest) is None
+    assert await scene.cache.get_keys([digest]) == {}
     for reference in ("faq", "faq@staging", "faq:1", "faq:1.0.0", "faq#abababab"):
         await scene.cache.put_release(document(reference, app=app))
         got = await scene.cache.get_release(app, parse_reference(reference, "p"))
         assert got == document(reference, app=app), reference
     await scene.cache.put_key(digest, key(app))
-    assert await scene.cache.get_key(digest) == key(app)
+    assert (await scene.cache.get_keys([digest])).get(digest) == key(app)
 
 
 async def test_tenants_and_selectors_are_apart(scene: Scene, app: str) -> None:
@@ -103,8 +103,8 @@ async def test_a_change_drops_its_key_and_no_other(scene: Scene, app: str) -> No
     for digest in (revoked, kept):
         await scene.cache.put_key(digest, key(app))
     await scene.cache.announce([Change(2, "key", app, revoked), Change(2, "application", app, "shop")])
-    assert await scene.cache.get_key(revoked) is None
-    assert await scene.cache.get_key(kept) is not None
+    assert await scene.cache.get_keys([revoked]) == {}
+    assert (await scene.cache.get_keys([kept])).get(kept) is not None
 
 
 async def test_a_slow_reader_does_not_bring_back_what_was_dropped(scene: Scene, app: str) -> None:
@@ -114,13 +114,13 @@ async def test_a_slow_reader_does_not_bring_back_what_was_dropped(scene: Scene, 
     await scene.cache.put_release(document(app=app, generation=1))
     await scene.cache.put_key(digest, key(app, generation=1))
     assert await scene.cache.get_release(app, Reference("faq")) is None
-    assert await scene.cache.get_key(digest) is None
+    assert await scene.cache.get_keys([digest]) == {}
     await scene.cache.put_release(document(app=app, generation=2, version=2))
     await scene.cache.put_key(digest, key(app, generation=2))
     got = await scene.cache.get_release(app, Reference("faq"))
     assert got is not None
     assert got.version == 2
-    assert await scene.cache.get_key(digest) == key(app, generation=2)
+    assert (await scene.cache.get_keys([digest])).get(digest) == key(app, generation=2)
 
 
 async def test_an_older_reading_never_replaces_a_newer_one(scene: Scene, app: str) -> None:
@@ -136,7 +136,7 @@ async def test_another_schema_is_a_miss(scene: Scene, app: str) -> None:
     await scene.cache.put_release(structs.replace(document(app=app), schema_version=0))
     await scene.cache.put_key(digest, structs.replace(key(app), schema_version=99))
     assert await scene.cache.get_release(app, Reference("faq")) is None
-    assert await scene.cache.get_key(digest) is None
+    assert await scene.cache.get_keys([digest]) == {}
 
 
 async def test_announcements_reach_every_subscriber(scene: Scene, app: str) -> None:

@@ -326,17 +326,17 @@ async def test_a_key_lives_until_it_is_revoked_or_expires(scene: Scene) -> None:
     await scene.add_key(digest, later)
     await scene.add_key(gone, int(time.time() * 1000) - 10)
     await scene.add_key(soon)
-    document = await scene.catalog.key(digest)
+    document = (await scene.catalog.keys([digest])).get(digest)
     assert document is not None
     assert (document.application_id, document.public_id) == (scene.application_id, digest[:12])
     assert (document.requests_per_minute, document.default_model, document.expires_at_ms) == (60, "gpt", later)
     assert document.generation == await scene.catalog.generation()
-    assert await scene.catalog.key(gone) is None
-    assert await scene.catalog.key("00" * 32) is None
-    assert await scene.catalog.key("no hex") is None
+    assert (await scene.catalog.keys([gone])).get(gone) is None
+    assert (await scene.catalog.keys(["00" * 32])).get("00" * 32) is None
+    assert (await scene.catalog.keys(["no hex"])).get("no hex") is None
     await scene.revoke_key(digest)
-    assert await scene.catalog.key(digest) is None
-    assert await scene.catalog.key(soon) is not None
+    assert (await scene.catalog.keys([digest])).get(digest) is None
+    assert (await scene.catalog.keys([soon])).get(soon) is not None
 
 
 async def test_generations_count_what_moves_and_changes_tell_it(scene: Scene) -> None:
@@ -365,7 +365,7 @@ async def test_a_catalog_that_cannot_be_asked_says_so(scene: Scene) -> None:
     await scene.fail()
     for question in (
         scene.catalog.release(scene.application_id, Reference("faq")),
-        scene.catalog.key("00" * 32),
+        scene.catalog.keys(["00" * 32]),
         scene.catalog.names(scene.application_id),
         scene.catalog.generation(),
         scene.catalog.changes(0),

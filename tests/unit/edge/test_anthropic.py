@@ -18,7 +18,7 @@ async def ask(world: Any, body: dict[str, Any], path: str = "/v1/messages", meth
     """One request through the doors."""
     inbound = world.inbound({"model": "claude-opus-5-5", "max_tokens": 50, **body}, **headers)
     caller = world.caller()
-    await doors.answer(method, path, msgspec.structs.replace(inbound, door=doors.name_of(path)), world.services, caller)
+    await doors.answer(method, path, msgspec.structs.replace(inbound, door=doors.name_of(method, path)), world.services, caller)
     return caller
 
 

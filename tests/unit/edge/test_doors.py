@@ -125,18 +125,21 @@ async def test_a_wrong_method(called: list[Any], method: str, path: str, allow: 
 
 
 def test_doors_have_names_for_the_books() -> None:
-    assert doors.name_of("/v1/prompts/faq/render") == "render"
-    assert doors.name_of("/v1/prompts/faq/completions") == doors.name_of("/v1/chat/completions") == CHAT
-    assert doors.name_of("/v1/responses") == doors.name_of("/v1/responses/resp_1/input_items") == "responses"
-    assert doors.name_of("/v1/files/file-1/content") == "files"
-    assert doors.name_of("/v1/embeddings") == "embeddings"
+    assert doors.name_of("POST", "/v1/prompts/faq/render") == "render"
+    assert doors.name_of("POST", "/v1/prompts/faq/completions") == doors.name_of("POST", "/v1/chat/completions") == CHAT
+    assert doors.name_of("POST", "/v1/responses") == "responses"
+    assert doors.name_of("GET", "/v1/responses/resp_1/input_items") == "read_response"
+    assert doors.name_of("DELETE", "/v1/responses/resp_1") == "delete_response"
+    assert doors.name_of("GET", "/v1/models") == doors.name_of("GET", "/v1/models/a/render") == "models"
+    assert doors.name_of("POST", "/v1/files/file-1/content") == "files"
+    assert doors.name_of("POST", "/v1/embeddings") == "embeddings"
     assert {f"/v1/{door}".encode() for door in ("chat/completions", "messages", "responses", "embeddings")} <= set(HOT_ROUTES)
     for path, route in HOT_ROUTES.items():
-        assert doors.name_of(path.decode()) == route.door
+        assert doors.name_of("POST", path.decode()) == route.door
 
 
 def test_anthropics_routes_have_names_and_a_dialect_of_their_own() -> None:
-    assert doors.name_of("/v1/messages") == "messages"
-    assert doors.name_of("/v1/messages/count_tokens") == "count_tokens"
+    assert doors.name_of("POST", "/v1/messages") == "messages"
+    assert doors.name_of("POST", "/v1/messages/count_tokens") == "count_tokens"
     paths = ("/v1/messages", "/v1/messages/x", "/v1/models")
     assert [doors.dialect_of(path).name for path in paths] == ["messages", "messages", "chat"]

@@ -15,7 +15,7 @@ from gateway.routing.table import Route, RouteTable
 
 
 async def explained(world: Any, body: object, status: int = 200, **headers: str) -> Any:
-    inbound = msgspec.structs.replace(world.inbound(body, **headers), door=doors.name_of("/v1/explain"))
+    inbound = msgspec.structs.replace(world.inbound(body, **headers), door=doors.name_of("POST", "/v1/explain"))
     caller = world.caller()
     await doors.answer("POST", "/v1/explain", inbound, world.services, caller)
     assert caller.status == status, caller.body

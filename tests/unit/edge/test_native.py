@@ -16,7 +16,7 @@ async def ask(world: Any, method: str, path: str, body: object = b"", **headers:
     """One request through the doors."""
     inbound: Inbound = world.inbound(body, **headers)
     caller = world.caller()
-    await doors.answer(method, path, msgspec.structs.replace(inbound, door=doors.name_of(path)), world.services, caller)
+    await doors.answer(method, path, msgspec.structs.replace(inbound, door=doors.name_of(method, path)), world.services, caller)
     return caller
 
 

@@ -34,7 +34,7 @@ class Bench:
 
 
 async def run(world: Any, path: str, body: object = b"", method: str = "POST", **headers: str) -> Any:
-    inbound = msgspec.structs.replace(world.inbound(body, **headers), door=doors.name_of(path))
+    inbound = msgspec.structs.replace(world.inbound(body, **headers), door=doors.name_of(method, path))
     caller = world.caller()
     assert doors.serves(path)
     await doors.answer(method, path, inbound, world.services, caller)

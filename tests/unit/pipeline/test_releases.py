@@ -1,6 +1,7 @@
 """The worker's view of the registry: what is served, never older than what was, and what happens without stores."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
@@ -23,7 +24,7 @@ class Truth:
 
     def __init__(self) -> None:
         self.documents: dict[str, ReleaseDocument] = {}
-        self.keys: dict[str, KeyDocument] = {}
+        self.made: dict[str, KeyDocument] = {}
         self.number = 0
         self.log: list[Change] = []
         self.asked = 0
@@ -42,9 +43,9 @@ class Truth:
             await self.gate.wait()
         return found
 
-    async def key(self, digest: str) -> KeyDocument | None:
+    async def keys(self, digests: Sequence[str]) -> dict[str, KeyDocument]:
         await self._pass()
-        return self.keys.get(digest)
+        return {digest: self.made[digest] for digest in digests if digest in self.made}
 
     async def names(self, application_id: str) -> list[str]:
         await self._pass()
@@ -79,8 +80,8 @@ class Cold:
     async def put_release(self, document: ReleaseDocument) -> None:
         self.puts += 1
 
-    async def get_key(self, digest: str) -> KeyDocument | None:
-        return None
+    async def get_keys(self, digests: Sequence[str]) -> dict[str, KeyDocument]:
+        return {}
 
     async def put_key(self, digest: str, document: KeyDocument) -> None:
         self.puts += 1
@@ -170,7 +171,7 @@ async def test_absence_is_remembered_until_a_change_or_time_ends_it(releases: Re
     assert version_of(await releases.release(APP, FAQ)) == 1
     assert await releases.key("d") is None
     clock.now += ABSENT_SECONDS + 1
-    truth.keys["d"] = KeyDocument("k", APP, "demo", "pub")
+    truth.made["d"] = KeyDocument("k", APP, "demo", "pub")
     assert (await releases.key("d")) is not None
 
 
@@ -212,7 +213,7 @@ async def test_without_stores_what_was_never_seen_is_an_honest_503(releases: Rel
 
 
 async def test_a_revoked_key_is_served_from_no_shelf(releases: Releases, truth: Truth) -> None:
-    truth.keys["d"] = KeyDocument("k", APP, "demo", "pub")
+    truth.made["d"] = KeyDocument("k", APP, "demo", "pub")
     assert await releases.key("d") is not None
     truth.down = True
     releases.apply([Change(1, "key", APP, "d")])
@@ -234,7 +235,7 @@ async def test_generations_apply_without_gaps(releases: Releases, truth: Truth) 
 
 async def test_a_snapshot_serves_a_worker_that_starts_alone(releases: Releases, truth: Truth, clock: Clock) -> None:
     truth.publish(4)
-    truth.keys["d"] = KeyDocument("k", APP, "demo", "pub")
+    truth.made["d"] = KeyDocument("k", APP, "demo", "pub")
     await releases.release(APP, FAQ)
     await releases.key("d")
     kept = encode_snapshot(releases.snapshot())

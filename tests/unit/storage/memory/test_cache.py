@@ -9,9 +9,9 @@ async def test_away_it_neither_gives_nor_keeps_nor_tells() -> None:
     document = KeyDocument("k", "app", "shop", "pub")
     await cache.put_key("aa", document)
     cache.available = False
-    assert await cache.get_key("aa") is None
+    assert await cache.get_keys(["aa"]) == {}
     await cache.put_key("bb", document)
     await cache.announce([Change(5, "key", "app", "aa")])
     cache.available = True
-    assert await cache.get_key("aa") == document
-    assert await cache.get_key("bb") is None
+    assert (await cache.get_keys(["aa"])).get("aa") == document
+    assert await cache.get_keys(["bb"]) == {}
