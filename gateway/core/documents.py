@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from gateway.core.limits import LimitRule
+
 SCHEMA_VERSION = 3
 """Of the cached documents below; a cache entry or snapshot with another number is a miss."""
 
@@ -213,6 +215,8 @@ class KeyDocument(Struct, frozen=True):
     schema_version: int = SCHEMA_VERSION
     store_responses: bool = False
     """Whether the gateway keeps responses of the application (the Responses API's ``store``)."""
+    limits: list[LimitRule] = []
+    """The rules of the application."""
 
 
 class Change(Struct, frozen=True):

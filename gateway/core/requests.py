@@ -6,6 +6,7 @@ from typing import Any
 from msgspec import Raw, Struct
 
 from gateway.core.conversation import Message
+from gateway.core.limits import LimitRule
 from gateway.core.references import Reference
 
 
@@ -42,6 +43,8 @@ class Caller(Struct, frozen=True):
     default_model: str | None
     store_responses: bool = False
     """Whether the gateway keeps responses of this application, for ``previous_response_id`` and for reading them back."""
+    limits: tuple[LimitRule, ...] = ()
+    """The rules of its application, beside ``requests_per_minute``."""
 
 
 class Turn(Struct, gc=False):

@@ -321,6 +321,7 @@ def _key_entry(document: KeyDocument) -> KeyEntry:
         requests_per_minute=document.requests_per_minute,
         default_model=document.default_model,
         store_responses=document.store_responses,
+        limits=tuple(document.limits),
     )
     return KeyEntry(document, caller)
 

@@ -13,8 +13,10 @@ from gateway.core.dialect import Dialect
 from gateway.core.errors import CLIENT_GONE, DRAINING, INTERNAL, GatewayError
 from gateway.core.journal import Journal
 from gateway.core.requests import Inbound
+from gateway.core.upstream import CHAT
 from gateway.pipeline.admit import admit
 from gateway.pipeline.authenticate import authenticate
+from gateway.pipeline.bounded import Bounded
 from gateway.pipeline.call import call
 from gateway.pipeline.guard_in import guard_in
 from gateway.pipeline.guard_out import Guarded, guard_out
@@ -52,14 +54,18 @@ async def serve(inbound: Inbound, services: Services, reply: Reply, dialect: Dia
         conversation = render(recipe, request)
         journal.input_chars = sum([len(message.text) for message in conversation])
         lap(clock())
-        permit = await admit(caller, services)
+        permit = await admit(caller, request, recipe, journal, services)
         lap(clock())
         conversation = guard_in(recipe, conversation, journal)
         lap(clock())
         plan = route(recipe, request, journal, services)
         lap(clock())
         ask = call if recipe.cache is None else recall
-        received = await ask(plan, request, recipe, conversation, dialect.name, journal, services)
+        ends = permit.allowance
+        spoken = dialect.name if ends is None or request.untranslatable is not None else CHAT
+        received = await ask(plan, request, recipe, conversation, spoken, journal, services)
+        if ends is not None:
+            received = Bounded(received, ends, request, journal)
         lap(clock())
         answer = guard_out(recipe, received, journal, streamed=request.stream)
         lap(clock())
