@@ -104,7 +104,7 @@ def key() -> None:
 def create_key(session: Session, name: str, requests_per_minute: int | None, days: int | None) -> None:
     """Create an API key, which is shown only now."""
     body = {"name": name, "requests_per_minute": requests_per_minute, "expires_in_seconds": days and days * 86_400}
-    made = session.api.post(f"/applications/{_slug(session)}/keys", body)
+    made = session.api.post(f"/applications/{slug_of(session)}/keys", body)
     session.show(made, lambda: _show_key(made, f"key {made['public_id']}"))
     session.undo(f"key revoke {made['public_id']}")
 
@@ -113,7 +113,7 @@ def create_key(session: Session, name: str, requests_per_minute: int | None, day
 @verb
 def list_keys(session: Session) -> None:
     """List the API keys; their texts are stored nowhere."""
-    found = session.api.get(f"/applications/{_slug(session)}/keys")["items"]
+    found = session.api.get(f"/applications/{slug_of(session)}/keys")["items"]
     session.show(
         found,
         lambda: screen.table(
@@ -137,7 +137,7 @@ def list_keys(session: Session) -> None:
 @verb
 def revoke_key(session: Session, public_id: str) -> None:
     """End a key at once, on every worker."""
-    answer = session.api.delete(f"/applications/{_slug(session)}/keys/{public_id}")
+    answer = session.api.delete(f"/applications/{slug_of(session)}/keys/{public_id}")
     session.show(answer, lambda: screen.line(f"revoked key {public_id}"))
     screen.note("a revoked key never opens again; make another with: " + session.with_app("promptgate key create"))
 
@@ -147,12 +147,12 @@ def revoke_key(session: Session, public_id: str) -> None:
 @verb
 def rotate_key(session: Session, grace_seconds: int) -> None:
     """Create a key in place of all others of the application."""
-    made = session.api.post(f"/applications/{_slug(session)}/regenerate-key", {"grace_seconds": grace_seconds})
+    made = session.api.post(f"/applications/{slug_of(session)}/regenerate-key", {"grace_seconds": grace_seconds})
     session.show(made, lambda: _show_key(made, f"key {made['public_id']}"))
     screen.note(f"the other keys end {f'in {grace_seconds} s' if grace_seconds else 'now'}; that has no undo")
 
 
-def _slug(session: Session) -> str:
+def slug_of(session: Session) -> str:
     """The application asked for, or the only one there is."""
     if session.application:
         return session.application
