@@ -131,7 +131,7 @@ def rotate_key(session: Session, public_id: str | None, every: bool, grace_secon
     """Create a key with the name, rights, limits and lifetime of another, which ends."""
     if (public_id is None) is not every:
         raise click.UsageError("name the key to rotate, or say --all")
-    application = _slug(session)
+    application = slug_of(session)
     path = f"/applications/{application}/" + ("regenerate-key" if every else f"keys/{public_id}/rotate")
     made = session.api.post(path, {"grace_seconds": grace_seconds})
     session.show(made, lambda: show_key(made, f"key {made['public_id']}"))
@@ -164,10 +164,10 @@ def _listed(patterns: list[str] | None) -> str:
 
 
 def _path(session: Session) -> str:
-    return f"/applications/{_slug(session)}/keys"
+    return f"/applications/{slug_of(session)}/keys"
 
 
-def _slug(session: Session) -> str:
+def slug_of(session: Session) -> str:
     """The application asked for, or the only one there is."""
     if session.application:
         return session.application

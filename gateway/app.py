@@ -36,6 +36,7 @@ from gateway.core.upstream import Target, Transport
 from gateway.edge.ops import Readiness, ops_handlers
 from gateway.edge.schema import data_plane_paths
 from gateway.limits.tokens import count
+from gateway.pipeline.limits import Limits
 from gateway.pipeline.memory import Memory
 from gateway.pipeline.news import Follower
 from gateway.pipeline.outages import OutageNews
@@ -67,6 +68,7 @@ from gateway.storage.postgres.writing import LIVE_S
 from gateway.storage.redis.answers import RedisAnswers
 from gateway.storage.redis.cache import RedisCache
 from gateway.storage.redis.leases import RedisLeases
+from gateway.storage.redis.limits import RedisLimits
 from gateway.storage.redis.link import Link
 from gateway.storage.redis.news import News
 from gateway.storage.redis.outages import RedisOutages
@@ -145,7 +147,11 @@ class Running:
         gauge("ledger_refused", ledger.refused)
         gauge("ledger_dropped_refusals", ledger.dropped_refusals)
         gauge("ledger_mended", ledger.mended)
-        gauge("limits_degraded", self.services.permits.degraded)
+        limits = self.services.limits
+        gauge("limits_degraded", self.services.permits.degraded or limits.degraded)
+        gauge("limits_refused", limits.refused)
+        gauge("limits_shadowed", limits.shadowed)
+        gauge("limits_unsettled", limits.unsettled)
         gauge("cache_rejected", self._rejected())
         memory = self.services.memory
         gauge("recall_hits", memory.hits)
@@ -174,6 +180,9 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
     cache, catalog = RedisCache(link, secret), PostgresCatalog(pool)
     answers_link = Link(settings.redis.url, time.monotonic, settings.redis.timeout_ms / 1000)
     answers = RedisAnswers(answers_link, secret)
+    limits_link = Link(settings.redis.url, time.monotonic, settings.limits.timeout_ms / 1000)
+    counters = RedisLimits(limits_link, time.monotonic)
+    limits = Limits(counters, time.monotonic, _now_ms, settings.limits.reservation_seconds)
     memory = Memory(
         answers,
         max_bytes=settings.recall.max_answer_bytes,
@@ -198,10 +207,11 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
     providers, transports = _providers(settings)
     kept = PostgresResponses(pool)
     registry = Registry(pool, _new_id, lambda: datetime.now(UTC), max(LIVE_S, LIVE_POLLS * settings.registry.poll_ms / 1000))
-    control = _control(settings, pool, registry, prices, cache, link, ledger)
+    control = _control(settings, pool, registry, prices, cache, counters, link, ledger)
     services = Services(
         releases=releases,
         permits=Permits(RedisLeases(link, time.monotonic), time.monotonic, settings.limits.requests_per_minute),
+        limits=limits,
         routes=RouteTable(compile_routes(settings), compile_rules(settings.resilience), lambda t: _price_of_target(prices, t)),
         providers=providers,
         prices=prices,
@@ -239,6 +249,7 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
         asyncio.ensure_future(follower.run()),
         asyncio.ensure_future(News(settings.redis.url, secret).subscribe(follower.hear)),
         asyncio.ensure_future(OutageNews(services.routes, RedisOutages(link, secret), time.monotonic).run()),
+        asyncio.ensure_future(limits.run()),
         asyncio.ensure_future(_sweep(kept)),
         asyncio.ensure_future(_keep_snapshot(releases, shelf, secret, settings.registry.snapshot_seconds)),
     ]
@@ -252,6 +263,8 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
             await registry.forget_worker(worker_id)
         for transport in transports:
             await transport.close()
+        await limits.close()
+        await limits_link.close()
         await answers_link.close()
         await link.close()
         await pool.close()
@@ -265,7 +278,7 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
     litestar = _litestar(settings, control, ops_handlers(readiness, lambda: exposition(table)))
     receiver = Receiver(
         time.monotonic,
-        lambda: time.time_ns() // 1_000_000,
+        _now_ms,
         random.Random(secrets.token_bytes(32)).getrandbits,  # noqa: S311 - ids must be unique, not secret
         settings.server.request_timeout_ms / 1000,
     )
@@ -288,8 +301,12 @@ def _optional(file: Path) -> bytes:
     return file.read_bytes() if file.is_file() else b""
 
 
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
 def _new_id() -> str:
-    return uuid7(time.time_ns() // 1_000_000, secrets.randbits(RANDOM_BITS))
+    return uuid7(_now_ms(), secrets.randbits(RANDOM_BITS))
 
 
 def _restore(releases: Releases, shelf: Path, secret: bytes) -> None:
@@ -410,12 +427,13 @@ async def _readiness(
     return able and not is_stopping(), details
 
 
-def _control(
+def _control(  # noqa: PLR0913, PLR0917 - the composition root knows everybody
     settings: Settings,
     pool: Pool,
     registry: Registry,
     prices: PriceTable,
     cache: RedisCache,
+    counters: RedisLimits,
     link: Link,
     ledger: WorkerLedger,
 ) -> ControlServices:
@@ -439,6 +457,7 @@ def _control(
         prices=prices,
         money=Prices(pool, _new_id, lambda: datetime.now(UTC)),
         cache=cache,
+        counters=counters,
         probes=(
             probes.postgres(postgres_version),
             probes.migrations(lambda: pending(settings.database.url)),

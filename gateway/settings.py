@@ -152,10 +152,15 @@ class Storage(Section, frozen=True):
 
 
 class Limits(Section, frozen=True):
-    """``[limits]``: for keys that set none themselves."""
+    """``[limits]``: how limits are kept."""
 
     requests_per_minute: Positive | None = None
-    """Per key; unset means no limit (``null`` in the environment)."""
+    """Per key that sets none itself; unset means no limit (``null`` in the environment)."""
+    timeout_ms: Milliseconds = 50
+    """How long a call that has exact limits waits for the counters before their rule for an absent store holds. Ten times the timeout
+    of the cache: who asks for exactness would rather wait than be let through uncounted."""
+    reservation_seconds: Annotated[int, Meta(ge=2, le=3600)] = 30
+    """How long what a worker has reserved outlives that worker; renewed while the call runs."""
 
 
 class Responses(Section, frozen=True):

@@ -13,6 +13,7 @@ from gateway.control.aliases.splits import SplitController
 from gateway.control.applications.controller import ApplicationController
 from gateway.control.calls.controller import CallController
 from gateway.control.keys.controller import KeyController
+from gateway.control.limits.controller import LimitController
 from gateway.control.openapi import SCHEME
 from gateway.control.prices.controller import PriceController
 from gateway.control.problems import HANDLERS
@@ -26,6 +27,7 @@ PATH: Final = "/api/v1"
 CONTROLLERS: Final = (
     ApplicationController,
     KeyController,
+    LimitController,
     PromptController,
     VersionController,
     AliasController,

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from gateway.core.limits import LimitRule
+
 SCHEMA_VERSION = 3
 """Of the cached documents below; a cache entry or snapshot with another number is a miss."""
 
@@ -219,6 +221,8 @@ class KeyDocument(Struct, frozen=True):
     """Patterns of the references that it may use; None: all of the application's."""
     models: list[str] | None = None
     """Patterns of the models and routes that its callers may ask for themselves; None: all."""
+    limits: list[LimitRule] = []
+    """The rules of the application."""
 
 
 class Change(Struct, frozen=True):

@@ -114,6 +114,9 @@ RATE_LIMITED = _kind(
     code="rate_limit_exceeded",
     retryable=True,
 )
+BUDGET_EXHAUSTED = _kind(
+    "budget_exhausted", 429, "insufficient_quota", "rate_limit_error", "client", "info", code="insufficient_quota"
+)
 HEADERS_TOO_LARGE = _kind("headers_too_large", 431, _INVALID, _INVALID, "client", "info")
 REQUEST_TIMEOUT = _kind("request_timeout", 408, _INVALID, _INVALID, "client", "info", retryable=True)
 CLIENT_GONE = _kind("client_gone", 499, _INVALID, _INVALID, "client", "info")

@@ -3,6 +3,7 @@
 from msgspec import Struct
 
 from gateway.core.events import Usage
+from gateway.core.limits import Holding, Spent
 from gateway.core.requests import Caller, ChatRequest, Inbound
 from gateway.core.upstream import Target
 from gateway.core.verdicts import Note
@@ -21,6 +22,7 @@ class Bill(Struct, frozen=True, gc=False):
 
 
 UNBILLED = Bill()
+NOTHING_SPENT = Spent()
 
 
 class Journal(Struct, gc=False):
@@ -60,6 +62,10 @@ class Journal(Struct, gc=False):
     recorded: bool = False
     head: str = ""
     """Further response header lines, of phases that not every call goes through."""
+    holding: Holding | None = None
+    """What is reserved of the application's limits."""
+    aside: Spent = NOTHING_SPENT
+    """What other attempts of the call used, those whose rows are written already."""
 
 
 class PromptFacts:

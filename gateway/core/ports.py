@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from gateway.core.documents import Change, KeyDocument, ReleaseDocument
 from gateway.core.ledger import Intent, LedgerRow
+from gateway.core.limits import Ask, CounterState, Reserved, Settlement, Window
 from gateway.core.references import Reference
 
 
@@ -73,6 +74,37 @@ class LeaseStore(Protocol):
 
     async def lease(self, key_id: str, limit: int, want: int) -> Lease | None:
         """Take up to ``want`` permits of this minute's ``limit``. None: the store cannot be asked."""
+        ...
+
+
+class LimitStore(Protocol):
+    """The shared counters behind limit rules (Redis or its memory twin). Nothing raises; None: the store cannot be asked.
+
+    A counter is an application and a name. Its window is decided by the store's clock. What is reserved and neither settled nor
+    renewed in time counts no longer.
+    """
+
+    async def reserve(self, application_id: str, reservation: str, seconds: float, asks: Sequence[Ask]) -> Reserved | None:
+        """Check all counters and take all that is asked, or nothing, in one step. Reservations live for so many seconds."""
+        ...
+
+    async def settle(self, application_id: str, settlements: Sequence[Settlement], *, again: bool = False) -> bool:
+        """Put the truth in the place of reservations. False: the store cannot be asked, and it may or may not have happened.
+
+        ``again``: these were sent before, so only what is still reserved is settled; then no settlement counts twice.
+        """
+        ...
+
+    async def renew(self, application_id: str, seconds: float, held: Sequence[Settlement]) -> bool:
+        """Let reservations live for so many seconds from now; ``truth`` says nothing here. False: the store cannot be asked."""
+        ...
+
+    async def look(self, application_id: str, asks: Sequence[Ask]) -> list[CounterState] | None:
+        """Where counters stand; nothing is taken."""
+        ...
+
+    async def lease(self, application_id: str, counter: str, window: Window, limit: int, want: int) -> Lease | None:
+        """Take up to ``want`` of a counter for good, to be handed out locally."""
         ...
 
 

@@ -7,6 +7,7 @@ from msgspec import Raw, Struct
 
 from gateway.core.conversation import Message
 from gateway.core.grants import Grant
+from gateway.core.limits import LimitRule
 from gateway.core.references import Reference
 
 
@@ -45,6 +46,8 @@ class Caller(Struct, frozen=True):
     """Whether the gateway keeps responses of this application, for ``previous_response_id`` and for reading them back."""
     grant: Grant | None = None
     """What the key is restricted to; None: nothing is withheld from it."""
+    limits: tuple[LimitRule, ...] = ()
+    """The rules of its application, beside ``requests_per_minute``."""
 
 
 class Turn(Struct, gc=False):

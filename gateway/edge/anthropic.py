@@ -7,7 +7,7 @@ from gateway.core.requests import ChatRequest, Inbound
 from gateway.core.upstream import MESSAGES, CountsTokens, Target, UpstreamCall
 from gateway.dialects.messages.dialect import MESSAGES_DIALECT
 from gateway.edge.problems import refuse
-from gateway.pipeline.admit import admit
+from gateway.pipeline.admit import admit_alone
 from gateway.pipeline.attempt import MAX_ERROR_BYTES
 from gateway.pipeline.authenticate import authenticate
 from gateway.pipeline.guard_in import guard_in
@@ -39,7 +39,7 @@ async def count_tokens(inbound: Inbound, services: Services, reply: Reply) -> No
         conversation = render(recipe, request)
         journal = Journal(inbound, caller, request)
         journal.input_chars = sum([len(message.text) for message in conversation])
-        await admit(caller, services)
+        await admit_alone(caller, services)
         conversation, _ = guard_in(recipe, request, conversation, journal)
         target = route(recipe, request, journal, services).targets[0]
         number, source = await _count(target, request, recipe, conversation, inbound, services)

@@ -6,7 +6,7 @@ from gateway.core.errors import GatewayError
 from gateway.core.requests import Inbound
 from gateway.dialects.chat import CHAT_DIALECT
 from gateway.edge.problems import refuse
-from gateway.pipeline.admit import admit
+from gateway.pipeline.admit import admit_alone
 from gateway.pipeline.authenticate import authenticate
 from gateway.pipeline.explain import PER_MINUTE, encode, explain
 from gateway.pipeline.receive import check
@@ -19,7 +19,7 @@ async def door(inbound: Inbound, services: Services, reply: Reply) -> None:
     try:
         caller = await authenticate(inbound, services)
         own = structs.replace(caller, key_id=f"explain:{caller.key_id}", requests_per_minute=PER_MINUTE)
-        permit = await admit(own, services)
+        permit = await admit_alone(own, services)
         check(inbound)
         explanation = await explain(inbound, CHAT_DIALECT.read(inbound), caller, services)
         head = f"content-type: application/json\r\nx-request-id: {inbound.request_id}\r\n{permit.head()}"

@@ -125,7 +125,7 @@ class _Only:
 
     def __init__(self, document: ReleaseDocument, owner: KeyDocument) -> None:
         self._document = document
-        self._owner = structs.replace(owner, key_id=NOBODY, requests_per_minute=TRIALS_PER_MINUTE)
+        self._owner = structs.replace(owner, key_id=NOBODY, requests_per_minute=TRIALS_PER_MINUTE, limits=[])
 
     async def release(self, application_id: str, reference: Reference) -> ReleaseDocument | None:
         """The one document, by its own name only."""

@@ -1,6 +1,6 @@
-"""Requests per minute without a round trip per request: permits are leased from the shared counter in small bundles.
+"""Limits without a round trip per call: permits (requests, tokens, nano-dollars) are leased from the shared counter in small bundles.
 
-Each worker holds one :class:`Permits` per key. It spends what it holds, asks for more in the background before running dry, and
+Each worker holds one :class:`Permits` per counter. It spends what it holds, asks for more in the background before running dry, and
 makes a request wait for the store only when it holds nothing. The store counts a permit when it is leased, so the sum over all
 workers never exceeds the limit of a window; what a worker leases and does not use is lost to that window, which is why bundles
 are small: what 100 ms of the recent rate use, at most a tenth of the limit and half of what is left.
@@ -13,13 +13,13 @@ from msgspec import Struct
 from gateway.core.ports import Lease
 
 WINDOW = 60.0
-"""Seconds: limits are per minute."""
+"""Seconds: the limits of keys are per minute."""
 
 AHEAD = 0.1
 """Seconds of the recent rate that a bundle should last: a thousand round trips to the store, and 1/600 of the window."""
 
 SMALLEST = 8
-"""Permits that are asked for at least when the limit is large: a quiet key then asks at every eighth request."""
+"""Calls whose permits are asked for at least when the limit is large: a quiet key then asks at every eighth request."""
 
 RETRY = 1.0
 """Seconds between two attempts to reach a store that was away."""
@@ -58,7 +58,7 @@ _TAKEN = Taken()
 
 
 class Permits:
-    """What one worker holds of one key's limit. All times are monotonic seconds."""
+    """What one worker holds of one counter. All times are monotonic seconds."""
 
     __slots__ = (
         "_asked",
@@ -73,11 +73,17 @@ class Permits:
         "_taken",
         "degraded",
         "limit",
+        "local",
+        "window",
     )
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, window: float = WINDOW, local: int | None = None) -> None:
         self.limit = limit
-        """Requests per minute, all workers together."""
+        """Per window, all workers together."""
+        self.window = window
+        """Seconds that it lasts at most."""
+        self.local = limit if local is None else local
+        """What this worker lets through per window while the store is away."""
         self.degraded = False
         """Whether the limit holds per worker because the store is away."""
         self._available = 0
@@ -91,34 +97,52 @@ class Permits:
         self._marked = 0
         self._retry_at = 0.0
 
-    def take(self, now: float) -> Taken | Empty | NeedLease:
-        """Spend one permit."""
+    @property
+    def ends(self) -> float:
+        """When the window that is held ends: what names it, for :meth:`give`."""
+        return self._ends
+
+    def can_take(self, now: float) -> bool:
+        """Whether one permit can be taken without asking the store for anything."""
+        return now < self._ends and self._available > self._low
+
+    def take(self, now: float, amount: int = 1) -> Taken | Empty | NeedLease:
+        """Spend permits, all of ``amount`` or none."""
         if now < self._ends:
-            if self._available:
-                self._available -= 1
-                self._taken += 1
+            if self._available >= amount:
+                self._available -= amount
+                self._taken += amount
                 if self._available >= self._low or self._asked:
                     return _TAKEN
-                return self._refill(now)
-            if not self._left and not (self.degraded and now >= self._retry_at):
+                return self._refill(now, amount)
+            if self._available + self._left < amount and not (self.degraded and now >= self._retry_at):
                 return Empty(self._ends - now)
-        return NeedLease(self._want(now))
+        return NeedLease(self._want(now, amount, amount - self._available if now < self._ends else amount))
 
-    def _refill(self, now: float) -> Taken:
+    def give(self, amount: int, ends: float) -> None:
+        """Give permits back that were taken in the window that ``ends`` then; or, negative, take what a call used beyond them.
+
+        What is overspent is owed out of the next bundle. Nothing is carried into another window.
+        """
+        if abs(self._ends - ends) < self.window / 2:
+            self._available += amount
+            self._taken -= amount
+
+    def _refill(self, now: float, amount: int) -> Taken:
         if self.degraded and now < self._retry_at:
             return _TAKEN
         self._asked = True
-        return Taken(self._want(now))
+        return Taken(self._want(now, amount, amount))
 
-    def _want(self, now: float) -> int:
+    def _want(self, now: float, amount: int, least: int) -> int:
         spent, elapsed = self._taken - self._marked, now - self._since
         if spent > 0 and elapsed > 0:
             self._rate = (self._rate + spent / elapsed) / 2
-        floor = min(SMALLEST, self.limit // 50)
+        floor = min(SMALLEST * amount, self.limit // 50)
         bundle = min(max(int(self._rate * AHEAD), floor), self.limit // 10)
         if now < self._ends and not self.degraded:
             bundle = min(bundle, self._left // 2)
-        return max(bundle, 1)
+        return max(bundle, least)
 
     def absorb(self, lease: Lease | None, now: float) -> None:
         """Add what the store granted; None: it could not be asked. A grant for a window that is over is void."""
@@ -128,9 +152,9 @@ class Permits:
             return
         if lease.window_ends <= now:
             return
-        if self.degraded or now >= self._ends or lease.window_ends > self._ends + WINDOW / 2:
+        if self.degraded or now >= self._ends or lease.window_ends > self._ends + self.window / 2:
             self._open(lease.window_ends)
-        elif lease.window_ends < self._ends - WINDOW / 2:
+        elif lease.window_ends < self._ends - self.window / 2:
             return
         # The store's clock reading jitters by a round trip; ending early is safe, ending late is not.
         self._ends = min(self._ends, lease.window_ends)
@@ -141,6 +165,10 @@ class Permits:
         self._since = now
         self._marked = self._taken
 
+    def missed(self) -> None:
+        """The store could not be asked, and the limit is not to be kept without it: what is held is all there is."""
+        self._asked = False
+
     def _open(self, ends: float) -> None:
         self._ends = ends
         self._available = 0
@@ -149,9 +177,9 @@ class Permits:
 
     def _degrade(self, now: float) -> None:
         if now >= self._ends:
-            self._open(now + WINDOW)
+            self._open(now + self.window)
         self.degraded = True
-        self._available = max(self.limit - self._taken, 0)
+        self._available = max(self.local - self._taken, 0)
         self._left = 0
         # Above everything available: every request looks whether it is time to ask again.
         self._low = self.limit
@@ -161,7 +189,7 @@ class Permits:
         """Where the key stands, for the answer's headers."""
         if now >= self._ends:
             return Standing(self.limit, self.limit, 0.0)
-        return Standing(self.limit, self._available + self._left, self._ends - now)
+        return Standing(self.limit, max(self._available + self._left, 0), self._ends - now)
 
 
 def reset_text(seconds: float) -> str:

@@ -1,12 +1,154 @@
-"""Caller -> Permit: a reservation against the limits of the key."""
+"""Caller -> Permit: a reservation against the limits of the key and the rules of its application."""
 
-from collections.abc import Coroutine
+import math
+from collections.abc import Coroutine, Sequence
 
-from gateway.core.requests import Caller
+from msgspec import Struct
+
+from gateway.core.errors import GatewayError
+from gateway.core.journal import Journal
+from gateway.core.limits import LimitRule
+from gateway.core.requests import Caller, ChatRequest
+from gateway.limits.rules import Estimate, Labels, Match, matches, need
+from gateway.pipeline.estimates import estimated
+from gateway.pipeline.limits import Limits, Taken
 from gateway.pipeline.permits import Permit
+from gateway.pipeline.refusals import permit_of
+from gateway.pipeline.resolve import Recipe
 from gateway.pipeline.services import Services
 
+STEPS = (512, 128, 32)
+"""Tokens by which a running stream's reservation grows: one round trip in some ten seconds of text, and less near the end, so that
+at most 31 tokens of a limit stay unused for being too few."""
+_NOTHING = Estimate()
 
-def admit(caller: Caller, services: Services) -> Coroutine[None, None, Permit]:
-    """Reserve one request; to be awaited. Raises ``rate_limited``, saying whose limit and when it resets."""
+
+def admit_alone(caller: Caller, services: Services) -> Coroutine[None, None, Permit]:
+    """Count one request of the key's minute, for what is no call by itself; to be awaited. Raises ``rate_limited``."""
     return services.permits.take(caller)
+
+
+def admit(
+    caller: Caller, request: ChatRequest, recipe: Recipe | None, journal: Journal, services: Services
+) -> Coroutine[None, None, Permit]:
+    """Reserve what the call is expected to use; to be awaited. ``recipe`` None: nobody is asked for an answer of this call.
+
+    Raises ``rate_limited`` and ``budget_exhausted``, saying whose limit and when it resets; ``store_unavailable``.
+    """
+    if caller.limits:
+        return _by_rules(caller, request, recipe, journal, services)
+    return services.permits.take(caller)
+
+
+def admit_forwarded(
+    caller: Caller, request: ChatRequest, journal: Journal, services: Services
+) -> Coroutine[None, None, Permit]:
+    """As :func:`admit` for a call that passes through: its input is estimated, its output counts when it is known."""
+    if caller.limits:
+        return _by_rules(caller, request, Recipe(None, request.model, {}), journal, services, forwarded=True)
+    return services.permits.take(caller)
+
+
+async def _by_rules(
+    caller: Caller,
+    request: ChatRequest,
+    recipe: Recipe | None,
+    journal: Journal,
+    services: Services,
+    *,
+    forwarded: bool = False,
+) -> Permit:
+    limits, application_id, reservation = services.limits, caller.application_id, journal.inbound.call_id
+    model = request.model if recipe is None else recipe.model
+    found = matches(caller.limits, Labels(caller.public_id, model, request.user, request.tags))
+    expected = _NOTHING
+    if recipe is not None:
+        priced = any(match.rule.metric == "cost_nano" for match in found)
+        if forwarded:
+            expected = _forwarded(recipe, request, journal, services, priced=priced)
+        else:
+            expected = estimated(recipe, request, journal, services, priced=priced)
+    permit = await services.permits.take(caller)
+    try:
+        taken, standings = await limits.reserve(application_id, reservation, found, expected)
+    except BaseException:
+        services.permits.give_back(caller)
+        raise
+    allowance = None
+    if request.stream and not forwarded:
+        allowance = _allowance(limits, application_id, reservation, found, expected, taken)
+    journal.holding = limits.hold(application_id, reservation, taken)
+    shown = permit_of(permit.standing, standings)
+    return Permit(shown.standing, shown.tokens, allowance)
+
+
+def _forwarded(recipe: Recipe, request: ChatRequest, journal: Journal, services: Services, *, priced: bool) -> Estimate:
+    try:
+        expected = estimated(recipe, request, journal, services, priced=priced)
+    except GatewayError:
+        # No route has this model: whether anybody takes the call is decided later.
+        expected = estimated(recipe, request, journal, services, priced=False)
+    return Estimate(expected.input_tokens, 0, expected.input_cost, expected.input_cost)
+
+
+class _Hard(Struct):
+    match: Match
+    unit: float
+    """What one token of output takes of the limit."""
+    covered: float
+    """Tokens of output that are reserved."""
+
+
+class StreamAllowance:
+    """What the rules that end streams leave for one: what is reserved, and more from the store when that is used up."""
+
+    __slots__ = ("_application_id", "_asked", "_hard", "_limits", "_reservation", "_taken")
+
+    def __init__(
+        self, limits: Limits, application_id: str, reservation: str, taken: list[Taken], hard: Sequence[_Hard]
+    ) -> None:
+        self._limits = limits
+        self._application_id = application_id
+        self._reservation = reservation
+        self._taken = taken
+        self._hard = hard
+        self._asked = 0
+
+    async def passed(self, output_tokens: int) -> LimitRule | None:
+        """The rule that has nothing left for an answer that has come this far; None: it may go on."""
+        for hard in self._hard:
+            while hard.covered < output_tokens:
+                if not await self._grow(hard):
+                    return hard.match.rule
+        return None
+
+    async def _grow(self, hard: _Hard) -> bool:
+        for step in STEPS:
+            self._asked += 1
+            name, amount = f"{self._reservation}+{self._asked}", math.ceil(step * hard.unit)
+            if await self._limits.extend(self._application_id, name, hard.match, amount, self._taken):
+                hard.covered += step
+                return True
+        return False
+
+
+def _allowance(
+    limits: Limits,
+    application_id: str,
+    reservation: str,
+    found: Sequence[Match],
+    expected: Estimate,
+    taken: list[Taken],
+) -> StreamAllowance | None:
+    hard: list[_Hard] = []
+    for match in found:
+        rule = match.rule
+        if not rule.hard or rule.shadow or rule.metric not in {"output_tokens", "tokens", "cost_nano"}:
+            continue
+        unit, sure = 1.0, expected.input_tokens if rule.metric == "tokens" else 0
+        if rule.metric == "cost_nano":
+            sure = expected.input_cost
+            unit = (expected.cost - sure) / expected.output_tokens if expected.output_tokens else 0.0
+        if unit > 0:
+            hard.append(_Hard(match, unit, (need(rule, expected) - sure) / unit))
+    return StreamAllowance(limits, application_id, reservation, taken, hard) if hard else None

@@ -1,4 +1,4 @@
-"""key -> Caller. Memory first, Redis and Postgres behind it; nobody can tell missing, malformed, unknown, revoked and expired keys apart.
+"""key -> Caller. Memory first, Redis and Postgres behind it; missing, malformed, unknown, revoked and expired keys look the same.
 
 Keys are found by the SHA-256 of their text, never compared with a stored secret: how far a wrong digest agrees with a right one says
 nothing about the text behind it, so no comparison on the way (of dicts, Redis or a B-tree) has to take constant time. The form and the

@@ -16,6 +16,7 @@ from gateway.core.events import Usage
 from gateway.core.journal import Journal
 from gateway.core.requests import Caller, ChatRequest, Inbound
 from gateway.core.upstream import Target
+from gateway.pipeline.estimates import output_bound
 from gateway.pipeline.fetch import read_kept
 from gateway.pipeline.guard_in import guard_in
 from gateway.pipeline.recall import answer_name
@@ -29,8 +30,6 @@ PER_MINUTE = 60
 """Explanations for one key, apart from its limit of calls: a person's pace with room for a test run, and no free use of our templates,
 guards and token counter."""
 _NANO = 1_000_000_000
-_OUTPUT_BOUNDS = ("max_completion_tokens", "max_tokens")
-"""Fields that bound an answer, the one that wins first."""
 
 
 class Fault(Struct, frozen=True):
@@ -227,15 +226,9 @@ def _choice(target: Target, tokens: int, recipe: Recipe, services: Services) -> 
         nano, _ = price(services.prices, target.provider, target.model, usage, estimated=True)
         return None if nano is None else nano / _NANO
 
-    bound = next((bound for name in _OUTPUT_BOUNDS if (bound := _whole_number(recipe.fields.get(name))) is not None), None)
+    bound = output_bound(recipe)
     most = None if bound is None else cost(Usage(tokens, bound))
     return Choice(target.provider, target.model, cost(Usage(tokens, 0)), most)
-
-
-def _whole_number(raw: Raw | None) -> int | None:
-    """A count as a request writes it; None for anything else, which is the provider's to refuse."""
-    text = b"" if raw is None else bytes(raw)
-    return int(text) if text.isdigit() and len(text) < 10 else None
 
 
 def _limits(caller: Caller, services: Services) -> Limits:

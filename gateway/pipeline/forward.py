@@ -9,7 +9,7 @@ from gateway.core.errors import CLIENT_GONE, DRAINING, INTERNAL, GatewayError
 from gateway.core.journal import Journal
 from gateway.core.requests import Inbound
 from gateway.dialects.forwarded import read_forwarded
-from gateway.pipeline.admit import admit
+from gateway.pipeline.admit import admit_forwarded
 from gateway.pipeline.authenticate import authenticate
 from gateway.pipeline.forwarding.answering import Relay, respond
 from gateway.pipeline.forwarding.asking import Asking, ask
@@ -37,7 +37,7 @@ async def forward(inbound: Inbound, errand: Errand, services: Services, reply: R
         body = read_forwarded(inbound)
         journal.request = body.request
         journal.input_chars = body.weight
-        permit = await admit(caller, services)
+        permit = await admit_forwarded(caller, body.request, journal, services)
         plan = await place(errand, caller, body, services)
         lap(clock())
         asking = Asking(errand, body, inbound, journal, services)

@@ -152,8 +152,8 @@ async def _replay(kept: Once, journal: Journal, services: Services, reply: Reply
     assert kept.sent is not None
     assert journal.caller is not None
     inbound = journal.inbound
-    journal.request = dialect.read(inbound)
-    permit = await admit(journal.caller, services)
+    journal.request = request = dialect.read(inbound)
+    permit = await admit(journal.caller, request, None, journal, services)
     journal.usage_source, journal.bill, journal.status = "replayed", Bill(0, "exact", None), kept.sent.status
     services.memory.replayed += 1
     record(journal, services)

@@ -6,6 +6,7 @@ from gateway.core.errors import CLIENT_GONE, GatewayError
 from gateway.core.events import Usage
 from gateway.core.journal import UNBILLED, Bill, Journal
 from gateway.core.ledger import HEDGE_LOST, Intent, LedgerRow, State
+from gateway.core.limits import Spent
 from gateway.core.upstream import Target
 from gateway.limits.tokens import estimate
 from gateway.pipeline.services import Services
@@ -23,6 +24,8 @@ def record(journal: Journal, services: Services) -> None:
         journal.usage = estimated_usage(journal, estimate(journal.input_chars), estimate(journal.generated))
         journal.usage_source = "estimated"
     settle(journal, services)
+    if journal.holding is not None:
+        journal.holding.settle(spent(journal))
     if journal.caller is not None:
         services.ledger.append(row_of(journal, services))
     services.observer.observe(journal, services.clock())
@@ -42,6 +45,24 @@ def settle(journal: Journal, services: Services) -> int | None:
         cost, status = price(services.prices, target.provider, target.model, usage, estimated=estimated)
         journal.bill = Bill(cost, status, services.prices.version)
     return journal.bill.cost_nano
+
+
+def spent(journal: Journal) -> Spent:
+    """What the call used, all its attempts together. Where nobody was asked, as for a recalled answer, that is nothing."""
+    aside, usage = journal.aside, journal.usage
+    if usage is None or journal.target is None:
+        return aside
+    return Spent(
+        aside.input_tokens + usage.input,
+        aside.output_tokens + usage.output,
+        aside.cost_nano + (journal.bill.cost_nano or 0),
+    )
+
+
+def set_aside(journal: Journal, usage: Usage, cost_nano: int | None) -> None:
+    """Note what an attempt used whose row is written already, for the limits: they get the sum at the end of the call."""
+    was = journal.aside
+    journal.aside = Spent(was.input_tokens + usage.input, was.output_tokens + usage.output, was.cost_nano + (cost_nano or 0))
 
 
 def row_of(journal: Journal, services: Services, error: GatewayError | None = None) -> LedgerRow:
@@ -104,9 +125,13 @@ def row_of(journal: Journal, services: Services, error: GatewayError | None = No
 
 
 def lost_row(journal: Journal, services: Services, attempt: int, target: Target) -> LedgerRow:
-    """The row of a hedge that lost: cancelled by us, so it cost its input at least, and nobody counted what it made."""
+    """The row of a hedge that lost: cancelled by us, so it cost its input at least, and nobody counted what it made.
+
+    The limits are told of it too.
+    """
     usage = Usage(estimate(journal.input_chars), 0)
     cost, status = price(services.prices, target.provider, target.model, usage, estimated=True)
+    set_aside(journal, usage, cost)
     return structs.replace(
         row_of(journal, services, GatewayError(CLIENT_GONE, "another attempt answered first")),
         attempt=attempt,

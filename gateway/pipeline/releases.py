@@ -341,6 +341,7 @@ def _key_entry(document: KeyDocument) -> KeyEntry:
         default_model=document.default_model,
         store_responses=document.store_responses,
         grant=grant_of(document),
+        limits=tuple(document.limits),
     )
     return KeyEntry(document, caller)
 

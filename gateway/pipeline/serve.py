@@ -16,6 +16,7 @@ from gateway.core.requests import Inbound
 from gateway.core.upstream import CHAT
 from gateway.pipeline.admit import admit
 from gateway.pipeline.authenticate import authenticate
+from gateway.pipeline.bounded import Bounded
 from gateway.pipeline.call import call
 from gateway.pipeline.guard_in import guard_in
 from gateway.pipeline.guard_out import Guarded, guard_out
@@ -53,15 +54,18 @@ async def serve(inbound: Inbound, services: Services, reply: Reply, dialect: Dia
         conversation = render(recipe, request)
         journal.input_chars = sum([len(message.text) for message in conversation])
         lap(clock())
-        permit = await admit(caller, services)
+        permit = await admit(caller, request, recipe, journal, services)
         lap(clock())
         conversation, masks = guard_in(recipe, request, conversation, journal)
         lap(clock())
         plan = route(recipe, request, journal, services)
         lap(clock())
         ask = call if recipe.cache is None else recall
-        spoken = CHAT if recipe.guards.needs_chat else dialect.name
+        ends = permit.allowance
+        spoken = CHAT if recipe.guards.needs_chat or (ends is not None and request.untranslatable is None) else dialect.name
         received = await ask(plan, request, recipe, conversation, spoken, journal, services)
+        if ends is not None:
+            received = Bounded(received, ends, request, journal)
         lap(clock())
         answer = guard_out(
             recipe,

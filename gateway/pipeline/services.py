@@ -12,6 +12,7 @@ from gateway.core.objects import UpstreamObjects
 from gateway.core.ports import Ledger, Workbench
 from gateway.core.stored import Keeping
 from gateway.core.upstream import Target, Translator, Transport
+from gateway.pipeline.limits import Limits
 from gateway.pipeline.memory import Memory
 from gateway.pipeline.permits import Permits
 from gateway.pipeline.releases import Releases
@@ -52,6 +53,7 @@ class Services(Struct, frozen=True):
 
     releases: Releases
     permits: Permits
+    limits: Limits
     routes: RouteTable
     providers: Mapping[str, Provider]
     prices: PriceTable

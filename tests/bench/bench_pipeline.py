@@ -26,6 +26,7 @@ from gateway.core.journal import PHASES, Journal
 from gateway.core.keys import make
 from gateway.core.upstream import HttpRequest, Target
 from gateway.dialects.chat import CHAT_DIALECT
+from gateway.pipeline.limits import Limits
 from gateway.pipeline.memory import Memory
 from gateway.pipeline.permits import Permits
 from gateway.pipeline.receive import KNOWN_HEADERS, Receiver
@@ -41,6 +42,7 @@ from gateway.storage.memory.answers import MemoryAnswers
 from gateway.storage.memory.cache import MemoryCache
 from gateway.storage.memory.catalog import MemoryCatalog
 from gateway.storage.memory.leases import MemoryLeases
+from gateway.storage.memory.limits import MemoryLimits
 from gateway.telemetry.metrics import Meter, Table
 from gateway.transport.local import LocalTransport
 
@@ -103,6 +105,10 @@ def canned(request: HttpRequest) -> tuple[int, dict[bytes, bytes], list[bytes]]:
     return 200, {b"content-type": b"application/json"}, [ANSWER]
 
 
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
 async def main() -> None:
     folder = Path(tempfile.mkdtemp())
     key = make(lambda n: bytes(range(n)))
@@ -125,6 +131,7 @@ async def main() -> None:
         memory=Memory(MemoryAnswers(time.monotonic), max_bytes=1 << 20, keep_seconds=86_400, sleep=asyncio.sleep),
         releases=Releases(MemoryCatalog(), cache, time.monotonic),
         permits=Permits(MemoryLeases(time.monotonic), time.monotonic, None),
+        limits=Limits(MemoryLimits(time.monotonic, now_ms), time.monotonic, now_ms),
         routes=RouteTable([Route(("*",), (Target("openai", "", "http://canned", "sk"),))]),
         providers={"openai": Provider(OpenAITranslator(), LocalTransport(canned))},
         prices=load_prices((Path(__file__).parents[2] / "config" / "prices.toml").read_bytes()),
@@ -136,7 +143,7 @@ async def main() -> None:
         max_answer_bytes=1 << 25,
         server_timing=True,
     )
-    receiver = Receiver(time.monotonic, lambda: time.time_ns() // 1_000_000, __import__("random").getrandbits, 600)
+    receiver = Receiver(time.monotonic, now_ms, __import__("random").getrandbits, 600)
     headers = {
         n: v
         for n, v in {

@@ -32,6 +32,7 @@ from gateway.core.ids import uuid7
 from gateway.core.ledger import LedgerRow, State
 from gateway.core.references import Reference
 from gateway.pricing.table import load_prices
+from gateway.storage.memory.limits import MemoryLimits
 from gateway.storage.postgres.calls import CallReader, PostgresCallWriter
 from gateway.storage.postgres.catalog import PostgresCatalog
 from gateway.storage.postgres.pool import open_pool
@@ -134,6 +135,7 @@ def control(module_database: str) -> Iterator[Control]:
                 prices=PRICES,
                 money=Prices(pool, new_id, lambda: datetime.now(UTC)),
                 cache=workers,
+                counters=MemoryLimits(time.monotonic, lambda: time.time_ns() // 1_000_000),
                 probes=(Probe("generation", generation, "none"),),
                 random_bytes=secrets.token_bytes,
                 clock=lambda: datetime.now(UTC),

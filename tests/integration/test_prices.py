@@ -22,6 +22,7 @@ from gateway.core.ids import uuid7
 from gateway.core.ledger import LedgerRow, State
 from gateway.pricing.table import PriceTable, load_prices
 from gateway.storage.memory.cache import MemoryCache
+from gateway.storage.memory.limits import MemoryLimits
 from gateway.storage.postgres import prices as stored
 from gateway.storage.postgres.calls import CallReader, PostgresCallWriter
 from gateway.storage.postgres.partitions import add_partitions
@@ -333,6 +334,7 @@ async def api(pool: Pool, money: Prices) -> AsyncIterator[httpx.AsyncClient]:
         prices=table("new"),
         money=money,
         cache=MemoryCache(),
+        counters=MemoryLimits(time.monotonic, lambda: NOW),
         probes=(),
         random_bytes=secrets.token_bytes,
         clock=lambda: datetime.fromtimestamp(NOW / 1000, UTC),

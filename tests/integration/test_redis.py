@@ -170,7 +170,7 @@ async def test_an_emptied_redis_starts_anywhere(client: Redis, cache: RedisCache
 
 
 async def window_of(client: Redis, key: str) -> int:
-    return int(await client.hget(f"pg:rpm:{key}", "window") or 0)
+    return int(await client.hget(f"pg:rpm:{{{key}}}", "window") or 0)
 
 
 async def test_a_new_minute_gives_the_whole_limit_again(client: Redis, link: Link) -> None:
@@ -178,17 +178,17 @@ async def test_a_new_minute_gives_the_whole_limit_again(client: Redis, link: Lin
     first = await leases.lease("k", 5, 5)
     assert first is not None
     assert first.granted == 5
-    await client.hincrby("pg:rpm:k", "window", -1)
+    await client.hincrby("pg:rpm:{k}", "window", -1)
     again = await leases.lease("k", 5, 9)
     assert again is not None
     assert again.granted == 5
-    assert 0 < await client.ttl("pg:rpm:k") <= 120
+    assert 0 < await client.ttl("pg:rpm:{k}") <= 120
 
 
 async def test_a_server_with_a_slower_clock_does_not_hand_out_the_minute_twice(client: Redis, link: Link) -> None:
     leases = RedisLeases(link, time.monotonic)
     await leases.lease("k", 5, 5)
-    await client.hincrby("pg:rpm:k", "window", 1)
+    await client.hincrby("pg:rpm:{k}", "window", 1)
     ahead = await window_of(client, "k")
     lease = await leases.lease("k", 5, 1)
     assert lease is not None

@@ -219,12 +219,17 @@ async def _store_application(write: Write, old: Application, new: Application, a
         new.store_responses,
     )
     if _for_keys(new) != _for_keys(old):
-        digests = await write.connection.fetch(_SQL["live_digests"], new.id)
-        write.moved("application", new.id, [new.slug])
-        write.moved("key", new.id, [row["digest"] for row in digests])
+        await keys_moved(write, new)
     fields = [name for name in new.__struct_fields__ if getattr(new, name) != getattr(old, name) and name != "updated_at"]
     write.audit(action, new.slug, new.id, fields=fields)
     return write.outcome(new)
+
+
+async def keys_moved(write: Write, owner: Application) -> None:
+    """Note that what the documents of all its keys repeat has changed."""
+    digests = await write.connection.fetch(_SQL["live_digests"], owner.id)
+    write.moved("application", owner.id, [owner.slug])
+    write.moved("key", owner.id, [row["digest"] for row in digests])
 
 
 def _for_keys(application: Application) -> tuple[object, ...]:

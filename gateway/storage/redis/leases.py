@@ -1,21 +1,17 @@
-"""Shared request counters: workers lease permits in bundles, so that most calls are admitted without asking Redis."""
-
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+"""Requests per minute of keys: workers lease permits in bundles, so that most calls are admitted without asking Redis."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from redis.asyncio import Redis
 
 from gateway.core.ports import Lease
 from gateway.storage.redis.link import Link
-
-_LEASE = (Path(__file__).parent / "lease.lua").read_text(encoding="utf-8")
+from gateway.storage.redis.script import LEASE
 
 
 class RedisLeases:
-    """The :class:`gateway.core.ports.LeaseStore` of Redis: one script, one key, one round trip per lease."""
+    """The :class:`gateway.core.ports.LeaseStore` of Redis: one script, one counter, one round trip per lease."""
 
     def __init__(self, link: Link, clock: Callable[[], float]) -> None:
         self._link = link
@@ -23,12 +19,16 @@ class RedisLeases:
 
     async def lease(self, key_id: str, limit: int, want: int) -> Lease | None:
         """Take up to ``want`` permits of this minute's ``limit``. The sum of all grants in a minute never exceeds ``limit``."""
+        place = f"pg:rpm:{{{key_id}}}"
 
         async def work(client: Redis) -> Any:
-            return await client.execute_command("EVAL", _LEASE, 1, f"pg:rpm:{key_id}", limit, want)
+            return await LEASE.run(client, [place, f"{place}:held"], limit, want, "minute")
 
         answer = await self._link.ask(work)
-        if answer is None:
-            return None
-        granted, remaining, ms = answer
-        return Lease(granted, remaining, self._clock() + ms / 1000)
+        return None if answer is None else lease_of(answer, self._clock())
+
+
+def lease_of(answer: list[int], now: float) -> Lease:
+    """What the script answered at ``now``, in monotonic seconds."""
+    granted, remaining, ms = answer
+    return Lease(granted, remaining, now + ms / 1000)

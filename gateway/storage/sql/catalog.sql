@@ -56,7 +56,19 @@ order by v.number desc limit 1;
 select g.value as generation, k.id as key_id, o.id as application_id, o.slug as application, k.public_id,
     coalesce(k.requests_per_minute, o.requests_per_minute) as requests_per_minute, o.default_model,
     floor(extract(epoch from k.expires_at) * 1000)::bigint as expires_at_ms, o.store_responses,
-    k.scopes, k.prompts, k.models, encode(k.digest, 'hex') as digest
+    k.scopes, k.prompts, k.models, encode(k.digest, 'hex') as digest,
+    coalesce(
+        (
+            select jsonb_agg(
+                jsonb_build_object('id', l.id, 'name', l.name, 'scope', l.scope, 'metric', l.metric, 'amount', l.amount,
+                    'window', l.period, 'match', l.match, 'mode', l.mode, 'on_store_error', l.on_store_error,
+                    'local_amount', l.local_amount, 'shadow', l.shadow, 'hard', l.hard)
+                order by l.name
+            )
+            from limit_rules l where l.application_id = o.id
+        ),
+        '[]'
+    ) as limits
 from api_keys k
 join applications o on o.id = k.application_id and o.archived_at is null
 cross join generation g

@@ -19,6 +19,7 @@ from gateway.core.requests import Inbound
 from gateway.core.stored import Keeping
 from gateway.core.upstream import HttpRequest, Target, Translator
 from gateway.dialects.chat import CHAT_DIALECT
+from gateway.pipeline.limits import Limits
 from gateway.pipeline.memory import Memory
 from gateway.pipeline.permits import Permits
 from gateway.pipeline.receive import Receiver
@@ -33,6 +34,7 @@ from gateway.storage.memory.cache import MemoryCache
 from gateway.storage.memory.catalog import MemoryCatalog
 from gateway.storage.memory.leases import MemoryLeases
 from gateway.storage.memory.ledger import MemoryLedger
+from gateway.storage.memory.limits import MemoryLimits
 
 PRICES = load_prices((Path(__file__).parents[3] / "config" / "prices.toml").read_bytes())
 TICK = 0.001
@@ -234,6 +236,8 @@ class World:
         self.observed = Observed()
         self.releases = Releases(self.catalog, self.cache, self.clock)
         self.permits = Permits(self.leases, self.clock, None)
+        self.counters = MemoryLimits(self.clock, self.now_ms)
+        self.limits = Limits(self.counters, self.clock, self.now_ms)
         self.targets = (Target("openai", "", "http://one", "sk-1"),)
         self.routes: list[Route] = []
         self.table: RouteTable | None = None
@@ -244,6 +248,10 @@ class World:
         self.receiver = Receiver(self.clock, lambda: STARTED_MS, lambda bits: (1 << bits) - 1, 600)
         self.key = make(lambda n: bytes(range(n)))
         self.allow()
+
+    def now_ms(self) -> int:
+        """Wall clock, milliseconds since the epoch; looking does not make time pass."""
+        return STARTED_MS + int((self.clock.now - 600.0) * 1000)
 
     def allow(self, **fields: Any) -> None:
         """(Re)make the key with other rights."""
@@ -266,6 +274,7 @@ class World:
         return Services(
             releases=self.releases,
             permits=self.permits,
+            limits=self.limits,
             routes=self.table or RouteTable([*self.routes, Route(("*",), self.targets)]),
             providers={
                 target.provider: Provider(self.translators.get(target.provider, self.translator), self.transport)

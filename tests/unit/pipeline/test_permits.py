@@ -8,7 +8,7 @@ import pytest
 from gateway.core.errors import GatewayError
 from gateway.core.ports import Lease
 from gateway.core.requests import Caller
-from gateway.pipeline import permits as module
+from gateway.pipeline import leased as module
 from gateway.pipeline.permits import Permit, Permits
 
 

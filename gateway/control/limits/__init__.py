@@ -1,0 +1,1 @@
+"""Limits and budgets of an application."""

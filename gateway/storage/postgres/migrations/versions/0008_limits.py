@@ -1,0 +1,10 @@
+"""Limit rules."""
+
+from gateway.storage.postgres.migrate import run_file
+
+revision = "0008_limits"
+down_revision = "0006_splits"
+
+
+def upgrade() -> None:
+    run_file("0008_limits.sql")

@@ -1,0 +1,190 @@
+"""What every LimitStore does: the memory twin and Redis pass the same assertions."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from gateway.core.limits import Ask, CounterState, Settlement, Window
+from gateway.core.ports import LimitStore
+from gateway.storage.memory.limits import MemoryLimits
+from gateway.storage.redis.limits import RedisLimits
+from gateway.storage.redis.link import Link
+
+ALIVE = 600.0
+"""Seconds that reservations live here, far longer than a test."""
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+@pytest.fixture(params=["memory", "redis"])
+def server(request: pytest.FixtureRequest) -> str | None:
+    return None if request.param == "memory" else request.getfixturevalue("redis_url")
+
+
+@pytest.fixture
+async def store(server: str | None) -> AsyncIterator[LimitStore]:
+    if server is None:
+        yield MemoryLimits(time.monotonic, now_ms)
+        return
+    link = Link(server, time.monotonic, timeout_s=5)
+    yield RedisLimits(link, time.monotonic)
+    await link.close()
+
+
+@pytest.fixture
+def app() -> str:
+    """An application of its own, so that no test sees another's counters."""
+    return secrets.token_hex(8)
+
+
+def ask(counter: str, need: int, limit: int = 10, window: Window = "month", *, firm: bool = False, shadow: bool = False) -> Ask:
+    return Ask(counter, window, limit, need, firm, shadow)
+
+
+async def take(store: LimitStore, app: str, name: str, *asks: Ask, seconds: float = ALIVE) -> tuple[bool, list[CounterState]]:
+    reserved = await store.reserve(app, name, seconds, asks)
+    assert reserved is not None
+    return reserved.granted, reserved.states
+
+
+async def used(store: LimitStore, app: str, *counters: str, window: Window = "month") -> list[int]:
+    states = await store.look(app, [ask(counter, 0, window=window) for counter in counters])
+    assert states is not None
+    return [state.used for state in states]
+
+
+async def settle(
+    store: LimitStore, app: str, name: str, state: CounterState, reserved: int, truth: int, **options: bool
+) -> None:
+    assert await store.settle(app, [Settlement("c", state.window, name, reserved, truth)], **options)
+
+
+async def test_what_is_reserved_counts_until_the_truth_takes_its_place(store: LimitStore, app: str) -> None:
+    granted, (state,) = await take(store, app, "one", ask("c", 6))
+    assert (granted, state.used, state.fits) == (True, 6, True)
+    refused, (state,) = await take(store, app, "two", ask("c", 5))
+    assert (refused, state.used, state.fits) == (False, 6, False)
+    await settle(store, app, "one", state, 6, 2)
+    assert await used(store, app, "c") == [2]
+    assert (await take(store, app, "two", ask("c", 8)))[0]
+
+
+async def test_a_refusal_by_one_counter_leaves_all_of_them_alone(store: LimitStore, app: str) -> None:
+    await take(store, app, "one", ask("a", 3), ask("b", 3, firm=True), ask("full", 10))
+    granted, states = await take(store, app, "two", ask("a", 1), ask("b", 1, firm=True), ask("new", 1), ask("full", 1))
+    assert not granted
+    assert [state.fits for state in states] == [True, True, True, False]
+    assert await used(store, app, "a", "b", "new", "full") == [3, 3, 0, 10]
+
+
+async def test_requests_count_for_good_at_once(store: LimitStore, app: str) -> None:
+    for _ in range(10):
+        assert (await take(store, app, secrets.token_hex(4), ask("c", 1, firm=True)))[0]
+    assert not (await take(store, app, "x", ask("c", 1, firm=True)))[0]
+
+
+async def test_a_shadow_counts_beyond_its_limit_and_refuses_nobody(store: LimitStore, app: str) -> None:
+    granted, (shadow, real) = await take(store, app, "one", ask("s", 25, shadow=True), ask("r", 1))
+    assert (granted, shadow.fits, real.fits) == (True, False, True)
+    assert await used(store, app, "s", "r") == [25, 1]
+
+
+async def test_a_settlement_counts_once_however_often_it_is_sent(store: LimitStore, app: str) -> None:
+    _, (state,) = await take(store, app, "one", ask("c", 6))
+    await settle(store, app, "one", state, 6, 4)
+    await settle(store, app, "one", state, 6, 4, again=True)
+    assert await used(store, app, "c") == [4]
+
+
+async def test_what_expired_counts_no_longer_and_its_settlement_tells_the_truth(store: LimitStore, app: str) -> None:
+    _, (state,) = await take(store, app, "one", ask("c", 6), seconds=0.001)
+    async with asyncio.timeout(40):
+        while await used(store, app, "c") != [0]:
+            await asyncio.sleep(0.005)
+    await settle(store, app, "one", state, 6, 3, again=True)
+    assert await used(store, app, "c") == [0]
+    await settle(store, app, "one", state, 6, 3)
+    assert await used(store, app, "c") == [3]
+
+
+async def test_renewed_reservations_live_on(store: LimitStore, app: str) -> None:
+    _, (state, _) = await take(store, app, "long", ask("c", 6), ask("d", 1, window="none"), seconds=20)
+    held = [Settlement("c", state.window, "long", 6, 0), Settlement("d", 0, "long", 1, 0), Settlement("gone", 0, "x", 1, 0)]
+    assert await store.renew(app, ALIVE, held)
+    assert await used(store, app, "c", "gone") == [6, 0]
+    assert await used(store, app, "d", window="none") == [1]
+    await settle(store, app, "long", state, 6, 5)
+    assert await used(store, app, "c") == [5]
+
+
+async def test_calls_at_one_time_have_no_window_and_never_go_below_zero(store: LimitStore, app: str) -> None:
+    places = [await take(store, app, f"call-{i}", ask("c", 1, 2, "none")) for i in range(3)]
+    assert [granted for granted, _ in places] == [True, True, False]
+    assert places[0][1][0].left_ms == 0
+    for _ in range(3):
+        await settle(store, app, "call-0", places[0][1][0], 1, 0)
+    assert await used(store, app, "c", window="none") == [1]
+    assert (await take(store, app, "call-3", ask("c", 1, 2, "none")))[0]
+
+
+async def test_a_settlement_of_another_window_changes_nothing(store: LimitStore, app: str) -> None:
+    _, (state,) = await take(store, app, "one", ask("c", 6))
+    assert await store.settle(app, [Settlement("c", state.window - 1, "one", 6, 3), Settlement("never", 5, "one", 6, 3)])
+    assert await used(store, app, "c", "never") == [6, 0]
+
+
+async def test_leases_and_reservations_share_a_counter(store: LimitStore, app: str) -> None:
+    first = await store.lease(app, "c", "month", 10, 4)
+    assert first is not None
+    assert (first.granted, first.remaining) == (4, 6)
+    assert time.monotonic() < first.window_ends <= time.monotonic() + 31 * 86_400
+    assert (await take(store, app, "one", ask("c", 5)))[0]
+    last = await store.lease(app, "c", "month", 10, 4)
+    assert last is not None
+    assert (last.granted, last.remaining) == (1, 0)
+    assert not (await take(store, app, "two", ask("c", 1)))[0]
+
+
+async def test_applications_do_not_share(store: LimitStore, app: str) -> None:
+    await take(store, app, "one", ask("c", 10))
+    assert (await take(store, app + "x", "one", ask("c", 10)))[0]
+
+
+async def test_large_amounts_are_exact(store: LimitStore, app: str) -> None:
+    most = 2**53 - 1
+    _, (state,) = await take(store, app, "one", ask("c", most - 3, most))
+    assert state.used == most - 3
+    await settle(store, app, "one", state, most - 3, most - 1)
+    assert await used(store, app, "c") == [most - 1]
+    assert [(await take(store, app, n, ask("c", 1, most)))[0] for n in ("two", "three")] == [True, False]
+
+
+async def test_racing_workers_never_get_more_than_all_limits_allow(store: LimitStore, app: str) -> None:
+    took = await asyncio.gather(
+        *(take(store, app, f"{i}", ask("wide", 7, 1000), ask("narrow", 1, 30, firm=True)) for i in range(60))
+    )
+    assert sum(granted for granted, _ in took) == 30
+    assert await used(store, app, "wide", "narrow") == [210, 30]
+
+
+@pytest.mark.parametrize("window", ["second", "minute", "hour", "day", "month"])
+async def test_windows_end_within_their_length(store: LimitStore, app: str, window: Window) -> None:
+    (state,) = await store.look(app, [ask("c", 0, window=window)]) or []
+    length = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400, "month": 31 * 86_400}[window]
+    assert 0 < state.left_ms <= length * 1000
+
+
+async def test_a_counter_of_an_earlier_window_starts_anew(store: LimitStore, app: str) -> None:
+    granted, (state,) = await take(store, app, "one", ask("c", 10, window="second"))
+    assert granted
+    async with asyncio.timeout(40):
+        while not (await take(store, app, "two", ask("c", 10, window="second")))[0]:
+            await asyncio.sleep(0.01)
+    await settle(store, app, "one", state, 10, 10)
+    (now,) = await store.look(app, [ask("c", 0, window="second")]) or []
+    assert now.used <= 10
