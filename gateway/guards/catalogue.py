@@ -8,7 +8,8 @@ from msgspec import Struct
 
 from gateway.core.errors import MALFORMED, GatewayError
 from gateway.guards.detector import Detector
-from gateway.guards.pii import guard as pii
+from gateway.guards.pii import kinds as pii
+from gateway.guards.tables import TableOptions, maker
 
 Direction = Literal["in", "out"]
 
@@ -52,8 +53,8 @@ CATALOGUE: dict[str, GuardType] = known(
     (
         GuardType(
             "pii",
-            pii.PiiOptions,
-            pii.make,
+            TableOptions,
+            maker(pii.FORMS),
             "Personal data: addresses, numbers of telephones, cards, accounts and persons, with their checksums.",
             "Microsoft Presidio's list of recognisers; the algorithm of each issuer, named in gateway/guards/pii",
         ),

@@ -1,7 +1,7 @@
 """Personal numbers of the Americas: whether a text of the right form is one. Separators may stand in it."""
 
 from gateway.guards.pii.checksums import luhn, weighted
-from gateway.guards.pii.forms import digits_of
+from gateway.guards.pii.digits import digits_of
 
 _CPF = ((10, 9, 8, 7, 6, 5, 4, 3, 2), (11, 10, 9, 8, 7, 6, 5, 4, 3, 2))
 _CNPJ = ((5, 4, 3, 2, 9, 8, 7, 6, 5, 4, 3, 2), (6, 5, 4, 3, 2, 9, 8, 7, 6, 5, 4, 3, 2))

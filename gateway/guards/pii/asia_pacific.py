@@ -1,7 +1,7 @@
 """Personal numbers of Asia and the Pacific: whether a text of the right form is one. Separators may stand in it."""
 
 from gateway.guards.pii.checksums import mod_11_2, verhoeff, weighted
-from gateway.guards.pii.forms import digits_of, is_date
+from gateway.guards.pii.digits import digits_of, is_date
 
 _TFN = (1, 4, 3, 7, 5, 8, 6, 9, 10)
 _PAN_HOLDERS = frozenset("ABCFGHJLPT")

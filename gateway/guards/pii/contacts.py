@@ -4,7 +4,7 @@ import hashlib
 import ipaddress
 import re
 
-from gateway.guards.pii.forms import digits_of
+from gateway.guards.pii.digits import digits_of
 
 _EMAIL_MAX = 254
 """Characters of an address in a path of 256 octets with its brackets (RFC 5321, 4.5.3.1.3, erratum 1690)."""

@@ -3,7 +3,7 @@
 import re
 
 from gateway.guards.pii.checksums import luhn, mod_11_10, weighted
-from gateway.guards.pii.forms import digits_of, is_date, is_day
+from gateway.guards.pii.digits import digits_of, is_date, is_day
 
 _CORSICA = {"2A": "19", "2B": "18"}
 _DNI_LETTERS = "TRWAGMYFPDXBNJZSQVHLCKE"

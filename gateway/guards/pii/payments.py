@@ -1,7 +1,7 @@
 """Numbers of payment: cards, bank accounts, banks. Separators may stand in them."""
 
 from gateway.guards.pii.checksums import luhn, mod_97_10
-from gateway.guards.pii.forms import digits_of
+from gateway.guards.pii.digits import digits_of
 
 _SIXTEEN = frozenset({16})
 _LONG = frozenset(range(16, 20))

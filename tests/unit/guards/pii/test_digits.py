@@ -1,6 +1,6 @@
 """Separators and calendars."""
 
-from gateway.guards.pii.forms import digits_of, is_date, is_day
+from gateway.guards.pii.digits import digits_of, is_date, is_day
 
 
 def test_separators_are_dropped():
