@@ -9,6 +9,7 @@ from msgspec import Struct
 from gateway.core.errors import MALFORMED, GatewayError
 from gateway.guards.detector import Detector
 from gateway.guards.pii import kinds as pii
+from gateway.guards.secrets import kinds as secrets
 from gateway.guards.tables import TableOptions, maker
 
 Direction = Literal["in", "out"]
@@ -57,6 +58,13 @@ CATALOGUE: dict[str, GuardType] = known(
             maker(pii.FORMS),
             "Personal data: addresses, numbers of telephones, cards, accounts and persons, with their checksums.",
             "Microsoft Presidio's list of recognisers; the algorithm of each issuer, named in gateway/guards/pii",
+        ),
+        GuardType(
+            "secrets",
+            TableOptions,
+            maker(secrets.FORMS),
+            "Credentials: keys and tokens by their issuer's form, private keys, passwords in addresses and assignments.",
+            "gitleaks and detect-secrets, GitHub's list of supported secrets; the entropy of C. Shannon, 1948",
         ),
     )
 )
