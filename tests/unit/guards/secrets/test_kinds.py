@@ -1,13 +1,12 @@
 """The guard `secrets`: what is found of an assignment, and that every kind has an example."""
 
-from gateway.guards.catalogue import CATALOGUE, make
 from gateway.guards.secrets.kinds import FORMS
 from gateway.guards.tables import kinds_of
-from tests.corpus.measure import load
+from tests.corpus.measure import detector_of, load
 
 
 def found(text: str, **options: object) -> list[tuple[str, str]]:
-    guard = make(CATALOGUE["secrets"], options, "validators[0]")
+    guard = detector_of("secrets", options)
     return [(f.what, text[f.start : f.end]) for f in guard.find(text)]
 
 
