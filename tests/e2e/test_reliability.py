@@ -379,20 +379,24 @@ async def test_postgres_away_calls_go_on_and_their_rows_arrive_later(gateway: An
 async def test_redis_away_calls_go_on_and_limits_hold_per_worker(gateway: Any, revived: Redis) -> None:
     with gateway.admin() as admin:
         key = admin.post("/api/v1/applications/demo/keys", json={"requests_per_minute": 30}).json()["api_key"]
-    with redis.Redis.from_url(gateway.redis_url) as client:
-        client.shutdown(nosave=True)
     async with async_client(gateway) as client, async_client(gateway, headers={"authorization": f"Bearer {key}"}) as limited:
-        seen = [await ask(client, "cacheless", {**FAQ, "messages": []}) for _ in range(100)]
-        first = [await ask(limited, "limited", {**FAQ, "messages": []}) for _ in range(31)]
+        healthy = [await ask(client, "cached", {**FAQ, "messages": []}) for _ in range(50)]
+        with redis.Redis.from_url(gateway.redis_url) as store:
+            store.shutdown(nosave=True)
+        try:
+            seen = [await ask(client, "cacheless", {**FAQ, "messages": []}) for _ in range(100)]
+            first = [await ask(limited, "limited", {**FAQ, "messages": []}) for _ in range(31)]
+            eventually(lambda: "redis" in readiness(gateway)["degraded"])
+            assert readiness(gateway)["status"] == "degraded"
+            eventually(lambda: metric(gateway, "limits_degraded") == 1)
+        finally:
+            revived.stop()
+            assert revived.start() == gateway.redis_url
     assert all(call.whole for call in seen)
-    assert statistics.median(call.seconds for call in seen) < 0.1
+    # Nobody waits for a store that is not there: beside a call with Redis the difference is small, whatever the machine.
+    assert statistics.median(call.seconds for call in seen) < 5 * statistics.median(call.seconds for call in healthy)
     assert [call.status for call in first] == [200] * 30 + [429]
-    eventually(lambda: "redis" in readiness(gateway)["degraded"])
-    assert readiness(gateway)["status"] == "degraded"
-    eventually(lambda: metric(gateway, "limits_degraded") == 1)
-
-    assert revived.start() == gateway.redis_url
-    eventually(lambda: readiness(gateway)["status"] == "ready", 15)
+    eventually(lambda: readiness(gateway)["status"] == "ready")
 
 
 def test_a_poisoned_cache_serves_nobody(gateway: Any) -> None:

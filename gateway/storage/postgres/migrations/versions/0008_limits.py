@@ -3,7 +3,7 @@
 from gateway.storage.postgres.migrate import run_file
 
 revision = "0008_limits"
-down_revision = "0006_splits"
+down_revision = "0007_key_scopes"
 
 
 def upgrade() -> None:
