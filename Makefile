@@ -111,8 +111,9 @@ test-verbose: ## The same with one line per test and durations
 bench: setup ## Measure beside nginx and aiohttp, pinned and interleaved
 	@$(BIN)/python -m loadtests.bench
 
-propagation: setup ## Measure how fast a publish reaches 4 workers
+propagation: setup ## Measure how fast a publish and a revoked key reach 4 workers
 	@$(BIN)/python -m loadtests.propagation
+	@$(BIN)/python -m loadtests.revocation
 
 fault-run: setup ## Load a route whose first provider fails and hangs, and judge what callers see
 	@$(BIN)/python -m loadtests.fault_run

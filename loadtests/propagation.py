@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Coroutine, Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ AT_ONCE = 4
 """Fresh connections at a time: more would measure the machine's two cores, not the gateway."""
 _WATCH_SECONDS = 0.005
 """Between two looks while a move is under way: well below what is measured, and little load."""
-_APPLICATION = "propagation"
+APPLICATION = "propagation"
 _PROMPT = "moving"
 _START_SECONDS = 90.0
 _KEPT = ("PATH", "HOME", "LANG", "TMPDIR")
@@ -52,6 +52,7 @@ class Site:
     url: str
     admin_token: str
     api_key: str = ""
+    redis_url: str = ""
 
 
 @dataclass(frozen=True)
@@ -73,27 +74,27 @@ class Move:
 
 
 def admin(site: Site) -> httpx.AsyncClient:
-    headers = {"authorization": f"Bearer {site.admin_token}", "x-application": _APPLICATION}
+    headers = {"authorization": f"Bearer {site.admin_token}", "x-application": APPLICATION}
     return httpx.AsyncClient(base_url=f"{site.url}/api/v1", headers=headers, timeout=60, trust_env=False)
 
 
 async def prepare(site: Site) -> Site:
     """Make an application with a key and a prompt with two published versions; version 1 is in production."""
     async with admin(site) as api:
-        key = await _post(api, "/applications", {"slug": _APPLICATION})
-        await _post(api, "/prompts", {"slug": _PROMPT, "content": _content(1)})
-        await _post(api, f"/prompts/{_PROMPT}/versions", {"content": _content(2)})
+        key = await post(api, "/applications", {"slug": APPLICATION})
+        await post(api, "/prompts", {"slug": _PROMPT, "content": _content(1)})
+        await post(api, f"/prompts/{_PROMPT}/versions", {"content": _content(2)})
         for version in (2, 1):
             await publish(api, version)
-    return Site(site.url, site.admin_token, key["api_key"])
+    return replace(site, api_key=key["api_key"])
 
 
 async def publish(api: httpx.AsyncClient, version: int) -> dict[str, Any]:
-    return await _post(api, f"/prompts/{_PROMPT}/versions/{version}/publish", {"wait": True})
+    return await post(api, f"/prompts/{_PROMPT}/versions/{version}/publish", {"wait": True})
 
 
 async def rollback(api: httpx.AsyncClient) -> dict[str, Any]:
-    return await _post(api, f"/prompts/{_PROMPT}/aliases/production/rollback", {"wait": True})
+    return await post(api, f"/prompts/{_PROMPT}/aliases/production/rollback", {"wait": True})
 
 
 async def publishing(site: Site, count: int) -> list[Move]:
@@ -112,8 +113,8 @@ async def rolling_back(site: Site, count: int) -> list[Move]:
     return moves
 
 
-async def served_version(site: Site) -> int:
-    """What one fresh connection is served."""
+async def answered(site: Site) -> bytes:
+    """What one fresh connection gets when it asks for the prompt."""
     host, _, port = site.url.removeprefix("http://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     try:
@@ -123,9 +124,14 @@ async def served_version(site: Site) -> int:
             f"content-type: application/json\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n".encode()
             + body
         )
-        answer = await reader.read()
+        return await reader.read()
     finally:
         writer.close()
+
+
+async def served_version(site: Site) -> int:
+    """The version that one fresh connection is served."""
+    answer = await answered(site)
     head = answer.partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")
     label = next((line.partition(": ")[2] for line in head if line.startswith("x-prompt: ")), None)
     if label is None:
@@ -171,7 +177,7 @@ async def _measured(site: Site, version: int, change: Callable[[], Coroutine[Any
     )
 
 
-async def _post(api: httpx.AsyncClient, path: str, body: dict[str, Any]) -> dict[str, Any]:
+async def post(api: httpx.AsyncClient, path: str, body: dict[str, Any]) -> dict[str, Any]:
     answer = await api.post(path, json=body)
     if answer.is_error:
         raise RuntimeError(f"POST {path}: {answer.status_code} {answer.text}")
@@ -242,12 +248,16 @@ def installation(workers: int, **settings: str) -> Generator[Site]:
             if process.poll() is not None or time.monotonic() > give_up:
                 raise RuntimeError(f"the gateway did not start:\n{log.read_text(errors='replace')[-2000:]}")
             time.sleep(0.1)
-        exported = dict(word.split("=", 1) for word in shlex.split(env_file.read_text()) if "=" in word)
-        yield Site(exported["PROMPTGATE_URL"], token)
+        exported = _exported(env_file) | _exported(home / "data" / "services")
+        yield Site(exported["PROMPTGATE_URL"], token, redis_url=exported["PROMPTGATE_REDIS_URL"])
     finally:
         process.terminate()
         process.wait(60)
         shutil.rmtree(home, ignore_errors=True)
+
+
+def _exported(file: Path) -> dict[str, str]:
+    return dict(word.split("=", 1) for word in shlex.split(file.read_text()) if "=" in word)
 
 
 async def _with_redis(site: Site, publishes: int) -> tuple[list[Move], list[Move]]:

@@ -1,7 +1,7 @@
 """What an API key may do: scopes for routes, allow-lists for prompts and models. Compiled once, when the key is loaded.
 
 A key without restrictions has no grant, which is all that a call by it looks at. A restricted key's checks are a look-up in a set,
-and one in a memory of patterns already matched.
+and one in a memory of names already matched.
 
 Scopes are named after what the routes do, in the ``resource`` and ``resource:action`` forms of OpenAI's and Langfuse's restricted keys.
 A route is known by its door (:attr:`gateway.core.requests.Inbound.door`); a door that is not in :data:`SCOPES` opens to
@@ -10,7 +10,6 @@ unrestricted keys only, so that a new route is closed until somebody has said wh
 
 import re
 from collections.abc import Iterable
-from fnmatch import translate
 
 from gateway.core.documents import KeyDocument
 from gateway.core.errors import FORBIDDEN, GatewayError
@@ -45,17 +44,21 @@ MAX_PATTERN = 256
 """Characters: as many as a model name may have."""
 _REMEMBERED = 1024
 """Names per list whose match is remembered; they come from callers, so the memory is bounded."""
+_SELECTORS = "@:#"
 _PROMPT_PATTERN = re.compile(r"[A-Za-z0-9_.*/-]+(?:[@:#][A-Za-z0-9_.*+-]+)?")
 _MODEL_PATTERN = re.compile(r"[A-Za-z0-9_.*/:@#+=~,-]+")
-_SELECTORS = "@:#"
 
 
 class Allowed:
-    """An allow-list. ``*`` in a pattern stands for any text, also none, also with slashes."""
+    """An allow-list. ``*`` in a pattern stands for any text, also none, also with slashes.
+
+    Not an expression of ``re``: to compile a long list would hold the event loop for tens of milliseconds at each load of a key.
+    """
 
     def __init__(self, patterns: Iterable[str]) -> None:
-        # fnmatch's translation needs no backtracking, whatever the pattern; of its signs, only ``*`` passes the check of patterns.
-        self._match = re.compile("|".join(map(translate, patterns)) or r"(?!)").match
+        given = frozenset(patterns)
+        self._exact = frozenset(pattern for pattern in given if "*" not in pattern)
+        self._pieces = [pattern.split("*") for pattern in sorted(given - self._exact)]
         self._known: dict[str, bool] = {}
 
     def __contains__(self, name: str) -> bool:
@@ -64,8 +67,22 @@ class Allowed:
         if known is None:
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
-            known = self._known[name] = self._match(name) is not None
+            known = self._known[name] = name in self._exact or any(_fits(pieces, name) for pieces in self._pieces)
         return known
+
+
+def _fits(pieces: list[str], name: str) -> bool:
+    """Whether a name begins with the first piece, ends with the last, and has the others between them in their order."""
+    first, *between, last = pieces
+    at, end = len(first), len(name) - len(last)
+    if at > end or not (name.startswith(first) and name.endswith(last)):
+        return False
+    for piece in between:
+        at = name.find(piece, at, end)
+        if at < 0:
+            return False
+        at += len(piece)
+    return True
 
 
 class Grant:
@@ -81,7 +98,9 @@ class Grant:
         self._public_id = public_id
         named, references, asked = map(_listed, (scopes, prompts, models))
         self._doors = None if named is None else frozenset(door for door, scope in SCOPES.items() if scope in named)
-        self._prompts = None if references is None else Allowed(map(whole_pattern, references))
+        whole = [pattern for pattern in references or () if any(mark in pattern for mark in _SELECTORS)]
+        self._prompts = None if references is None else (Allowed(references.difference(whole)), Allowed(whole))
+        """Those that are of a slug alone, for every selector of it; and those with a selector."""
         self._models = None if asked is None else Allowed(asked)
 
     @property
@@ -96,7 +115,10 @@ class Grant:
 
     def may_prompt(self, slug: str, selector: str) -> bool:
         """Whether a prompt may be used under this selector (``@production``, ``:7``)."""
-        return self._prompts is None or f"{slug}{selector}" in self._prompts
+        if self._prompts is None:
+            return True
+        slugs, references = self._prompts
+        return slug in slugs or f"{slug}{selector}" in references
 
     def may_model(self, model: str) -> bool:
         """Whether a model or route may be asked for by this name."""
@@ -128,11 +150,6 @@ def grant_of(document: KeyDocument) -> Grant | None:
 def _listed(given: Iterable[str] | None) -> frozenset[str] | None:
     listed = None if given is None else frozenset(given)
     return None if listed is None or EVERYTHING in listed else listed
-
-
-def whole_pattern(pattern: str) -> str:
-    """A pattern of references: one that is of a slug alone stands for every selector of it."""
-    return pattern if any(mark in pattern for mark in _SELECTORS) else f"{pattern}[@:#]*"
 
 
 def scopes_fault(scopes: Iterable[str]) -> str | None:

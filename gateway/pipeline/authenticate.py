@@ -1,8 +1,9 @@
-"""key -> Caller. Memory first, Redis and Postgres behind it; missing, malformed, unknown, revoked and expired keys look the same.
+"""key -> Caller. Memory first, Redis and Postgres behind it; nobody can tell why a key opens nothing.
 
-Keys are found by the SHA-256 of their text, never compared with a stored secret: how far a wrong digest agrees with a right one says
-nothing about the text behind it, so no comparison on the way (of dicts, Redis or a B-tree) has to take constant time. The form and the
-checksum, which are no secret, are all that is judged of the text itself; they keep what is no key of ours away from the stores.
+Missing, malformed, unknown, revoked and expired keys get one answer. Keys are found by the SHA-256 of their text, never compared
+with a stored secret: how far a wrong digest agrees with a right one says nothing about the text behind it, so no comparison on
+the way (of dicts, Redis or a B-tree) has to take constant time. The form and the checksum, which are no secret, are all that is
+judged of the text itself; they keep what is no key of ours away from the stores.
 """
 
 from gateway.core.errors import UNAUTHENTICATED, GatewayError

@@ -332,7 +332,11 @@ NASTY = [
     ("method", "path", "fields"),
     [
         ("POST", "/applications", ["slug", "name", "description", "default_model", "requests_per_minute"]),
-        ("POST", "/applications/{app}/keys", ["name", "requests_per_minute", "expires_in_seconds"]),
+        (
+            "POST",
+            "/applications/{app}/keys",
+            ["name", "requests_per_minute", "expires_in_seconds", "scopes", "prompts", "models"],
+        ),
         (
             "POST",
             "/prompts",

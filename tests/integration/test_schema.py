@@ -105,7 +105,7 @@ async def test_hot_queries_use_indexes(crowded: str, mode: str) -> None:
         "by_semver": (app, "p1", "1.0.3"),
         "by_hash": (app, "p1", "abcdef"),
         "latest": (app, "p1"),
-        "key": (digest,),
+        "keys": ([digest],),
         "names": (app,),
         "slug": (app, app),
         "generation": (),

@@ -401,6 +401,61 @@ def test_a_new_key_is_shown_with_a_warning(run: Run):
     assert script.body()["default_model"] == "gpt"
 
 
+def test_rights_of_a_key_are_sent_as_lists(run: Run):
+    made = {"public_id": "abc", "api_key": "pg_abc_secret_sum"}
+    args = ("--scope", "chat", "--scope", "models", "--prompt", "billing/*", "--no-models", "--days", "2")
+    _, script = run({"POST /applications/shop/keys": (201, made)}, "key", "create", "--app", "shop", *args)
+    assert script.body() == {
+        "name": "",
+        "requests_per_minute": None,
+        "expires_in_seconds": 172_800,
+        "scopes": ["chat", "models"],
+        "prompts": ["billing/*"],
+        "models": [],
+    }
+
+
+@pytest.mark.parametrize(
+    ("args", "sent"),
+    [
+        (("--model", "gpt-4o*"), {"models": ["gpt-4o*"]}),
+        (("--no-prompts", "--forever"), {"prompts": [], "expires_in_seconds": None}),
+        (("--app-rpm", "--name", ""), {"requests_per_minute": None, "name": ""}),
+        (("--rpm", "5", "--days", "1"), {"requests_per_minute": 5, "expires_in_seconds": 86_400}),
+    ],
+)
+def test_an_update_sends_what_was_given(run: Run, args: tuple[str, ...], sent: dict[str, Any]):
+    result, script = run({"PUT /applications/shop/keys/abc": (200, {})}, "key", "update", "abc", "--app", "shop", *args)
+    assert script.body() == sent
+    assert result.stdout == f"changed key abc: {', '.join(sorted(sent))}\n"
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("update", "abc"),
+        ("update", "abc", "--days", "1", "--forever"),
+        ("update", "abc", "--rpm", "1", "--app-rpm"),
+        ("update", "abc", "--model", "m", "--no-models"),
+        ("create", "--prompt", "p", "--no-prompts"),
+        ("rotate",),
+        ("rotate", "abc", "--all"),
+    ],
+)
+def test_a_key_command_that_contradicts_itself_sends_nothing(run: Run, args: tuple[str, ...]):
+    result, script = run({}, "key", *args, "--app", "shop")
+    assert (result.exit_code, script.asked) == (2, [])
+
+
+def test_a_key_is_rotated_alone_or_with_all_others(run: Run):
+    made = {"public_id": "new", "api_key": "pg_new_secret_sum"}
+    routes = {f"POST /applications/shop/{path}": (201, made) for path in ("keys/abc/rotate", "regenerate-key")}
+    for args, told in ((("abc", "--grace", "60"), "key abc ends in 60 s"), (("--all",), "the other keys end now")):
+        result, script = run(routes, "key", "rotate", *args, "--app", "shop")
+        assert script.body() == {"grace_seconds": 60 if "abc" in args else 0}
+        assert told in result.stderr
+
+
 @pytest.mark.parametrize(("slugs", "told"), [([], "there is none yet"), (["a", "b"], "there are a, b")])
 def test_key_commands_need_a_clear_application(run: Run, slugs: list[str], told: str):
     listing = {"GET /applications": (200, {"items": [{"slug": slug} for slug in slugs]})}
