@@ -65,7 +65,7 @@ async def serve(inbound: Inbound, services: Services, reply: Reply, dialect: Dia
         spoken = dialect.name if ends is None or request.untranslatable is not None else CHAT
         received = await ask(plan, request, recipe, conversation, spoken, journal, services)
         if ends is not None:
-            received = Bounded(received, ends, request, journal)
+            received = Bounded(received, ends, request, journal, spoken=spoken, dialect=dialect.name)
         lap(clock())
         answer = guard_out(recipe, received, journal, streamed=request.stream)
         lap(clock())
