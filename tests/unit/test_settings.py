@@ -94,9 +94,14 @@ def test_every_field_is_documented_and_has_an_override(tmp_path: Path) -> None:
             sample = samples.get(field.name, "100000")
             value = sample[section] if isinstance(sample, dict) else sample
             value = {"log_level": "error", "log_format": "text", "server_timing": "false"}.get(field.name, value)
-            value = {"port": "9", "workers": "9", "pool_size": "9", "max_bytes": "9999999", "idempotency_hours": "9"}.get(
-                field.name, value
-            )
+            value = {
+                "port": "9",
+                "workers": "9",
+                "pool_size": "9",
+                "max_bytes": "9999999",
+                "idempotency_hours": "9",
+                "reservation_seconds": "9",
+            }.get(field.name, value)
             if section == "resilience":
                 value = {"breaker": "false"}.get(field.name, "77")
             settings = load(tmp_path, {f"PROMPTGATE_{section.upper()}_{field.name.upper()}": value})
