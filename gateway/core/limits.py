@@ -115,6 +115,11 @@ class Holding(Protocol):
 class Allowance(Protocol):
     """What a running stream may still use of limits that end streams."""
 
+    @property
+    def covered(self) -> float:
+        """Tokens of output that are reserved."""
+        ...
+
     async def passed(self, output_tokens: int) -> LimitRule | None:
         """The rule that has nothing left for an answer that has come this far, by our estimate; None: it may go on."""
         ...

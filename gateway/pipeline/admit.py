@@ -114,6 +114,11 @@ class StreamAllowance:
         self._hard = hard
         self._asked = 0
 
+    @property
+    def covered(self) -> float:
+        """Tokens of output that are reserved of all of them."""
+        return min([hard.covered for hard in self._hard])
+
     async def passed(self, output_tokens: int) -> LimitRule | None:
         """The rule that has nothing left for an answer that has come this far; None: it may go on."""
         for hard in self._hard:

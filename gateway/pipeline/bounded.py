@@ -1,7 +1,7 @@
 """A stream that the limits can end: when they have nothing left for it, it gets the end of an answer that became too long.
 
 What the caller then has is a well-formed answer with the finish reason ``length``; the provider's work is cancelled, and the row's
-outcome says ``budget_exhausted``. The answer passes the limit by what one read of the stream brought at most.
+outcome says ``budget_exhausted``. The answer passes the limit by what one event brought at most.
 """
 
 from msgspec import structs
@@ -11,6 +11,7 @@ from gateway.core.events import Event
 from gateway.core.journal import Journal
 from gateway.core.limits import Allowance, LimitRule
 from gateway.core.requests import ChatRequest
+from gateway.core.upstream import CHAT
 from gateway.limits.tokens import estimate
 from gateway.pipeline.received import Received
 from gateway.wire.openai import decode_chunk, decode_fields, encode
@@ -24,13 +25,32 @@ _KEPT = ("id", "object", "created", "model", "system_fingerprint")
 
 
 class Bounded:
-    """A :class:`~gateway.pipeline.received.Received` with an end of its own."""
+    """A :class:`~gateway.pipeline.received.Received` with an end of its own.
 
-    __slots__ = ("_allowance", "_answer", "_characters", "_closed", "_finished", "_journal", "_over", "_request")
+    ``spoken`` is the dialect that the provider was asked in, ``dialect`` the caller's.
+    """
 
-    def __init__(self, answer: Received, allowance: Allowance, request: ChatRequest, journal: Journal) -> None:
+    __slots__ = (
+        "_allowance",
+        "_answer",
+        "_characters",
+        "_chat",
+        "_closed",
+        "_finished",
+        "_journal",
+        "_over",
+        "_own",
+        "_request",
+    )
+
+    def __init__(
+        self, answer: Received, allowance: Allowance, request: ChatRequest, journal: Journal, *, spoken: str, dialect: str
+    ) -> None:
         self._answer = answer
         self._allowance = allowance
+        self._chat = spoken == CHAT
+        """Whether the events are in the chat form: others are passed on in the provider's own."""
+        self._own = spoken == dialect
         self._request = request
         self._journal = journal
         self._characters = 0
@@ -41,7 +61,7 @@ class Bounded:
     @property
     def native(self) -> bool:
         """Whether the events are in the caller's own dialect already."""
-        return self._answer.native
+        return self._own and self._answer.native
 
     @property
     def texts(self) -> list[str]:
@@ -60,15 +80,16 @@ class Bounded:
         if self._over:
             return []
         events = await self._answer.next()
-        for event in events:
-            self._characters += sum([len(text) for _, text in event.texts]) or SILENT
-            if event.finish is not None and not self.native:
-                self._finished.update(c.index for c in decode_chunk(event.data).choices if c.finish_reason is not None)
-        # Without a target nobody was asked: a kept answer costs nothing.
-        if not events or self._journal.target is None or self._is_complete(events):
-            return events
-        rule = await self._allowance.passed(estimate(self._characters))
-        return events if rule is None else [*events, self._end(events[-1], rule)]
+        if self._journal.target is None:
+            return events  # nobody was asked: a kept answer costs nothing
+        for index, event in enumerate(events):
+            self._count(event)
+            made = estimate(self._characters)
+            if made > self._allowance.covered and len(self._finished) < self._request.choices:
+                rule = await self._allowance.passed(made)
+                if rule is not None:
+                    return [*events[: index + 1], self._end(event, rule)]
+        return events
 
     async def drain(self) -> None:
         """Read what follows the end."""
@@ -81,8 +102,14 @@ class Bounded:
             self._closed = True
             self._answer.close()
 
-    def _is_complete(self, events: list[Event]) -> bool:
-        return events[-1].usage_only or len(self._finished) >= self._request.choices
+    def _count(self, event: Event) -> None:
+        if event.texts:
+            self._characters += sum([len(text) for _, text in event.texts])
+        elif event.finish is None and not event.usage_only:
+            self._characters += SILENT
+        if event.finish is not None and self._chat:
+            choices = decode_chunk(event.data).choices
+            self._finished.update(choice.index for choice in choices if choice.finish_reason is not None)
 
     def _end(self, last: Event, rule: LimitRule) -> Event:
         journal = self._journal
@@ -95,8 +122,8 @@ class Bounded:
             # Some providers tell their count of the input, and a first one of the output, when they begin.
             journal.usage = structs.replace(journal.usage, output=max(made, journal.usage.output))
             journal.usage_source = "estimated"
-        if self.native:
-            raise GatewayError(BUDGET_EXHAUSTED, f"Budget exhausted: {journal.error}.", target=rule.scope, param=None)
+        if not self._chat:
+            raise GatewayError(BUDGET_EXHAUSTED, f"Budget exhausted: {journal.error}.", target=rule.scope)
         journal.finish = LENGTH
         chunk: dict[str, object] = {name: raw for name, raw in decode_fields(last.data).items() if name in _KEPT}
         chunk["choices"] = [

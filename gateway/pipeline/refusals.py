@@ -90,5 +90,5 @@ def _whose(match: Match) -> str:
 
 
 def _tightest(standings: Sequence[Standing]) -> Standing | None:
-    """The one with the least left, in proportion."""
-    return min(standings, key=lambda each: each.remaining / each.limit if each.limit else 0.0, default=None)
+    """The one with the least left: it is what refuses first."""
+    return min(standings, key=lambda each: each.remaining, default=None)

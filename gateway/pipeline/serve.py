@@ -65,7 +65,7 @@ async def serve(inbound: Inbound, services: Services, reply: Reply, dialect: Dia
         spoken = CHAT if recipe.guards.needs_chat or (ends is not None and request.untranslatable is None) else dialect.name
         received = await ask(plan, request, recipe, conversation, spoken, journal, services)
         if ends is not None:
-            received = Bounded(received, ends, request, journal)
+            received = Bounded(received, ends, request, journal, spoken=spoken, dialect=dialect.name)
         lap(clock())
         answer = guard_out(
             recipe,

@@ -30,6 +30,7 @@ from gateway.core import keys
 from gateway.core.documents import Change, KeyDocument, ReleaseDocument
 from gateway.core.ids import uuid7
 from gateway.core.ledger import LedgerRow, State
+from gateway.core.limits import MAX_RULES
 from gateway.core.references import Reference
 from gateway.pricing.table import load_prices
 from gateway.storage.memory.limits import MemoryLimits
@@ -255,6 +256,16 @@ VALID = {"slug": "p", "content": text("hi")}
         ("POST", "/applications/{app}/keys", {"expires_in_seconds": 10**12}, "expires_in_seconds"),
         ("POST", "/applications/{app}/keys", {"requests_per_minute": 0}, "requests_per_minute"),
         ("POST", "/applications/{app}/regenerate-key", {"grace_seconds": -1}, "grace_seconds"),
+        ("PUT", "/applications/{app}/limits/x", {"scope": "user", "metric": "tokens", "amount": 1}, "window"),
+        ("PUT", "/applications/{app}/limits/x", {"scope": "user", "metric": "tokens", "amount": -1, "window": "day"}, "amount"),
+        ("PUT", "/applications/{app}/limits/x", {"scope": "user", "metric": "tokens", "amount": 2**53, "window": "day"}, "amount"),
+        ("PUT", "/applications/{app}/limits/x", {"scope": "team", "metric": "tokens", "amount": 1, "window": "day"}, "scope"),
+        ("PUT", "/applications/{app}/limits/x", {"scope": "user", "metric": "concurrency", "amount": 1, "window": "day"}, "window"),
+        ("PUT", "/applications/{app}/limits/x", {"scope": "user", "metric": "concurrency", "amount": 1, "mode": "leased"}, "mode"),
+        ("PUT", "/applications/{app}/limits/x", {"scope": "application", "metric": "concurrency", "amount": 1, "match": "y"}, "match"),
+        ("PUT", "/applications/{app}/limits/x", {"scope": "key", "metric": "tokens", "amount": 1, "window": "day", "on_store_error": "closed", "local_amount": 1}, "local_amount"),
+        ("PUT", "/applications/{app}/limits/A B", {"scope": "key", "metric": "tokens", "amount": 1, "window": "day"}, "name"),
+        ("GET", "/applications/{app}/limits/usage?" + "&".join(f"user={i}" for i in range(101)), b"", "user"),
         ("POST", "/prompts", {**VALID, "slug": "a b"}, "slug"),
         ("POST", "/prompts", {**VALID, "slug": "search"}, "slug"),
         ("POST", "/prompts", {**VALID, "labels": []}, "labels"),
@@ -310,6 +321,9 @@ def test_a_bad_request_names_its_field(
         ("POST", "/prompts/team~greet/aliases/canary/rollback", {}, "not_found", "alias"),
         ("DELETE", "/prompts/team~greet/aliases/canary", b"", "not_found", "alias"),
         ("DELETE", "/applications/{app}/keys/nokey", b"", "not_found", "key"),
+        ("DELETE", "/applications/{app}/limits/none", b"", "not_found", "name"),
+        ("GET", "/applications/{app}/limits/none", b"", "not_found", "name"),
+        ("GET", "/applications/nobody/limits", b"", "not_found", "application"),
         ("GET", "/calls/00000000-0000-7000-8000-000000000000", b"", "not_found", "call_id"),
     ],
 )
@@ -346,6 +360,7 @@ NASTY = [
         ("POST", "/prompts/team~greet/versions/1/publish", ["alias", "expected_version", "message", "wait_timeout_ms"]),
         ("PUT", "/prompts/team~greet/aliases/a", ["version", "expected_version", "message"]),
         ("PUT", "/prompts/team~greet", ["description", "tags", "is_active"]),
+        ("PUT", "/applications/{app}/limits/n", ["scope", "match", "metric", "amount", "window", "local_amount", "shadow"]),
     ],
 )
 def test_no_value_is_our_fault(control: Control, app: str, prompt: str, method: str, path: str, fields: list[str]):
@@ -354,6 +369,8 @@ def test_no_value_is_our_fault(control: Control, app: str, prompt: str, method: 
         good = {"content": "x"}
     if path.endswith("/a"):
         good = {"version": 1}
+    if path.endswith("/n"):
+        good = {"scope": "user", "metric": "tokens", "amount": 1, "window": "day"}
     for field in fields:
         for value in NASTY:
             body = escaped_json({**good, field: value})
@@ -486,6 +503,41 @@ def test_rights_that_are_none_are_refused_by_name(control: Control, app: str, fi
         control.refused("POST", f"/applications/{app}/keys/{made['public_id']}/rotate", {"grace_seconds": -1})[2]
         == "grace_seconds"
     )
+
+
+def test_limits_are_set_replaced_and_deleted_and_every_key_carries_them(control: Control, app: str):
+    where = f"/applications/{app}/limits"
+    made = control.ask("POST", f"/applications/{app}/keys", {}, 201)
+    body = {"scope": "tag", "match": "batch", "metric": "tokens", "amount": 1000, "window": "day", "hard": True}
+    control.workers.announced.clear()
+    first = control.ask("PUT", f"{where}/batch-tokens", body, 200)
+    moved = {(c.kind, c.name) for c in control.workers.announced}
+    assert {("application", app), ("key", keys.digest(made["api_key"]))} <= moved
+    assert (first["mode"], first["on_store_error"], first["local_amount"], first["shadow"]) == ("exact", "open", None, False)
+    control.workers.announced.clear()
+    assert control.ask("PUT", f"{where}/batch-tokens", body, 200) == first
+    assert control.workers.announced == []
+    replaced = control.ask("PUT", f"{where}/batch-tokens", {**body, "amount": 5, "local_amount": 2}, 200)
+    assert (replaced["id"], replaced["amount"], replaced["local_amount"]) == (first["id"], 5, 2)
+    control.ask("PUT", f"{where}/per-user", {"scope": "user", "metric": "concurrency", "amount": 3}, 200)
+    assert [rule["name"] for rule in control.ask("GET", where)["items"]] == ["batch-tokens", "per-user"]
+    assert control.ask("GET", f"{where}/batch-tokens") == replaced
+    report = control.ask("GET", f"{where}/usage")
+    assert [(u["name"], u["value"], u["used"], u["remaining"]) for u in report["items"]] == [("batch-tokens", "batch", 0, 5)]
+    assert 0 < report["items"][0]["resets_in_ms"] <= 86_400_000
+    assert report["unnamed"] == ["per-user"]
+    named = control.ask("GET", f"{where}/usage", user="ann")
+    assert [u["value"] for u in named["items"]] == ["batch", "ann"]
+    assert control.ask("DELETE", f"{where}/batch-tokens", None, 200) == replaced
+    assert [rule["name"] for rule in control.ask("GET", where)["items"]] == ["per-user"]
+
+
+def test_an_application_has_only_so_many_limits(control: Control, app: str):
+    body = {"scope": "user", "metric": "concurrency", "amount": 3}
+    for number in range(MAX_RULES):
+        control.ask("PUT", f"/applications/{app}/limits/r{number}", body, 200)
+    assert control.refused("PUT", f"/applications/{app}/limits/more", body)[:2] == (409, "conflict")
+    control.ask("PUT", f"/applications/{app}/limits/r0", {**body, "amount": 4}, 200)
 
 
 # --- prompts and versions -----------------------------------------------------------------------------------------

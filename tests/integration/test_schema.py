@@ -79,6 +79,10 @@ def crowded(module_database: str) -> str:
             commit;
             insert into aliases (prompt_id, name, split_id, generation, updated_by, updated_at)
                 select v7(n), 'split', v7(n), 1, 'x', now() from generate_series(1, 2000) n;
+            insert into limit_rules (id, application_id, name, scope, match, metric, period, amount, mode, on_store_error, shadow, hard,
+                    created_at, updated_at)
+                select v7(n), v7(n % 1000 + 1), 'l' || n, 'user', '*', 'tokens', 'day', 1, 'exact', 'open', false, false, now(), now()
+                from generate_series(1, 5000) n;
             insert into outbox select n, 'prompt', v7(1), 'x', now() from generate_series(1, 20000) n;
         """)
         await connection.execute("vacuum analyze")

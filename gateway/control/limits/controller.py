@@ -14,8 +14,6 @@ from gateway.core.limits import EACH, Ask, LimitRule
 from gateway.limits.rules import counter_of
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
-RESERVED = "usage"
-"""No limit may have the name of the route beside it."""
 MAX_VALUES = 100
 """Of one scope in one question about usage: with 64 limits one message of some 500 KB to Redis at most."""
 
@@ -36,7 +34,7 @@ class LimitController(Controller):
     async def store(
         self, services: Services, application_slug: FromPath[str], name: FromPath[str], data: JSONBody[LimitBody], actor: Actor
     ) -> LimitView:
-        if _NAME.fullmatch(name) is None or name == RESERVED:
+        if _NAME.fullmatch(name) is None:
             raise GatewayError(
                 MALFORMED, f"name: {name[:80]!r} is no name of a limit (a-z, 0-9, ., _ and -, at most 63)", param="name"
             )
