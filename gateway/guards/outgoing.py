@@ -52,7 +52,7 @@ class Outgoing:
             texts = Rules((*texts.stream, restore), texts.whole, texts.watching)
             tools = (*tools, restore)
         self._texts = texts
-        self._reasoning = texts.bounded() if texts.whole or texts.watching else texts
+        self._reasoning = texts.located()
         self._tools = tools
         self._tally = Tally("post", notes)
         self._tools_tally = Tally("tools", notes)

@@ -74,7 +74,7 @@ class RegexDetector:
         self._all = _compiled("|".join([f"({part.full})" for part in parts]), param(0)) if len(parts) > 1 else self._alone[0]
         bounded = len(bounds) == len(parts) and max(bounds) <= MAX_LONGEST
         self._partial = _compiled(f"(?:{'|'.join([part.partial for part in parts])})\\z", param(0)) if bounded else None
-        self.longest: int | None = max(bounds) if bounded else None
+        self.longest: int | None = max(bounds) if len(bounds) == len(parts) else None
         """As :attr:`Detector.longest <gateway.guards.detector.Detector.longest>`."""
         self.before = max(part.before for part in parts)
         """As :attr:`Detector.before <gateway.guards.detector.Detector.before>`."""
@@ -95,7 +95,7 @@ class RegexDetector:
                 start = finding.end
             else:
                 # Where no end is in sight a refused match is passed over as a whole: to look inside it might be quadratic.
-                start = match.start() + 1 if self.longest is not None else match.span()[1]
+                start = match.start() + 1 if self._partial is not None else match.span()[1]
         return found
 
     def _what(self, match: _Match) -> str:
@@ -123,8 +123,8 @@ class RegexDetector:
 
     def hold_from(self, text: str, start: int) -> int:
         """Characters at the end of a text that may be, or become, part of a match that begins at ``start`` or later."""
-        assert self._partial is not None
-        assert self.longest is not None
+        if self._partial is None or self.longest is None:
+            return len(text) - start
         size = len(text)
         cut = max(start, size - self.longest)
         if cut > self.before:

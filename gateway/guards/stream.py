@@ -85,12 +85,12 @@ class Rules(Struct, frozen=True):
         """Whether any of them changes a text."""
         return any(rule.rewrites for rule in (*self.stream, *self.whole))
 
-    def bounded(self) -> "Rules":
+    def located(self) -> "Rules":
         """Without those that are about an answer as a whole: what a model thinks need not have the answer's shape."""
         return Rules(
             self.stream,
-            tuple([rule for rule in self.whole if rule.detector.longest is not None]),
-            tuple([rule for rule in self.watching if rule.detector.longest is not None]),
+            tuple([rule for rule in self.whole if _locates(rule)]),
+            tuple([rule for rule in self.watching if _locates(rule)]),
         )
 
 
@@ -216,6 +216,11 @@ class Window:
             for rule in self._rules.watching:
                 for finding in rule.detector.find(text):
                     self._tally.add(rule, finding.what)
+
+
+def _locates(rule: Rule) -> bool:
+    """Whether it finds places in a text, rather than judging the whole of it."""
+    return rule.detector.longest is not None or isinstance(rule.detector, Contextual)
 
 
 def _order(one: tuple[int, int, object] | tuple[int, int, object, object]) -> tuple[int, int]:

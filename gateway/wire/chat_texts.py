@@ -107,7 +107,7 @@ def with_message_texts(raw: bytes, texts: Sequence[str]) -> bytes:
     fields = _decode_fields(raw)
     content = fields["content"]
     rest = iter(texts)
-    if bytes(content[:1]) == b'"':
+    if bytes(content).startswith(b'"'):
         fields["content"] = Raw(_encode(next(rest)))
     else:
         parts = [_decode_fields(part) for part in _decode_items(content)]
