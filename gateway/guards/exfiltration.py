@@ -35,6 +35,9 @@ _LOADING = "src|srcset|poster|background|formaction"
 """Attributes of which no other thing is made than a request."""
 
 _IN_STYLE = re.compile(r"""(?i)(?:url\(|@import|url=)\s*["']?([^\s"')]+)""")
+_LEADS = re.compile(r"[:/\\][/\\]|:")
+"""What every address to another host has."""
+
 _ESCAPED = re.compile(r"\\([!-/:-@\[-`{-~])")
 """A backslash before punctuation (CommonMark, 2.4)."""
 
@@ -88,6 +91,8 @@ class Judge:
         """``<img src=address>`` and its like."""
         for match in _ATTRIBUTE.finditer(text):
             value = html.unescape(match[1].strip("\"'"))
+            if not _LEADS.search(value):
+                continue
             parts = [*_IN_STYLE.findall(value), *(part.split()[0] for part in value.split(",") if part.strip())]
             if any(self._foreign(part) is not None for part in parts):
                 return True
@@ -156,26 +161,26 @@ def forms(judge: Judge) -> tuple[Form, ...]:
 
     char = r"(?:[^\[\]\\\n]|\\.|\n[^\n\[\]])"
     alt = rf"(?:{char}{{0,100}}\[(?:{char}|\[{char}{{0,10}}\]){{0,10}}\]){{0,4}}{char}{{0,100}}"
-    target = rf"\s{{0,8}}(?:<[^<>\n]{{1,1500}}>?|{_ADDRESS_CHARS}{{1,1500}})"
+    target = rf"\s{{0,8}}(?:<[^<>\n]{{1,600}}>?|{_ADDRESS_CHARS}{{1,600}})"
     title = r"""(?:\s{1,8}(?:"[^"\n]{0,100}"|'[^'\n]{0,100}'))?\s{0,8}\)?"""
     return (
         form("image", rf"!\[{alt}\]\({target}{title}", judge.image),
         # No bracket for so long: an image with a long description, or a link with a text that nobody writes.
         Form("image", rf"\]\({target}{title}", judge.image, after=r"[^\[\]]{60}", left=NOTHING, right=NOTHING),
         form("image", r"\[[^\[\]\n]{1,200}\]:" + target, judge.reference),
-        form("element", rf"<(?i:{_TAGS})[\s/][^>]{{1,1500}}>?", judge.element),
+        form("element", rf"<(?i:{_TAGS})[\s/][^<>]{{1,600}}>?", judge.element),
         # A ">" within a value does not end the element.
-        form("element", rf"<(?i:{_TAGS})[\s/][^>]{{0,500}}=\s?[\"'][^\"'>]{{0,300}}>[^<>]{{1,1000}}>?", judge.element),
+        form("element", rf"<(?i:{_TAGS})[\s/][^<>]{{0,500}}=\s?[\"'][^\"'>]{{0,300}}>[^<>]{{1,600}}>?", judge.element),
         # The element may have begun long before.
         form(
             "element",
-            r"""(?i:src|srcset|poster|background|formaction)\s{0,3}=\s{0,3}["']?[^\s"'>]{6,1500}""",
+            r"""(?i:src|srcset|poster|background|formaction)\s{0,3}=\s{0,3}["']?[^\s"'>]{6,600}""",
             judge.element,
             r"[\w-]",
         ),
-        form("element", r"""(?i:url\(|@import)\s{0,4}["']?[^\s"')]{6,1500}["']?\)?""", judge.style),
+        form("element", r"""(?i:url\(|@import)\s{0,4}["']?[^\s"'()]{6,600}["']?\)?""", judge.style),
         form("link", rf"\[[^\[\]\n]{{0,300}}\]\({target}{title}", judge.markdown_link, left="!"),
-        form("link", r"<[aA]\s[^>]{1,1500}>?", judge.anchor),
+        form("link", r"<[aA]\s[^<>]{1,600}>?", judge.anchor),
         Form("link", ADDRESS, judge.bare, around=":", left=r"[\w+.-]", right=NOTHING),
     )
 

@@ -25,7 +25,7 @@ _NAMED = either(
 _PASSWORDS = either("passwords?|passwd|passphrase|passwort|pwd|contraseña|mot de passe")
 _ASSIGNED = r"""["'`]?(?i: is)?\s{0,3}(?::=|=>|==?|:)?\s{0,3}["'`]?"""
 _EQUALS = r"""["'`]?\s{0,3}(?::=|=>|==?|:)\s{0,3}["'`]?"""
-_VALUE = r"""[^\s"'`,;<>(){}\[\]]{8,200}"""
+_VALUE = r"""[^\s"'`,;<>(){}\[\]=]{8,200}={0,2}"""
 _BLANKS = r"[A-Za-z0-9+/=\s\\:,.()-]"
 _BEGIN = "-----BEGIN (?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY(?: BLOCK)?-----"
 _END = "-----END (?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY(?: BLOCK)?-----"

@@ -17,8 +17,8 @@ _CHAR = r"""[^\s<>"'`{}|)\]]"""
 _LAST = r"""[^\s<>"'`{}|)\].,;:!?*]"""
 """The end of a sentence, and marks of emphasis, are no part of an address."""
 
-_MOST = 1_500
-"""Characters of an address after its scheme. Browsers follow longer ones, but a stream shall not hold back more."""
+_MOST = 600
+"""Characters of an address after its scheme. Browsers follow longer ones, but a host has 253 at most."""
 
 _TAIL = rf"(?:\[[0-9A-Fa-f:.]{{2,45}}\])?{_CHAR}{{0,{_MOST}}}{_LAST}"
 ADDRESS = rf"(?:[A-Za-z][A-Za-z0-9+.-]{{1,20}}://|(?i:https?|ftp|wss?):[/\\]{{1,4}}|(?i:javascript:|vbscript:|data:[a-z]{{1,20}}/)){_TAIL}"
