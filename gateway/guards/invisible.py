@@ -168,5 +168,4 @@ INVISIBLE = GuardType(
     _make,
     "Finds characters that nobody sees: of zero width, overrides of direction, tags, smuggled variation selectors, controls.",
     "UTS 39, https://www.unicode.org/reports/tr39/; Trojan Source, https://trojansource.codes",
-    rank=0,
 )
