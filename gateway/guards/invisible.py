@@ -22,6 +22,7 @@ from msgspec import Struct
 from gateway.core.errors import MALFORMED, GatewayError
 from gateway.guards.catalogue import GuardType
 from gateway.guards.detector import Finding
+from gateway.guards.forms import encodable
 
 _RUN = 64
 """Characters of one finding: a longer row of them is several, so that a stream has to hold back little."""
@@ -93,7 +94,7 @@ class InvisibleDetector:
 
     def find_from(self, text: str, start: int) -> list[Finding]:
         """Every finding that begins at ``start`` or later."""
-        if _POSSIBLE.search(text) is None:
+        if _POSSIBLE.search(text if text.isascii() else encodable(text)) is None:
             return []
         out: list[Finding] = []
         for match in _FOUND.finditer(text, start):
@@ -116,8 +117,6 @@ class InvisibleDetector:
     def hold_from(self, text: str, start: int) -> int:
         """Characters at the end of a text that may be, or become, part of a finding that begins at ``start`` or later."""
         assert self.longest is not None
-        if not text or _POSSIBLE.search(text[-1]) is None:
-            return 0
         end = _LAST.search(text, max(start, len(text) - self.longest))
         assert end is not None  # the empty end always matches
         return len(text) - end.start()
@@ -168,5 +167,4 @@ INVISIBLE = GuardType(
     _make,
     "Finds characters that nobody sees: of zero width, overrides of direction, tags, smuggled variation selectors, controls.",
     "UTS 39, https://www.unicode.org/reports/tr39/; Trojan Source, https://trojansource.codes",
-    rank=0,
 )

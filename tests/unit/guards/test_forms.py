@@ -68,3 +68,9 @@ def test_long_repetitions_keep_their_bounds():
     assert detector.longest == 44
     assert detector.hold("say k_" + "a" * 10) == 12
     assert detector.hold("say k_" + "a" * 100) == 0
+
+
+def test_lone_surrogates_are_read_as_one_character():
+    detector = FormDetector([Form("x", "[0-9]{3}", right=r"\w")])
+    assert detector.find("\ud800 123 \udc00") == [Finding(2, 5, "x")]
+    assert detector.hold("\ud800 12") == 2

@@ -59,3 +59,8 @@ def test_a_flag_is_decided_when_it_is_complete():
     assert guard().find(flag) == []
     assert guard().find(flag[:-1]) == [Finding(1, 6, "tag")]
     assert guard().hold(flag[:-1]) == 5
+
+
+def test_lone_surrogates_are_read_as_one_character():
+    assert guard().find("\ud800\u200b\udc00") == [Finding(1, 2, "zero_width")]
+    assert guard().hold("\ud800\u200b") == 1

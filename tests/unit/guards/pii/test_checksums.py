@@ -133,6 +133,12 @@ def test_weights_are_applied_in_order():
         (payments.bic, "DEUTDEFF", True),
         (payments.bic, "DEUTQQFF", False),
         (contacts.bitcoin_base58, "z" * 35, False),
+        (contacts.email, "a" * 65 + "@example.org", False),
+        (contacts.email, "a" * 60 + "@" + "b.example" * 22, False),
+        (contacts.email, "a..b@example.org", False),
+        (contacts.email, "a.@example.org", False),
+        (contacts.email, "jörg@müller.example", True),
+        (contacts.email, "，bob@example.org", False),
         (contacts.bitcoin_bech32, "bc1Qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4", False),
     ],
 )
