@@ -11,6 +11,7 @@ export PATH := $(PATH):$(CURDIR)/.promptgate/bootstrap/bin
 PYTHON ?= python3
 BIN := .venv/bin
 TOOLS := .promptgate/bootstrap
+FUZZER := .promptgate/fuzzer
 STAMP := .venv/.made-from-lock
 PORT ?= $(or $(PROMPTGATE_PORT),8080)
 # Two workers on two cores; a file stays on one worker, so that its servers and databases are made once.
@@ -22,7 +23,7 @@ PURE_FLOOR := 95
 FLOOR := 85
 WITH_SERVICES := test -f .promptgate/services || { echo "nothing runs here: make up" >&2; exit 1; }; . .promptgate/services
 
-.PHONY: help setup up run check static test test-verbose bench propagation fault-run lock image clean deploy rebuild local-start local-stop \
+.PHONY: help setup up run check static test test-verbose bench propagation fault-run fuzz lock image clean deploy rebuild local-start local-stop \
 	db-migrate db-shell db-inspect health logs local-mistral
 
 help: ## List the targets
@@ -116,6 +117,12 @@ propagation: setup ## Measure how fast a publish reaches 4 workers
 
 fault-run: setup ## Load a route whose first provider fails and hangs, and judge what callers see
 	@$(BIN)/python -m loadtests.fault_run
+
+fuzz: setup ## Coverage-guided fuzzing: make fuzz TARGET=stream-openai SECONDS=300 (no TARGET: their names)
+	@test -d $(FUZZER)/atheris || { echo "fetching atheris into $(FUZZER)"; \
+		$(PYTHON) -m pip install --quiet --only-binary :all: --target $(FUZZER) 'atheris>=3.0'; }
+	@PYTHONPATH=$(FUZZER) nice -n 19 $(BIN)/python -m tests.fuzz.run $(TARGET) $(if $(TARGET),-max_total_time=$(or $(SECONDS),60) -max_len=8192 \
+		-rss_limit_mb=4096 -timeout=60 -print_final_stats=1 -artifact_prefix=build/fuzz/$(TARGET)-)
 
 lock: ## Resolve requirements/ anew from pyproject.toml (and check the hashes in)
 	@$(LOCK) --upgrade pyproject.toml --quiet -o requirements/runtime.txt
