@@ -1,0 +1,7 @@
+"""The guards that ship with the gateway."""
+
+from gateway.guards.catalogue import GuardType, known
+from gateway.guards.listed import REGEX, REQUIRED, TERMS
+
+CATALOGUE: dict[str, GuardType] = known((REGEX, TERMS, REQUIRED))
+"""By name; plug-ins add theirs at start."""
