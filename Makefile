@@ -23,8 +23,8 @@ PURE_FLOOR := 95
 FLOOR := 85
 WITH_SERVICES := test -f .promptgate/services || { echo "nothing runs here: make up" >&2; exit 1; }; . .promptgate/services
 
-.PHONY: help setup up run check static test test-verbose bench propagation fault-run fuzz lock image clean deploy rebuild local-start local-stop \
-	db-migrate db-shell db-inspect health logs local-mistral
+.PHONY: help setup up run check static test test-verbose bench propagation fault-run guard-corpus fuzz lock image clean deploy rebuild \
+	local-start local-stop db-migrate db-shell db-inspect health logs local-mistral
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -123,6 +123,9 @@ fuzz: setup ## Coverage-guided fuzzing: make fuzz TARGET=stream-openai SECONDS=3
 		$(PYTHON) -m pip install --quiet --only-binary :all: --target $(FUZZER) 'atheris>=3.0'; }
 	@PYTHONPATH=$(FUZZER) nice -n 19 $(BIN)/python -m tests.fuzz.run $(TARGET) $(if $(TARGET),-max_total_time=$(or $(SECONDS),60) -max_len=8192 \
 		-rss_limit_mb=4096 -timeout=60 -print_final_stats=1 -artifact_prefix=build/fuzz/$(TARGET)-)
+
+guard-corpus: setup ## Precision and recall of every guard of the catalogue on its labelled corpus
+	@$(BIN)/python -m tests.corpus.measure
 
 lock: ## Resolve requirements/ anew from pyproject.toml (and check the hashes in)
 	@$(LOCK) --upgrade pyproject.toml --quiet -o requirements/runtime.txt

@@ -24,6 +24,7 @@ TARGETS: dict[str, Target] = {
 """By the name that ``make fuzz`` takes."""
 
 
+@functools.cache
 def seeds(name: str) -> list[bytes]:
     """Where a fuzzer begins: inputs that reach far into the target."""
     family, _, rest = name.partition("-")

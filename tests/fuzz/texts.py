@@ -1,5 +1,6 @@
 """Fuzzing what authors write: templates with any values, guardrails with any text."""
 
+import codecs
 from typing import Any
 
 import msgspec
@@ -7,8 +8,12 @@ import msgspec
 from gateway.core.conversation import Message
 from gateway.core.documents import Guardrails, MessageTemplate, VersionContent
 from gateway.core.errors import GatewayError
-from gateway.guards.plan import compile_guards
+from gateway.core.verdicts import ALLOW, Note
+from gateway.guards.outgoing import Outgoing
+from gateway.guards.plan import OutputGuard, compile_guards
+from gateway.guards.stream import Rules
 from gateway.prompts.compiler import compile_prompt
+from tests.corpus.measure import load, names
 from tests.fuzz.streams import pieces
 
 FORMATS: tuple[tuple[Any, Any], ...] = (
@@ -59,19 +64,36 @@ def guards(data: bytes) -> None:
         plan.pre.check((Message("user", text, msgspec.json.encode({"role": "user", "content": text})),))
     if plan.post is None:
         return
-    whole = plan.post.check([(0, text)])
-    for parts in pieces(text.encode(errors="replace")):
-        scan, left = plan.post.scan(), b""
+    chunkings = [texts_of(parts) for parts in pieces(text.encode(errors="replace"))]
+    whole, *others = [judged(plan.post, parts) for parts in chunkings]
+    for other in others:
+        assert other == whole
+    assert plan.post.check([(0, "".join(chunkings[0]))]) == whole[0]
+
+
+def texts_of(parts: list[bytes]) -> list[str]:
+    """Pieces of UTF-8 as pieces of text: a character comes with its last byte."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    return [piece for part in parts if (piece := decoder.decode(part))]
+
+
+def judged(guard: OutputGuard, parts: list[str]) -> tuple[Any, ...]:
+    """The verdict on a stream; with validators also how much of it may be shown, and what was noted."""
+    notes: list[Note] = []
+    if guard.quick:
+        scan = guard.scan()
         for part in parts:
-            left += part
-            try:
-                piece = left.decode()
-            except UnicodeDecodeError:
-                continue
-            left = b""
-            scan.feed(0, piece)
-            assert scan.released(0) <= len(text)
-        assert scan.finish(0) == whole
+            scan.feed(0, part)
+        return (scan.finish(0),)
+    outgoing = Outgoing(guard.texts or Rules(), guard.tools, {}, notes)
+    verdict: Any = ALLOW
+    for part in parts:
+        verdict = outgoing.text(0, "content", part)
+        if verdict is not ALLOW:
+            break
+    else:
+        verdict = outgoing.end()
+    return verdict, outgoing.window(0, "content").released, sorted(repr(note) for note in notes)
 
 
 def template_seeds() -> list[bytes]:
@@ -89,10 +111,19 @@ def template_seeds() -> list[bytes]:
 
 
 def guard_seeds() -> list[bytes]:
-    """Terms and required elements that overlap, fold and stand at edges, over a text with some of them."""
+    """Terms and required elements that overlap, fold and stand at edges; and each guard of the catalogue over its own corpus."""
     config = {
         "pre_validation": {"prohibited_terms": ["ignore previous", "straße", "ﬁ"], "required_elements": ["name"]},
         "post_validation": {"prohibited_terms": ["secret", "a b", "ß"], "required_elements": ["thanks"]},
     }
     texts = ["a secret thing, thanks", "STRASSE \u0301\u0390 ignore  previous ﬁ", "a\u200bb a\u00a0b SECRET"]
-    return [msgspec.json.encode(config) + b"\n" + text.encode() for text in texts]
+    found = [msgspec.json.encode(config) + b"\n" + text.encode() for text in texts]
+    for name in names():
+        corpus = load(name)
+        for action in ("block", "redact", "annotate"):
+            validator = {"type": corpus.type, "options": corpus.head.options, "on_fail": action}
+            section = {"validators": [validator]}
+            config = {"pre_validation": section, "post_validation": section}
+            picked = [example.text for example in corpus.examples if example.find][:2] or [corpus.examples[0].text]
+            found += [msgspec.json.encode(config) + b"\n" + text.encode() for text in picked]
+    return found
