@@ -66,10 +66,11 @@ def target(door: str, data: bytes) -> None:
         assert error.kind.name in REFUSED, (error.kind.name, error.detail)
         assert isinstance(msgspec.json.decode(dialect.problem(error, "r")), dict)
         return
+    is_text = is_json(inbound.body)
     for message in request.messages:
-        assert isinstance(msgspec.json.decode(message.raw), dict)
+        assert not is_text or isinstance(msgspec.json.decode(message.raw), dict)
     for name, provider in PROVIDERS.items():
-        ask(name, provider, request, door, is_text=is_json(inbound.body))
+        ask(name, provider, request, door, is_text=is_text)
 
 
 def is_json(data: bytes) -> bool:

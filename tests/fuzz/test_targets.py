@@ -36,6 +36,10 @@ FOUND = {
             b"data: [DONE]\n\n"
         ),
     ),
+    "a tool chosen by name where there are none": (
+        "receive-chat",
+        b'{"model":"m","messages":[{"role":"user","content":"x"}],"tool_choice":{"type":"function","function":{"name":"f"}}}',
+    ),
 }
 """What the fuzzers found, by what it was."""
 
