@@ -40,6 +40,10 @@ FOUND = {
         "receive-chat",
         b'{"model":"m","messages":[{"role":"user","content":"x"}],"tool_choice":{"type":"function","function":{"name":"f"}}}',
     ),
+    "a field for another provider that is no text": (
+        "receive-chat",
+        b'{"model":"m","messages":[{"role":"user","content":"x"}],"user":null,"logprobs":"\xf7"}',
+    ),
 }
 """What the fuzzers found, by what it was."""
 
