@@ -56,7 +56,7 @@ PATTERNS = [r"(a+)+$", r"(a|a)*b", r"(a|aa)+$", r"(.*)*x", r"^(([a-z])+.)+[A-Z](
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_an_evil_pattern_is_refused_or_harmless(pattern: str) -> None:
     try:
-        detector: Any = make(CATALOGUE["regex"], {"patterns": {"evil": pattern}}, "v")
+        detector: Any = make(CATALOGUE["regex"], {"pattern": pattern}, "v")
     except GatewayError as error:
         assert error.param
         return
