@@ -71,6 +71,16 @@ class Contextual(Detector, Protocol):
 
 
 @runtime_checkable
+class Probed(Detector, Protocol):
+    """A detector that a stream asks only where it may have something to say, together with all others of its kind."""
+
+    @property
+    def probe(self) -> str:
+        """An RE2 pattern that matches in every text in which something is found, or of which something is held back."""
+        ...
+
+
+@runtime_checkable
 class Joint(Detector, Protocol):
     """A detector whose question, going in, is about all messages together: what it wants may stand in any of them."""
 

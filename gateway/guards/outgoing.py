@@ -49,7 +49,7 @@ class Outgoing:
         if masks:
             # Last of all: where something else is found in the same place, that counts.
             restore = Rule(_RESTORING, Placeholders(masks), "replace", restores=masks)
-            texts = Rules((*texts.stream, restore), texts.whole, texts.watching)
+            texts = texts.restoring(restore)
             tools = (*tools, restore)
         self._texts = texts
         self._reasoning = texts.located()

@@ -247,6 +247,7 @@ async def test_a_whole_answers_tool_calls(world: Any, say: Any) -> None:
     [
         {"tools": [{"type": "function", "function": {"name": "rm_all"}}]},
         {"functions": [{"name": "x", "description": "rm_all"}]},
+        b'{"model":"faq","messages":[{"role":"user","content":"x"}],"tools":[{"name":"\\u0072m_all"}]}',
         {
             "messages": [
                 {
@@ -259,14 +260,21 @@ async def test_a_whole_answers_tool_calls(world: Any, say: Any) -> None:
         {"messages": [{"role": "assistant", "content": None, "function_call": {"name": "x", "arguments": "rm_all"}}]},
     ],
 )
-async def test_tools_are_judged_going_in(world: Any, say: Any, fields: dict[str, Any]) -> None:
+async def test_tools_are_judged_going_in(world: Any, say: Any, fields: Any) -> None:
     guarded(world, pre=[validator("block", "rm_", "danger", stage="tools")], overridable=["*"])
-    error = await world.fail("blocked", ask(**fields))
+    error = await world.fail("blocked", fields if isinstance(fields, bytes) else ask(**fields))
     assert error.param == "pre:danger"
     assert world.transport.requests == []
     assert world.observed.journals[-1].notes == [Note("tools", "danger", "block", "enforce", {"danger": 1})]
     world.script(say.completion("ok"))
     await world.call(ask("rm_all", tools=[]))
+
+
+async def test_a_history_that_cannot_be_judged_is_refused_by_name(world: Any) -> None:
+    guarded(world, pre=[validator(stage="tools")])
+    call = {"id": "1", "type": "function", "function": {"name": "x", "arguments": {"a": 1}}}
+    error = await world.fail("malformed", ask(messages=[{"role": "assistant", "content": None, "tool_calls": [call]}]))
+    assert error.param == "messages"
 
 
 async def test_arguments_of_the_history_are_masked_like_texts(world: Any, say: Any) -> None:
