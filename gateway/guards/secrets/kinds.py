@@ -6,7 +6,7 @@ length proves itself; what has none (passwords, keys in assignments) is judged b
 """
 
 from gateway.core.keys import well_formed
-from gateway.guards.forms import Form, either
+from gateway.guards.forms import NOTHING, Form, either
 from gateway.guards.secrets.values import (
     has_key,
     is_assigned_secret,
@@ -110,15 +110,15 @@ FORMS: tuple[Form, ...] = (
         "private_key",
         f"{_BEGIN}{_BLANKS}{{40,3600}}?{_END}",
         has_key,
-        left="[^\\s\\S]",
-        right="[^\\s\\S]",
+        left=NOTHING,
+        right=NOTHING,
     ),
     Form(
         "private_key",
         f"{_BEGIN}{_KEY}{{40,3600}}",
         has_key,
-        left="[^\\s\\S]",
-        right="[^\\s\\S]",
+        left=NOTHING,
+        right=NOTHING,
     ),
     Form(
         "url_password",
