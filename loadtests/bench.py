@@ -124,7 +124,11 @@ class Bench:
         bare, guarded = (heard[work.name] for work in guarding.CALLS[-1])
         late = [b - a for a, b in zip(bare.tokens_ms, guarded.tokens_ms, strict=True)]
         self.notes["guards"] = {name: times.tokens_ms for name, times in heard.items()}
-        cells = [f"{bare.first_ms:.2f}", f"{guarded.first_ms:.2f}", *(f"{x:.2f}" for x in (late[0], figures.median(late), max(late)))]
+        cells = [
+            f"{bare.first_ms:.2f}",
+            f"{guarded.first_ms:.2f}",
+            *(f"{x:.2f}" for x in (late[0], figures.median(late), max(late))),
+        ]
         head = ["first token, no guards", "with guards", "added", "added to a token, median", "the most"]
         show(f"### A stream with {guarding.GAP_US / 1000:.0f} ms between events, ms\n\n{figures.table(head, [cells])}")
 

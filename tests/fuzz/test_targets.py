@@ -44,6 +44,14 @@ FOUND = {
         "receive-chat",
         b'{"model":"m","messages":[{"role":"user","content":"x"}],"user":null,"logprobs":"\xf7"}',
     ),
+    "arguments of a tool used before that are no text": (
+        "receive-messages",
+        b'{"model":"m","max_tokens":9,"messages":[{"role":"assistant","content":[{"type":"tool_use","id":"t","name":"f","input":{"\xcfa":1}}]}]}',
+    ),
+    "arguments of a tool in a whole answer that are no text": (
+        "stream-anthropic",
+        b'{"type":"message","content":[{"type":"tool_use","id":"t","name":"f","input":{"\xcfa":1}}],"stop_reason":"tool_use","usage":{"input_tokens":1,"output_tokens":1}}',
+    ),
 }
 """What the fuzzers found, by what it was."""
 
