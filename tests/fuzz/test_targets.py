@@ -74,7 +74,7 @@ def spoiled(draw: st.DrawFn, name: str) -> bytes:
 
 
 @pytest.mark.parametrize("name", TARGETS)
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_nothing_but_our_errors_comes_out(name: str, data: st.DataObject) -> None:
     TARGETS[name](data.draw(spoiled(name) | st.binary(max_size=80)))
