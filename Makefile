@@ -11,6 +11,7 @@ export PATH := $(PATH):$(CURDIR)/.promptgate/bootstrap/bin
 PYTHON ?= python3
 BIN := .venv/bin
 TOOLS := .promptgate/bootstrap
+FUZZER := .promptgate/fuzzer
 STAMP := .venv/.made-from-lock
 PORT ?= $(or $(PROMPTGATE_PORT),8080)
 # Two workers on two cores; a file stays on one worker, so that its servers and databases are made once.
@@ -22,8 +23,8 @@ PURE_FLOOR := 95
 FLOOR := 85
 WITH_SERVICES := test -f .promptgate/services || { echo "nothing runs here: make up" >&2; exit 1; }; . .promptgate/services
 
-.PHONY: help setup up run check static test test-verbose bench propagation fault-run guard-corpus lock image clean deploy rebuild local-start local-stop \
-	db-migrate db-shell db-inspect health logs local-mistral
+.PHONY: help setup up run check static test test-verbose bench propagation fault-run guard-corpus fuzz lock image clean deploy rebuild \
+	local-start local-stop db-migrate db-shell db-inspect health logs local-mistral
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -117,6 +118,12 @@ propagation: setup ## Measure how fast a publish and a revoked key reach 4 worke
 
 fault-run: setup ## Load a route whose first provider fails and hangs, and judge what callers see
 	@$(BIN)/python -m loadtests.fault_run
+
+fuzz: setup ## Coverage-guided fuzzing: make fuzz TARGET=stream-openai SECONDS=300 (no TARGET: their names)
+	@test -d $(FUZZER)/atheris || { echo "fetching atheris into $(FUZZER)"; \
+		$(PYTHON) -m pip install --quiet --only-binary :all: --target $(FUZZER) 'atheris>=3.0'; }
+	@PYTHONPATH=$(FUZZER) nice -n 19 $(BIN)/python -m tests.fuzz.run $(TARGET) $(if $(TARGET),-max_total_time=$(or $(SECONDS),60) -max_len=8192 \
+		-rss_limit_mb=4096 -timeout=60 -print_final_stats=1 -artifact_prefix=build/fuzz/$(TARGET)-)
 
 guard-corpus: setup ## Precision and recall of every guard of the catalogue on its labelled corpus
 	@$(BIN)/python -m tests.corpus.measure

@@ -21,7 +21,7 @@ from typing import Any
 
 import msgspec
 
-from loadtests import books, figures, phases
+from loadtests import books, figures, guarding, phases
 from loadtests.gateway_peer import Gateway
 from loadtests.machine import LOAD_CORE, TEST_CORE, resident_mb
 from loadtests.measure import Load, Run, command, once, parse, quiet
@@ -29,7 +29,7 @@ from loadtests.peers import Aiohttp, Nginx, Peer, Upstream
 from loadtests.tools import BUILD, build, check_machine
 from loadtests.work import DIALECTS, EVENTS, LARGE, SATURATING, SMALL, STREAM, Workload
 
-SECTIONS = ("saturation", "dialects", "sequential", "open", "overload", "rows", "kill")
+SECTIONS = ("saturation", "dialects", "guards", "sequential", "open", "overload", "rows", "kill")
 OPEN_RATES = (1000, 5000)
 """Poisson arrivals a second: an idle server and a busy one."""
 OPEN_CONNECTIONS = 1024
@@ -74,14 +74,19 @@ class Bench:
                 self.notes["phases_us"] = {name: phase.mean_us for name, phase in spent.items()}
                 show(phases.phase_table(spent))
 
-    def dialects(self, gateway: Gateway) -> None:
-        """The same call in each client format, interleaved; the cost of a translation is the difference."""
+    def compare(self, section: str, gateway: Gateway, works: Sequence[Workload]) -> list[dict[str, Run]]:
+        """``rounds`` rounds, each with one run of every kind of call, each round beginning with another one."""
         rounds: list[dict[str, Run]] = []
         for number in range(self.rounds):
-            turn = number % len(DIALECTS)
-            works = [*DIALECTS[turn:], *DIALECTS[:turn]]
-            rounds.append({w.name: quiet(gateway, Load(w, self.seconds, self.warm), self.upstream.pid) for w in works})
-            progress(f"dialects, round {number + 1} of {self.rounds}: " + ", ".join(map(_brief, rounds[-1].values())))
+            turn = number % len(works)
+            order = [*works[turn:], *works[:turn]]
+            rounds.append({w.name: quiet(gateway, Load(w, self.seconds, self.warm), self.upstream.pid) for w in order})
+            progress(f"{section}, round {number + 1} of {self.rounds}: " + ", ".join(map(_brief, rounds[-1].values())))
+        return rounds
+
+    def dialects(self, gateway: Gateway) -> None:
+        """The same call in each client format, interleaved; the cost of a translation is the difference."""
+        rounds = self.compare("dialects", gateway, DIALECTS)
         spent = {w.name: figures.median(r[w.name].cpu_us for r in rounds) for w in DIALECTS}
         rows: list[list[object]] = [
             [
@@ -93,6 +98,39 @@ class Bench:
             for w in DIALECTS
         ]
         show("### Client formats\n\n" + figures.table(["work", "req/s", "CPU us", "CPU, chat / this"], rows))
+
+    def guards(self, gateway: Gateway) -> None:
+        """The same calls with and without guards, interleaved, and streams listened to token by token."""
+        guarding.publish(gateway)
+        for work in guarding.WORKS:
+            gateway.ask(work).raise_for_status()
+        rounds = self.compare("guards", gateway, guarding.WORKS)
+        spent = {w.name: figures.median(r[w.name].cpu_us for r in rounds) for w in guarding.WORKS}
+        rows: list[list[object]] = []
+        for bare, guarded in guarding.CALLS:
+            added = figures.median(r[guarded.name].cpu_us - r[bare.name].cpu_us for r in rounds)
+            for work in (bare, guarded):
+                answers = figures.median(r[work.name].load.admitted_rps for r in rounds)
+                rows.append(
+                    [work.title, f"{answers:,.0f}", f"{spent[work.name]:.0f}", f"{added:.0f}" if work is guarded else "-"]
+                )
+        show("### Guards\n\n" + figures.table(["work", "req/s", "CPU us", "added by the guards, us"], rows))
+        show(f"Per KB of prompt beyond a small call's: {guarding.per_kb_us(spent):.1f} us of CPU.")
+        self.upstream.control(gap_us=guarding.GAP_US)
+        try:
+            heard = guarding.listen(gateway)
+        finally:
+            self.upstream.control(gap_us=0)
+        bare, guarded = (heard[work.name] for work in guarding.CALLS[-1])
+        late = [b - a for a, b in zip(bare.tokens_ms, guarded.tokens_ms, strict=True)]
+        self.notes["guards"] = {name: times.tokens_ms for name, times in heard.items()}
+        cells = [
+            f"{bare.first_ms:.2f}",
+            f"{guarded.first_ms:.2f}",
+            *(f"{x:.2f}" for x in (late[0], figures.median(late), max(late))),
+        ]
+        head = ["first token, no guards", "with guards", "added", "added to a token, median", "the most"]
+        show(f"### A stream with {guarding.GAP_US / 1000:.0f} ms between events, ms\n\n{figures.table(head, [cells])}")
 
     def sequential(self) -> None:
         rounds = self.interleave(
@@ -236,6 +274,8 @@ def run(bench: Bench, sections: Sequence[str]) -> None:
             bench.saturation(work)
     if "dialects" in sections and gateway is not None:
         bench.dialects(gateway)
+    if "guards" in sections and gateway is not None:
+        bench.guards(gateway)
     if "sequential" in sections:
         bench.sequential()
     if "open" in sections:

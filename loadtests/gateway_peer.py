@@ -100,6 +100,11 @@ class Gateway:
         headers = {**self.headers(), "content-type": "application/json", "accept-encoding": "identity"}
         return self._http.post(work.path, content=gateway_body(work, "probe"), headers=headers)
 
+    def publish(self, slug: str, content: dict[str, Any]) -> None:
+        """One more prompt, served at once."""
+        self._admin("/prompts", {"slug": slug, "content": content})
+        self._admin(f"/prompts/{slug}/versions/1/publish", {"wait": True})
+
     def kill_worker(self) -> int:
         """``kill -9`` the worker that serves; its process id."""
         (worker, *_) = self.family().workers

@@ -89,6 +89,7 @@ class Workload:
     """Length of the caller's own message."""
     stream: bool = False
     path: str = CHAT_PATH
+    prompt: str = PROMPT
 
 
 SMALL = Workload("small", "small chat, non-stream, 64 connections", 200)
@@ -113,7 +114,7 @@ def gateway_body(work: Workload, run_id: str) -> bytes:
     The user is the call's own number, by which the books are compared; the head is the same for every call, as an SDK's is.
     """
     said, user = question(work.question_bytes), f"{run_id}-{MARK}"
-    body: dict[str, Any] = {"model": f"{PROMPT}@production", "variables": VARIABLES}
+    body: dict[str, Any] = {"model": f"{work.prompt}@production", "variables": VARIABLES}
     if work is MESSAGES:
         body |= {"max_tokens": 500, "messages": [{"role": "user", "content": said}], "metadata": {"user_id": user}}
     elif work is RESPONSES:

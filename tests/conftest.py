@@ -29,7 +29,16 @@ settings.load_profile("untimed")  # how long an example takes is the machine's a
 
 PATIENCE = 60
 """Seconds within which something that takes no time must have happened, on a machine whose cores are busy or stolen."""
-REAL_TIME = ("e2e", "integration", "contract", "unit/loadtests", "unit/server", "unit/embedded", "unit/transport")
+REAL_TIME = (
+    "adversarial",
+    "e2e",
+    "integration",
+    "contract",
+    "unit/loadtests",
+    "unit/server",
+    "unit/embedded",
+    "unit/transport",
+)
 """Where real processes, sockets and clocks are: a stalled machine can fail such a test though the product is right."""
 
 

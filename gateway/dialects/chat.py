@@ -3,7 +3,7 @@
 from msgspec import Raw
 
 from gateway.core.conversation import Message
-from gateway.core.errors import MALFORMED, GatewayError
+from gateway.core.errors import MALFORMED, UPSTREAM_INVALID, GatewayError
 from gateway.core.events import Event, Usage
 from gateway.core.requests import ChatRequest, Inbound
 from gateway.core.upstream import CHAT
@@ -117,11 +117,15 @@ class ChatFramer:
 
 def _usage_chunk(last: Event, usage: Usage, cost: int | None) -> bytes:
     """The provider's closing chunk with our cost in its usage; made from its last chunk where it sent none."""
-    chunk: dict[str, object] = dict(wire.decode_fields(last.data))
-    given = chunk.get("usage")
-    if last.usage_only and isinstance(given, Raw) and usage is last.usage:
-        counts: dict[str, object] = dict(wire.decode_fields(given))
-    else:
+    counts: dict[str, object] = {}
+    try:
+        chunk: dict[str, object] = dict(wire.decode_fields(last.data))
+        given = chunk.get("usage")
+        if last.usage_only and isinstance(given, Raw) and usage is last.usage:
+            counts |= wire.decode_fields(given)
+    except wire.DECODE_ERRORS as error:  # names that nobody acted on may be no text at all
+        raise GatewayError(UPSTREAM_INVALID, "the provider sent a broken stream event", cause=str(error)) from None
+    if not counts:
         counts = {"prompt_tokens": usage.input, "completion_tokens": usage.output, "total_tokens": usage.input + usage.output}
     if cost is not None:
         counts["cost_usd"] = cost / _NANO

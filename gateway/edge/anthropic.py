@@ -18,6 +18,7 @@ from gateway.pipeline.resolve import Recipe, resolve
 from gateway.pipeline.respond import header_value
 from gateway.pipeline.route import route
 from gateway.pipeline.services import Services
+from gateway.wire.chat_in import json_text
 from gateway.wire.openai import encode
 
 COUNT_TOKENS = "count_tokens"
@@ -79,4 +80,4 @@ async def _count(
 def _tool_texts(recipe: Recipe) -> list[str]:
     """Tools count too: their JSON is close to what a model is shown."""
     tools = recipe.fields.get("tools")
-    return [] if tools is None else [bytes(tools).decode()]
+    return [] if tools is None else [json_text(tools, "tools")]

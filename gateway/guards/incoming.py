@@ -7,7 +7,7 @@ from msgspec import structs
 from gateway.core.conversation import Conversation, Message
 from gateway.core.errors import MALFORMED, GatewayError
 from gateway.core.verdicts import ALLOW, Block, Rewritten, Verdict
-from gateway.guards.detector import Joint
+from gateway.guards.detector import joint
 from gateway.guards.edits import Wanted, edits_of, rewritten_parts
 from gateway.guards.masks import Masks
 from gateway.guards.rules import Rule, Tally
@@ -47,8 +47,9 @@ class Incoming:
         texts = [_BETWEEN.join(some) for some in parts]
         wanted: list[list[Wanted]] = [[] for _ in texts]
         for order, rule in enumerate(rules):
-            if isinstance(rule.detector, Joint):
-                missed = rule.detector.missed(texts)
+            together = joint(rule.detector)
+            if together is not None:
+                missed = together.missed(texts)
                 if missed is not None:
                     self._text.add(rule, missed)
                     if rule.blocks:

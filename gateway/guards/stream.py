@@ -12,7 +12,7 @@ written in the place of what, and what is counted depend on the text alone, neve
 from collections import deque
 
 from gateway.core.verdicts import ALLOW, OutputVerdict
-from gateway.guards.detector import Contextual, Finding, Probed
+from gateway.guards.detector import Finding, Probed, contextual
 from gateway.guards.edits import Edit, clipped
 from gateway.guards.patterns import possible
 from gateway.guards.rules import Rule, Tally
@@ -27,7 +27,7 @@ class Reader:
         detector = rule.detector
         self._detector = detector
         self._before = detector.before
-        self._contextual = detector if isinstance(detector, Contextual) else None
+        self._contextual = contextual(detector)
         self.place = 0
         """The first character that is not decided: nothing that begins left of it is unknown."""
 
@@ -254,7 +254,7 @@ class Window:
 
 def _locates(rule: Rule) -> bool:
     """Whether it finds places in a text, rather than judging the whole of it."""
-    return rule.detector.longest is not None or isinstance(rule.detector, Contextual)
+    return rule.detector.longest is not None or contextual(rule.detector) is not None
 
 
 def _order(one: tuple[int, int, object] | tuple[int, int, object, object]) -> tuple[int, int]:

@@ -130,7 +130,7 @@ def _put_tools(body: dict[str, Any], fields: Fields, messages: list[ChatMessage]
             raise lacking("tool_choice", provider, "none after tools were used")
         return
     if not tools:
-        if choice not in {None, "auto"}:
+        if choice not in (None, "auto"):
             raise GatewayError(MALFORMED, "tool_choice: given without tools", param="tool_choice")
         return
     specs: list[dict[str, object]] = []

@@ -139,7 +139,7 @@ def _put_tools(body: dict[str, Any], fields: Fields) -> None:
     tools = fields.take("tools", chat_in.decode_tools)
     choice = fields.take("tool_choice", chat_in.decode_tool_choice)
     if not tools:
-        if choice not in {None, "none", "auto"}:
+        if choice not in (None, "none", "auto"):
             raise GatewayError(MALFORMED, "tool_choice: given without tools", param="tool_choice")
         return
     declarations: list[dict[str, object]] = []

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from gateway.core.errors import MALFORMED, GatewayError
+from gateway.wire.openai import DECODE_ERRORS
 
 NO_OPS: dict[str, frozenset[bytes]] = {
     "n": frozenset({b"1"}),
@@ -94,7 +95,10 @@ def is_no_op(name: str, raw: Raw) -> bool:
     """Whether leaving the field out changes nothing."""
     if len(raw) > _LONGEST_NO_OP:
         return False
-    value = msgspec.json.encode(msgspec.json.decode(raw))
+    try:
+        value = msgspec.json.encode(msgspec.json.decode(raw))
+    except DECODE_ERRORS:  # nobody has read it so far: it may be no text, or a number out of range
+        return False
     return value == b"null" or value in NO_OPS.get(name, frozenset())
 
 

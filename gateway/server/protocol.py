@@ -264,7 +264,7 @@ class GatewayProtocol(HttpToolsProtocol):
         self.http_1_0 = parser.get_http_version() == "1.0"
         cycle = HotReply(self, hot, known, keep_alive=not (self.http_1_0 or self._stopping) and parser.should_keep_alive())
         if int(known.get(b"content-length", b"0")) > limits.max_body_bytes:
-            self._refuse(TOO_LARGE, f"the body exceeds {limits.max_body_bytes} bytes")
+            self._refuse(TOO_LARGE, f"the body exceeds {limits.max_body_bytes} bytes", dialect=hot.dialect)
             return
         existing = cast("RequestResponseCycle | None", self.cycle)
         self.cycle = cycle  # pyright: ignore[reportAttributeAccessIssue]
@@ -392,8 +392,8 @@ class GatewayProtocol(HttpToolsProtocol):
             HEADERS_TOO_LARGE, f"request headers exceed {limits.max_header_bytes} bytes or {limits.max_headers} fields"
         )
 
-    def _refuse(self, kind: Kind, detail: str, *, retry_after: float | None = None) -> None:
-        """Answer what never became a request, and close."""
+    def _refuse(self, kind: Kind, detail: str, *, retry_after: float | None = None, dialect: Dialect | None = None) -> None:
+        """Answer what never became a request, and close; in ``dialect``, else that of the request being received, else chat."""
         if self.transport.is_closing():
             return
         error = GatewayError(kind, detail, retry_after=retry_after)
@@ -401,7 +401,7 @@ class GatewayProtocol(HttpToolsProtocol):
         unanswered = not self.pipeline and isinstance(cycle, RequestResponseCycle) and not cycle.response_started
         if cycle is None or cycle.response_complete or unanswered or (receiving is not None and not receiving.queued):
             inbound = self.front.receiver.receive("refused", {}, b"")
-            dialect = CHAT_DIALECT if receiving is None else receiving.route.dialect
+            dialect = dialect or (CHAT_DIALECT if receiving is None else receiving.route.dialect)
             body = dialect.problem(error, inbound.request_id)
             head = head_of(error, inbound.request_id, dialect)
             self.transport.write(

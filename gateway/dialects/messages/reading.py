@@ -10,6 +10,7 @@ from gateway.core.conversation import Message
 from gateway.core.errors import MALFORMED, GatewayError
 from gateway.dialects.chat import malformed
 from gateway.wire import anthropic as wire
+from gateway.wire.chat_in import json_text
 from gateway.wire.openai import DECODE_ERRORS, encode, is_given
 
 _PDF = "application/pdf"
@@ -132,7 +133,7 @@ def _assistant(message: wire.InputMessage, where: str, found: Read, native: byte
         if block.type == "text":
             texts.append(block.text)
         elif block.type == "tool_use":
-            arguments = bytes(block.input).decode() if is_given(block.input) else "{}"
+            arguments = json_text(block.input, f"{where}.content[{number}].input") if is_given(block.input) else "{}"
             calls.append({"id": block.id, "type": "function", "function": {"name": block.name, "arguments": arguments}})
         elif block.type not in _THOUGHTS:
             found.untranslatable = found.untranslatable or f"{where}.content[{number}]"

@@ -41,12 +41,12 @@ class NativeFramer:
             data = self._seen = event.data
             kind = wire.decode_event(data).type
             if kind in _OBJECT_EVENTS:
-                fields: dict[str, object] = dict(chat.decode_fields(data))
+                fields = _fields(data)
                 given = fields.get("response")
                 if not isinstance(given, Raw):
                     raise GatewayError(UPSTREAM_INVALID, f"the provider sent {kind} without a response", cause=repr(data[:200]))
-                self._object = given
                 fields["response"] = _ours(given, self._request)
+                self._object = given
                 if kind in wire.TERMINAL:
                     self._last = fields
                     continue
@@ -80,7 +80,7 @@ class NativeFramer:
         body = _ours(self._object, self._request)
         given = body.get("usage")
         if isinstance(given, Raw) and chat.is_given(given) and cost is not None:
-            body["usage"] = {**chat.decode_fields(given), "cost_usd": cost / NANO}
+            body["usage"] = {**_fields(given), "cost_usd": cost / NANO}
         elif usage is not None and not (isinstance(given, Raw) and chat.is_given(given)):
             body["usage"] = usage_object(usage, cost)
         return body
@@ -89,9 +89,17 @@ class NativeFramer:
 def _ours(raw: Raw, request: ChatRequest) -> dict[str, object]:
     turn = request.turn
     assert turn is not None
-    body: dict[str, object] = dict(chat.decode_fields(raw))
+    body = _fields(raw)
     body |= {"store": turn.keep, "previous_response_id": turn.previous, **turn.echo}
     return body
+
+
+def _fields(raw: bytes | Raw) -> dict[str, object]:
+    """The decoder that let the event pass looked at what it acts on only: other names in it may be no text at all."""
+    try:
+        return dict(chat.decode_fields(raw))
+    except chat.DECODE_ERRORS as error:
+        raise GatewayError(UPSTREAM_INVALID, "the provider's response cannot be read", cause=str(error)) from None
 
 
 def _sequence(data: bytes) -> int:

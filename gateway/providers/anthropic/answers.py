@@ -11,12 +11,13 @@ def event_of(body: bytes, dialect: str, created: int) -> Event:
     """The answer in ``dialect``; ``created`` is in seconds since the epoch. Raises ``upstream_invalid``."""
     try:
         answer = wire.decode_answer(body)
+        text = "".join([block.text for block in answer.content if block.type == "text"])
+        usage = wire.read_counts(answer.usage).usage()
+        finish = wire.finish_reason(answer.stop_reason)
+        # Arguments of tools are read here: they may be no text.
+        data = body if dialect != CHAT else encode(_completion(answer, text, finish, created, usage_json(usage)))
     except DECODE_ERRORS as error:
         raise broken("gave an answer that is no message", error, body) from None
-    text = "".join([block.text for block in answer.content if block.type == "text"])
-    usage = wire.read_counts(answer.usage).usage()
-    finish = wire.finish_reason(answer.stop_reason)
-    data = body if dialect != CHAT else encode(_completion(answer, text, finish, created, usage_json(usage)))
     return Event(data, ((0, text),), finish, usage)
 
 

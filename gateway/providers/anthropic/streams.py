@@ -75,8 +75,8 @@ class ChatDecoder(NativeDecoder):
     def __init__(self, max_event_bytes: int, created: int) -> None:
         super().__init__(max_event_bytes)
         self._created = created
-        self._head = b""
-        """Every chunk's beginning, up to its choices."""
+        self._head = self._head_of(wire.StartedMessage())
+        """Every chunk's beginning, up to its choices. A compatible server may not begin with ``message_start``."""
         self._block: wire.AnswerBlock | None = None
         """The block that is being received."""
         self._thoughts: list[str] = []
@@ -114,10 +114,13 @@ class ChatDecoder(NativeDecoder):
 
     def _start(self, event: wire.StreamEvent, events: list[Event]) -> None:
         self._count(event)
-        message = event.message or wire.StartedMessage()
-        head = {"id": message.id, "object": "chat.completion.chunk", "created": self._created, "model": message.model}
-        self._head = encode(head)[:-1] + b',"choices":['
+        if event.message is not None:
+            self._head = self._head_of(event.message)
         events.append(self._chunk(b'{"role":"assistant","content":""}'))
+
+    def _head_of(self, message: wire.StartedMessage) -> bytes:
+        head = {"id": message.id, "object": "chat.completion.chunk", "created": self._created, "model": message.model}
+        return encode(head)[:-1] + b',"choices":['
 
     def _begin(self, event: wire.StreamEvent, events: list[Event]) -> None:
         block = self._block = event.content_block
