@@ -22,7 +22,7 @@ PURE_FLOOR := 95
 FLOOR := 85
 WITH_SERVICES := test -f .promptgate/services || { echo "nothing runs here: make up" >&2; exit 1; }; . .promptgate/services
 
-.PHONY: help setup up run check static test test-verbose bench propagation fault-run lock image clean deploy rebuild local-start local-stop \
+.PHONY: help setup up run check static test test-verbose bench propagation fault-run guard-corpus lock image clean deploy rebuild local-start local-stop \
 	db-migrate db-shell db-inspect health logs local-mistral
 
 help: ## List the targets
@@ -116,6 +116,9 @@ propagation: setup ## Measure how fast a publish reaches 4 workers
 
 fault-run: setup ## Load a route whose first provider fails and hangs, and judge what callers see
 	@$(BIN)/python -m loadtests.fault_run
+
+guard-corpus: setup ## Precision and recall of every guard of the catalogue on its labelled corpus
+	@$(BIN)/python -m tests.corpus.measure
 
 lock: ## Resolve requirements/ anew from pyproject.toml (and check the hashes in)
 	@$(LOCK) --upgrade pyproject.toml --quiet -o requirements/runtime.txt

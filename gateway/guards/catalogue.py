@@ -8,6 +8,8 @@ from msgspec import Struct
 
 from gateway.core.errors import MALFORMED, GatewayError
 from gateway.guards.detector import Detector
+from gateway.guards.pii import kinds as pii
+from gateway.guards.tables import TableOptions, maker
 
 Direction = Literal["in", "out"]
 
@@ -47,5 +49,15 @@ def make(entry: GuardType, options: Mapping[str, Any], param: str) -> Detector:
     return entry.make(decoded, param)
 
 
-CATALOGUE: dict[str, GuardType] = known(())
+CATALOGUE: dict[str, GuardType] = known(
+    (
+        GuardType(
+            "pii",
+            TableOptions,
+            maker(pii.FORMS),
+            "Personal data: addresses, numbers of telephones, cards, accounts and persons, with their checksums.",
+            "Microsoft Presidio's list of recognisers; the algorithm of each issuer, named in gateway/guards/pii",
+        ),
+    )
+)
 """What ships with the gateway, by name; plug-ins add theirs at start."""

@@ -5,7 +5,7 @@ affair of the validator that names it.
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -50,4 +50,21 @@ class Detector(Protocol):
 
         As exact as is cheap: text that is held back reaches the caller later. Asked for only where ``longest`` is not None.
         """
+        ...
+
+
+@runtime_checkable
+class Contextual(Detector, Protocol):
+    """A detector that looks at the character left of a finding (:attr:`before` is 1), and can be told where to begin.
+
+    Findings and what is held begin at ``start`` or later; what is left of it is only looked at. A detector that looks left and has no
+    such parameter may find, in a stream, what is none: it is shown the last character before the text as if it were part of it.
+    """
+
+    def find(self, text: str, start: int = 0) -> Sequence[Finding]:
+        """As :meth:`Detector.find`."""
+        ...
+
+    def hold(self, text: str, start: int = 0) -> int:
+        """As :meth:`Detector.hold`."""
         ...

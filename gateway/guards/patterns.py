@@ -1,0 +1,144 @@
+"""A detector made of regular expressions: linear in the length of the text, and exact about what a stream must hold back."""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol, cast
+
+import re2
+from msgspec import Struct
+
+from gateway.core.errors import MALFORMED, GatewayError
+from gateway.guards.detector import Finding
+from gateway.guards.partial import Anatomy, anatomy
+
+MAX_PATTERNS = 100
+"""Per detector: all are one automaton, whose memory is bounded."""
+
+MAX_LONGEST = 4_096
+"""Characters that a pattern's longest match may have to be judged in a stream: what a reader may have to wait for."""
+
+_MAX_MEM = 64 << 20
+"""Bytes that RE2 may use for one automaton; 8 MiB, its default, is too little for a hundred patterns with counted repetitions."""
+
+
+class _Match(Protocol):
+    lastindex: int | None
+
+    def start(self) -> int: ...
+
+    def span(self) -> tuple[int, int]: ...
+
+
+class _Regex(Protocol):
+    """What ``re2`` compiles, with the types that its own stubs lack."""
+
+    def finditer(self, text: str, pos: int = ...) -> Iterator[_Match]: ...
+
+    def search(self, text: str, pos: int = ...) -> _Match | None: ...
+
+    def match(self, text: str, pos: int = ...) -> _Match | None: ...
+
+
+class Pattern(Struct, frozen=True):
+    """One kind of thing to find."""
+
+    what: str
+    """The kind, as findings say it."""
+    pattern: str
+    """Python's syntax without what needs backtracking; see :func:`gateway.guards.partial.anatomy`."""
+    ignore_case: bool = False
+    accept: Callable[[str], bool] | None = None
+    """Whether a match really is one (a checksum, an entropy), by its own text alone. None: it is."""
+
+
+class RegexDetector:
+    """Finds matches of patterns, from left to right; where several begin at one place, the pattern that was named first wins.
+
+    A match that its ``accept`` refuses does not exist: whatever else begins at its place or inside it is found. ``param`` names the
+    patterns in errors: ``param(i)`` for pattern ``i``. Raises ``malformed``.
+    """
+
+    __slots__ = ("_all", "_alone", "_checked", "_partial", "_patterns", "before", "longest")
+
+    def __init__(self, patterns: Sequence[Pattern], param: Callable[[int], str]) -> None:
+        if not 1 <= len(patterns) <= MAX_PATTERNS:
+            raise GatewayError(
+                MALFORMED, f"{param(0)}: 1 to {MAX_PATTERNS} patterns are possible, not {len(patterns)}", param=param(0)
+            )
+        parts = [_anatomy(pattern, param(i)) for i, pattern in enumerate(patterns)]
+        bounds = [part.longest for part in parts if part.longest is not None]
+        self._patterns = tuple(patterns)
+        self._checked = any(pattern.accept is not None for pattern in patterns)
+        self._alone = [_compiled(part.full, param(i)) for i, part in enumerate(parts)]
+        self._all = _compiled("|".join([f"({part.full})" for part in parts]), param(0)) if len(parts) > 1 else self._alone[0]
+        bounded = len(bounds) == len(parts) and max(bounds) <= MAX_LONGEST
+        self._partial = _compiled(f"(?:{'|'.join([part.partial for part in parts])})\\z", param(0)) if bounded else None
+        self.longest: int | None = max(bounds) if bounded else None
+        """As :attr:`Detector.longest <gateway.guards.detector.Detector.longest>`."""
+        self.before = max(part.before for part in parts)
+        """As :attr:`Detector.before <gateway.guards.detector.Detector.before>`."""
+
+    def find(self, text: str, start: int = 0) -> list[Finding]:
+        """Every match that begins at ``start`` or later; what is left of it is only looked at."""
+        if not self._checked:
+            return [Finding(*match.span(), self._what(match)) for match in self._all.finditer(text, start)]
+        found: list[Finding] = []
+        while (match := self._all.search(text, start)) is not None:
+            finding = self._accepted(text, match)
+            if finding is not None:
+                found.append(finding)
+                start = finding.end
+            else:
+                # Where no end is in sight a refused match is passed over as a whole: to look inside it might be quadratic.
+                start = match.start() + 1 if self.longest is not None else match.span()[1]
+        return found
+
+    def _what(self, match: _Match) -> str:
+        return self._patterns[(match.lastindex or 1) - 1].what
+
+    def _accepted(self, text: str, match: _Match) -> Finding | None:
+        """The first pattern that matches at the place of ``match`` and is not refused."""
+        first = (match.lastindex or 1) - 1
+        for i in range(first, len(self._patterns)):
+            here = match if i == first else self._alone[i].match(text, match.start())
+            if here is not None:
+                accept = self._patterns[i].accept
+                start, end = here.span()
+                if accept is None or accept(text[start:end]):
+                    return Finding(start, end, self._patterns[i].what)
+        return None
+
+    def hold(self, text: str, start: int = 0) -> int:
+        """Characters at the end of a text that may be, or become, part of a match that begins at ``start`` or later."""
+        assert self._partial is not None
+        assert self.longest is not None
+        size = len(text)
+        cut = max(start, size - self.longest)
+        if cut > self.before:
+            # What lies further left cannot matter, and would have to be encoded for RE2.
+            text, cut = text[cut - self.before :], self.before
+        end = self._partial.search(text, cut)
+        assert end is not None  # the empty end always matches
+        return len(text) - end.start()
+
+
+def _anatomy(pattern: Pattern, param: str) -> Anatomy:
+    try:
+        part = anatomy(pattern.pattern, ignore_case=pattern.ignore_case)
+    except ValueError as error:
+        raise GatewayError(MALFORMED, f"{param} {error}", param=param) from None
+    if part.shortest == 0:
+        raise GatewayError(MALFORMED, f"{param} matches the empty text, so it would be found everywhere", param=param)
+    return part
+
+
+def _compiled(pattern: str, param: str) -> _Regex:
+    options = re2.Options()
+    options.max_mem = _MAX_MEM
+    options.log_errors = False
+    try:
+        return cast("_Regex", re2.compile(pattern, options))
+    except re2.error as error:
+        said = error.args[0].decode(errors="replace")
+        raise GatewayError(MALFORMED, f"{param} is not possible in RE2: {said}", param=param) from None

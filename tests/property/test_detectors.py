@@ -1,0 +1,93 @@
+"""The law of detectors: what a guard finds does not depend on how the text was cut."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.guards.catalogue import CATALOGUE, make
+from gateway.guards.detector import Contextual, Detector, Finding
+from tests.corpus.measure import Corpus, load, names
+from tests.property.laws import check_law
+
+
+def _streamed(corpus: Corpus) -> Detector | None:
+    detector = make(CATALOGUE[corpus.type], corpus.head.options, corpus.type)
+    return detector if detector.longest is not None else None
+
+
+CORPORA = {name: corpus for name in names() if _streamed(corpus := load(name)) is not None}
+FILLER = [
+    "",
+    " ",
+    "\n",
+    "a",
+    "1",
+    "-",
+    ".",
+    "@",
+    ":",
+    "/",
+    "(",
+    "é",
+    "日",
+    "\u200d",
+    "!",
+    "]",
+    "word ",
+    "0 ",
+    "=",
+    "\U0001f469",
+]
+
+
+def _pieces(corpus: Corpus) -> list[str]:
+    found = [part for example in corpus.examples for _, part in example.find if part]
+    return found + [example.text for example in corpus.examples if len(example.text) < 200]
+
+
+@st.composite
+def texts(draw: st.DrawFn, pieces: list[str]) -> str:
+    """Pieces of the corpus, whole or broken, with something or nothing between them."""
+    out: list[str] = []
+    for _ in range(draw(st.integers(1, 4))):
+        piece = draw(st.sampled_from(pieces))
+        if draw(st.booleans()):
+            a, b = sorted((draw(st.integers(0, len(piece))), draw(st.integers(0, len(piece)))))
+            piece = piece[a:b]
+        out += [piece, draw(st.sampled_from(FILLER))]
+    return "".join(out)
+
+
+@pytest.mark.parametrize("name", CORPORA)
+def test_a_detector_keeps_the_law(name: str):
+    corpus = CORPORA[name]
+    detector = _streamed(corpus)
+
+    @settings(max_examples=100)
+    @given(texts(_pieces(corpus)), st.data())
+    def law(text: str, data: st.DataObject):
+        for cut in data.draw(st.lists(st.integers(0, len(text)), min_size=1, max_size=10)):
+            check_law(detector, text, cut)
+
+    law()
+
+
+@pytest.mark.parametrize("name", CORPORA)
+def test_what_a_stream_has_let_go_does_not_matter(name: str):
+    """From any place on, with as much left of it as the detector wants to see, it says what it says of the whole text from there."""
+    corpus = CORPORA[name]
+    detector = _streamed(corpus)
+
+    @settings(max_examples=50)
+    @given(texts(_pieces(corpus)), st.data())
+    def forgets(text: str, data: st.DataObject):
+        if not isinstance(detector, Contextual):
+            return
+        start = data.draw(st.integers(0, len(text)))
+        kept = min(start, detector.before)
+        gone = start - kept
+        here = detector.find_from(text[gone:], kept)
+        assert [Finding(f.start + gone, f.end + gone, f.what) for f in here] == detector.find_from(text, start)
+        assert detector.hold_from(text[gone:], kept) == detector.hold_from(text, start)
+
+    forgets()
