@@ -8,7 +8,7 @@ _ASCII_SEPARATORS = bytes(32 if code in _SEPARATORS else code for code in range(
 
 
 class _Separators(dict[int, str]):
-    """What :meth:`str.translate` asks: a blank for all that is neither letter nor digit, sentence ends (of any script) and ``@`` kept."""
+    """What :meth:`str.translate` asks: a blank for all that is neither letter nor digit, sentence ends and ``@`` kept."""
 
     def __missing__(self, code: int) -> str:
         char = chr(code)
