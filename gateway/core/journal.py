@@ -5,6 +5,7 @@ from msgspec import Struct
 from gateway.core.events import Usage
 from gateway.core.requests import Caller, ChatRequest, Inbound
 from gateway.core.upstream import Target
+from gateway.core.verdicts import Note
 
 PHASES = ("queue", "authenticate", "resolve", "render", "admit", "guard_in", "route", "call", "guard_out", "respond")
 """What is timed, in order: the wait for a turn of the event loop, then the verbs. ``receive`` ends where the clock starts."""
@@ -53,6 +54,8 @@ class Journal(Struct, gc=False):
     outcome: str = "ok"
     status: int = 200
     guard: str | None = None
+    notes: list[Note] = []
+    """What guards found, enforced or observed; one per guard and stage."""
     error: str | None = None
     recorded: bool = False
     head: str = ""

@@ -40,7 +40,7 @@ async def count_tokens(inbound: Inbound, services: Services, reply: Reply) -> No
         journal = Journal(inbound, caller, request)
         journal.input_chars = sum([len(message.text) for message in conversation])
         await admit(caller, services)
-        conversation = guard_in(recipe, conversation, journal)
+        conversation, _ = guard_in(recipe, request, conversation, journal)
         target = route(recipe, request, journal, services).targets[0]
         number, source = await _count(target, request, recipe, conversation, inbound, services)
         head = (

@@ -8,8 +8,7 @@ from msgspec import Struct
 
 from gateway.core.errors import MALFORMED, GatewayError
 from gateway.guards.detector import Detector
-from gateway.guards.pii import kinds as pii
-from gateway.guards.tables import TableOptions, maker
+from gateway.guards.rules import Remote
 
 Direction = Literal["in", "out"]
 
@@ -20,8 +19,10 @@ class GuardType(Struct, frozen=True):
     name: str
     options: type[Struct]
     """What a validator's ``options`` are decoded to; unknown and ill-typed ones are errors that name them."""
-    make: Callable[[Any, str], Detector]
-    """(options, param): the detector. Raises ``malformed`` naming the option as ``{param}.options.{option}``."""
+    make: Callable[[Any, str], Detector | Remote]
+    """(options, param): the detector, or whom to ask where the judge is outside of the process.
+
+    Raises ``malformed`` naming the option as ``{param}.options.{option}``."""
     summary: str
     """One sentence for lists of guards."""
     reference: str
@@ -40,24 +41,12 @@ def known(types: tuple[GuardType, ...]) -> dict[str, GuardType]:
     return found
 
 
-def make(entry: GuardType, options: Mapping[str, Any], param: str) -> Detector:
-    """A detector with these options. Raises ``malformed`` naming the option."""
+def make(entry: GuardType, options: Mapping[str, Any], param: str) -> Detector | Remote:
+    """What judges by these options. Raises ``malformed`` naming the option."""
     try:
         decoded = msgspec.convert(options, entry.options)
     except msgspec.ValidationError as error:
-        raise GatewayError(MALFORMED, f"{param}.options: {error}", param=f"{param}.options") from None
+        what, _, path = str(error).partition(" - at `$")
+        place = f"{param}.options{path.rstrip('`')}"
+        raise GatewayError(MALFORMED, f"{place}: {what}", param=place) from None
     return entry.make(decoded, param)
-
-
-CATALOGUE: dict[str, GuardType] = known(
-    (
-        GuardType(
-            "pii",
-            TableOptions,
-            maker(pii.FORMS),
-            "Personal data: addresses, numbers of telephones, cards, accounts and persons, with their checksums.",
-            "Microsoft Presidio's list of recognisers; the algorithm of each issuer, named in gateway/guards/pii",
-        ),
-    )
-)
-"""What ships with the gateway, by name; plug-ins add theirs at start."""

@@ -57,14 +57,23 @@ class Detector(Protocol):
 class Contextual(Detector, Protocol):
     """A detector that looks at the character left of a finding (:attr:`before` is 1), and can be told where to begin.
 
-    Findings and what is held begin at ``start`` or later; what is left of it is only looked at. A detector that looks left and has no
-    such parameter may find, in a stream, what is none: it is shown the last character before the text as if it were part of it.
+    A detector that looks left and does not have these methods may find, in a stream, what is none: it is shown the last character
+    before the text as if it were part of it.
     """
 
-    def find(self, text: str, start: int = 0) -> Sequence[Finding]:
-        """As :meth:`Detector.find`."""
+    def find_from(self, text: str, start: int) -> Sequence[Finding]:
+        """As :meth:`Detector.find`, for findings that begin at ``start`` or later: what is left of it is only looked at."""
         ...
 
-    def hold(self, text: str, start: int = 0) -> int:
-        """As :meth:`Detector.hold`."""
+    def hold_from(self, text: str, start: int) -> int:
+        """As :meth:`Detector.hold`, for findings that begin at ``start`` or later."""
+        ...
+
+
+@runtime_checkable
+class Joint(Detector, Protocol):
+    """A detector whose question, going in, is about all messages together: what it wants may stand in any of them."""
+
+    def missed(self, texts: Sequence[str]) -> str | None:
+        """The kind of what none of the texts has; None: nothing is missed."""
         ...

@@ -1,12 +1,11 @@
 """The verdict on a whole text: what streaming it would have ended with."""
 
-from gateway.core.verdicts import ALLOW, Block, Verdict
+from gateway.core.verdicts import ALLOW, Block, OutputVerdict
 from gateway.guards.fold import fold
-from gateway.guards.required import RequiredSet
+from gateway.guards.required import RequiredDetector, RequiredSet
+from gateway.guards.rules import KINDS, PROHIBITED, REQUIRED, Rule
+from gateway.guards.term_detector import TermDetector
 from gateway.guards.terms import TermSet
-
-PROHIBITED = "prohibited_terms"
-REQUIRED = "required_elements"
 
 _SHOWN = 60
 """Characters of a configured term that a verdict repeats: enough to recognise it."""
@@ -22,7 +21,7 @@ def lacking(element: str, choice: int | None) -> Block:
     return Block(REQUIRED, f"the text lacks the required element {element[:_SHOWN]!r}", choice)
 
 
-def judge(text: str, terms: TermSet | None, required: RequiredSet | None, choice: int | None = None) -> Verdict:
+def judge(text: str, terms: TermSet | None, required: RequiredSet | None, choice: int | None = None) -> OutputVerdict:
     """Judge a whole text: terms first, then required elements."""
     folded = fold(text)
     if terms is not None:
@@ -32,3 +31,15 @@ def judge(text: str, terms: TermSet | None, required: RequiredSet | None, choice
             return prohibited(terms.terms[hit.term], choice)
     missing = required.missing(folded) if required is not None else None
     return lacking(missing, choice) if missing is not None else ALLOW
+
+
+def prohibited_rule(terms: TermSet) -> Rule:
+    """A list of prohibited terms as a rule beside others, with the same verdicts."""
+    detector = TermDetector(terms, KINDS[PROHIBITED])
+    return Rule(PROHIBITED, detector, says=lambda text: prohibited(detector.term(text), None).detail)
+
+
+def required_rule(required: RequiredSet) -> Rule:
+    """A list of required elements as a rule beside others, with the same verdicts; what it says depends on what is missing."""
+    detector = RequiredDetector(required, KINDS[REQUIRED])
+    return Rule(REQUIRED, detector, says=lambda text: lacking(required.missing(fold(text)) or "", None).detail)

@@ -79,7 +79,11 @@ class RegexDetector:
         self.before = max(part.before for part in parts)
         """As :attr:`Detector.before <gateway.guards.detector.Detector.before>`."""
 
-    def find(self, text: str, start: int = 0) -> list[Finding]:
+    def find(self, text: str) -> list[Finding]:
+        """Every match."""
+        return self.find_from(text, 0)
+
+    def find_from(self, text: str, start: int) -> list[Finding]:
         """Every match that begins at ``start`` or later; what is left of it is only looked at."""
         if not self._checked:
             return [Finding(*match.span(), self._what(match)) for match in self._all.finditer(text, start)]
@@ -109,7 +113,15 @@ class RegexDetector:
                     return Finding(start, end, self._patterns[i].what)
         return None
 
-    def hold(self, text: str, start: int = 0) -> int:
+    def matches(self, text: str) -> bool:
+        """Whether there is any match."""
+        return bool(self.find(text)) if self._checked else self._all.search(text) is not None
+
+    def hold(self, text: str) -> int:
+        """Characters at the end of a text that may be, or become, part of a match."""
+        return self.hold_from(text, 0)
+
+    def hold_from(self, text: str, start: int) -> int:
         """Characters at the end of a text that may be, or become, part of a match that begins at ``start`` or later."""
         assert self._partial is not None
         assert self.longest is not None

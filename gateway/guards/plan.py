@@ -1,18 +1,31 @@
-"""A version's guardrail configuration, compiled once: two filter shapes, one for what goes in and one for what comes out."""
+"""Guardrail configurations, compiled once: what to ask at each stage, cheap guards first.
 
-from collections.abc import Iterable
+Two shapes of what comes out: prohibited terms and required elements alone are scanned in any dialect, by the quickest way there is
+(:mod:`gateway.guards.window`); with validators the answer goes through :mod:`gateway.guards.outgoing`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
 from gateway.core.conversation import Conversation
 from gateway.core.documents import Guardrails, PostValidation, PreValidation
-from gateway.core.verdicts import ALLOW, Verdict
-from gateway.guards.judge import judge
+from gateway.core.verdicts import ALLOW, Block, Note, OutputVerdict, Verdict
+from gateway.guards.catalogue import GuardType
+from gateway.guards.compiling import rules_of
+from gateway.guards.incoming import Incoming
+from gateway.guards.judge import judge, prohibited_rule, required_rule
+from gateway.guards.outgoing import Outgoing
 from gateway.guards.required import RequiredSet
+from gateway.guards.rules import RemoteRule, Rule, Tally
+from gateway.guards.shipped import CATALOGUE
+from gateway.guards.stream import Rules
 from gateway.guards.tails import Tails
 from gateway.guards.terms import TermSet
 from gateway.guards.window import OutputScan
 
+BUDGET_MS = 5_000
+"""How long the guards of a stage that ask others may take together, unless their configuration says so."""
 _BETWEEN = "\0"
 """Joins messages for one scan: no term may contain it, so nothing matches across messages."""
 
@@ -20,32 +33,75 @@ _BETWEEN = "\0"
 class InputGuard(Struct, frozen=True):
     """Judges a rendered conversation, every message of it, before any upstream call."""
 
-    terms: TermSet | None
-    required: RequiredSet | None
+    terms: TermSet | None = None
+    required: RequiredSet | None = None
+    rules: tuple[Rule, ...] = ()
+    """On texts."""
+    tools: tuple[Rule, ...] = ()
+    """On tool definitions, and tool calls of the history."""
+    remote: tuple[RemoteRule, ...] = ()
+    """Asked by whoever can wait; :meth:`check` leaves them aside."""
+    budget_ms: int = BUDGET_MS
 
-    def check(self, conversation: Conversation) -> Verdict:
-        """One pass over all texts. Each required element must occur in one of the messages."""
-        return judge(_BETWEEN.join([message.text for message in conversation]), self.terms, self.required)
+    def check(self, conversation: Conversation, definitions: Sequence[str] = (), notes: list[Note] | None = None) -> Verdict:
+        """One pass over all texts: terms first, then the rules. Each required element must occur in one of the messages.
+
+        ``definitions`` are the tool definitions, as JSON texts. What was found is added to ``notes``.
+        """
+        notes = [] if notes is None else notes
+        if self.terms is not None or self.required is not None:
+            verdict = judge(_BETWEEN.join([message.text for message in conversation]), self.terms, self.required)
+            if isinstance(verdict, Block):
+                Tally("pre", notes).block(verdict)
+                return verdict
+        if not self.rules and not self.tools:
+            return ALLOW
+        return Incoming(conversation, definitions, Tally("pre", notes), Tally("tools", notes)).judge(self.rules, self.tools)
 
 
 class OutputGuard(Struct, frozen=True):
     """Makes the judge of one answer."""
 
-    terms: TermSet | None
-    tails: Tails | None
-    required: RequiredSet | None
+    terms: TermSet | None = None
+    tails: Tails | None = None
+    required: RequiredSet | None = None
+    """The three of the quick scan; None where there are :attr:`texts`, which then hold their rules too."""
+    texts: Rules | None = None
+    """On texts; None: the quick scan is all there is to do."""
+    tools: tuple[Rule, ...] = ()
+    """On tool calls."""
+    remote: tuple[RemoteRule, ...] = ()
+    """Asked by whoever can wait; nothing here knows of them."""
+    budget_ms: int = BUDGET_MS
+
+    @property
+    def quick(self) -> bool:
+        """Whether the quick scan is all there is to do."""
+        return self.texts is None and not self.tools
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is judged here: not where all there is are guards that ask others."""
+        return self.terms is not None or self.required is not None or not self.quick
 
     def scan(self) -> OutputScan:
-        """For a stream: feed it as events come."""
+        """For a stream that needs the quick scan only: feed it as events come."""
         return OutputScan(self.terms, self.tails, self.required)
 
-    def check(self, texts: Iterable[tuple[int, str]]) -> Verdict:
-        """For a whole answer, as (choice, text) pairs: the verdict on the first choice that is blocked."""
+    def check(self, texts: Iterable[tuple[int, str]]) -> OutputVerdict:
+        """Of a whole answer's texts, as (choice, text) pairs: the verdict on the first choice that is blocked. Tools left aside."""
+        if self.quick:
+            for choice, text in texts:
+                verdict = judge(text, self.terms, self.required, choice)
+                if verdict is not ALLOW:
+                    return verdict
+            return ALLOW
+        outgoing = Outgoing(self.texts or Rules(), (), {}, [])
         for choice, text in texts:
-            verdict = judge(text, self.terms, self.required, choice)
+            verdict = outgoing.text(choice, "content", text)
             if verdict is not ALLOW:
                 return verdict
-        return ALLOW
+        return outgoing.end()
 
 
 class GuardPlan(Struct, frozen=True):
@@ -53,27 +109,105 @@ class GuardPlan(Struct, frozen=True):
 
     pre: InputGuard | None = None
     post: OutputGuard | None = None
+    needs_chat: bool = False
+    """Whether the exchange must be held in the chat form, because messages or answers are rewritten or tools are judged."""
+    max_reasks: int = 1
 
 
 NO_GUARDS = GuardPlan()
 
 
-def compile_guards(guardrails: Guardrails) -> GuardPlan:
-    """Compile a guardrail configuration. Raises ``malformed`` naming the term or list at fault."""
-    pre = _sets(guardrails.pre_validation, "guardrails.pre_validation")
-    post = _sets(guardrails.post_validation, "guardrails.post_validation")
+def compile_guards(guardrails: Guardrails, catalogue: Mapping[str, GuardType] = CATALOGUE) -> GuardPlan:
+    """Compile a guardrail configuration. Raises ``malformed`` naming the term, list or validator at fault."""
+    return combined(None, guardrails, catalogue)
+
+
+def combined(
+    application: Guardrails | None, version: Guardrails | None, catalogue: Mapping[str, GuardType] = CATALOGUE
+) -> GuardPlan:
+    """One plan from an application's guardrails and a version's: the application's come first, and neither switches the other's off.
+
+    Raises ``malformed``; fields of the application's are named ``application.guardrails...``.
+    """
+    given = [(application, "application.guardrails"), (version, "guardrails")]
+    configs = [(config, param) for config, param in given if config is not None]
+    pre = _pre([_Section.of(c.pre_validation, f"{param}.pre_validation", catalogue) for c, param in configs])
+    post = _post([_Section.of(c.post_validation, f"{param}.post_validation", catalogue) for c, param in configs])
     if pre is None and post is None:
         return NO_GUARDS
-    return GuardPlan(
-        pre=InputGuard(*pre) if pre is not None else None,
-        post=OutputGuard(post[0], Tails(post[0]) if post[0] is not None else None, post[1]) if post is not None else None,
+    return GuardPlan(pre, post, _needs_chat(pre, post), max(config.max_reasks for config, _ in configs))
+
+
+class _Section(Struct):
+    """One section, compiled; empty where it is switched off."""
+
+    terms: TermSet | None = None
+    required: RequiredSet | None = None
+    text: list[Rule] = []
+    whole: list[Rule] = []
+    tools: list[Rule] = []
+    remote: list[RemoteRule] = []
+    budget_ms: int | None = None
+
+    @classmethod
+    def of(cls, stage: PreValidation | PostValidation, param: str, catalogue: Mapping[str, GuardType]) -> "_Section":
+        # A disabled section is compiled too, so that switching it on cannot fail.
+        terms = TermSet(stage.prohibited_terms, f"{param}.prohibited_terms") if stage.prohibited_terms else None
+        required = RequiredSet(stage.required_elements, f"{param}.required_elements") if stage.required_elements else None
+        ruled = rules_of(stage, param, catalogue)
+        if not stage.enabled:
+            return cls()
+        return cls(terms, required, ruled.text, ruled.whole, ruled.tools, ruled.remote, stage.budget_ms)
+
+    def as_rules(self) -> "_Section":
+        """The same, its terms and required elements as rules before the others."""
+        text = [prohibited_rule(self.terms), *self.text] if self.terms is not None else self.text
+        whole = [*self.whole, required_rule(self.required)] if self.required is not None else self.whole
+        return _Section(None, None, text, whole, self.tools, self.remote, self.budget_ms)
+
+
+def _budget(sections: list[_Section]) -> int:
+    return max([section.budget_ms for section in sections if section.budget_ms is not None], default=BUDGET_MS)
+
+
+def _pre(sections: list[_Section]) -> InputGuard | None:
+    # The quick scan is for one list of each kind; of a second one its elements are rules.
+    quick = next((section for section in sections if section.terms is not None or section.required is not None), _Section())
+    ruled = [section if section is quick else section.as_rules() for section in sections]
+    guard = InputGuard(
+        quick.terms,
+        quick.required,
+        tuple([rule for section in ruled for rule in (*section.text, *section.whole)]),
+        tuple([rule for section in ruled for rule in section.tools]),
+        tuple([rule for section in ruled for rule in section.remote]),
+        _budget(sections),
     )
+    busy = guard.terms is not None or guard.required is not None or guard.rules or guard.tools or guard.remote
+    return guard if busy else None
 
 
-def _sets(stage: PreValidation | PostValidation, param: str) -> tuple[TermSet | None, RequiredSet | None] | None:
-    # A disabled stage is compiled too, so that switching it on cannot fail.
-    terms = TermSet(stage.prohibited_terms, f"{param}.prohibited_terms") if stage.prohibited_terms else None
-    required = RequiredSet(stage.required_elements, f"{param}.required_elements") if stage.required_elements else None
-    if not stage.enabled or (terms is None and required is None):
-        return None
-    return terms, required
+def _post(sections: list[_Section]) -> OutputGuard | None:
+    tools = tuple([rule for section in sections for rule in section.tools])
+    remote = tuple([rule for section in sections for rule in section.remote])
+    listed = [section for section in sections if section.terms is not None or section.required is not None]
+    if not tools and len(listed) < 2 and not any(section.text or section.whole for section in sections):
+        if not listed and not remote:
+            return None
+        quick = listed[0] if listed else _Section()
+        tails = None if quick.terms is None else Tails(quick.terms)
+        return OutputGuard(quick.terms, tails, quick.required, None, (), remote, _budget(sections))
+    ruled = [section.as_rules() for section in sections]
+    text = [rule for section in ruled for rule in section.text]
+    whole = [rule for section in ruled for rule in section.whole]
+    texts = Rules(
+        tuple([rule for rule in text if not rule.watches]),
+        tuple([rule for rule in whole if not rule.watches]),
+        tuple([rule for rule in (*text, *whole) if rule.watches]),
+    )
+    return OutputGuard(None, None, None, texts, tools, remote, _budget(sections))
+
+
+def _needs_chat(pre: InputGuard | None, post: OutputGuard | None) -> bool:
+    if pre is not None and (pre.tools or any(rule.rewrites for rule in pre.rules)):
+        return True
+    return post is not None and (bool(post.tools) or (post.texts is not None and post.texts.rewrites))

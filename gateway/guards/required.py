@@ -1,6 +1,9 @@
 """Required elements: each listed text must occur, anywhere and in any case. Only the end can tell that one is missing."""
 
+from collections.abc import Sequence
+
 from gateway.core.errors import MALFORMED, GatewayError
+from gateway.guards.detector import Finding
 from gateway.guards.fold import fold
 
 MAX_ELEMENTS = 100
@@ -57,3 +60,27 @@ class RequiredTrack:
     def missing(self) -> str | None:
         """The first element, as configured, that has not come."""
         return self._set.elements[self._open[0]] if self._open else None
+
+
+class RequiredDetector:
+    """A ``Detector`` of what a text lacks: its one finding is the text as a whole. Going in, any of the messages may have it."""
+
+    __slots__ = ("_set", "_what", "before", "longest")
+
+    def __init__(self, required: RequiredSet, what: str) -> None:
+        self._set = required
+        self._what = what
+        self.longest: int | None = None
+        self.before = 0
+
+    def find(self, text: str) -> list[Finding]:
+        """The whole text, if it lacks an element."""
+        return [] if self._set.missing(fold(text)) is None else [Finding(0, len(text), self._what)]
+
+    def hold(self, text: str) -> int:
+        """Everything: only the end can tell."""
+        return len(text)
+
+    def missed(self, texts: Sequence[str]) -> str | None:
+        """As :meth:`Joint.missed <gateway.guards.detector.Joint.missed>`; no element has the NUL between texts."""
+        return None if self._set.missing(fold("\0".join(texts))) is None else self._what

@@ -7,7 +7,7 @@ which terms may occur; where, and whether at word edges, is then judged here, be
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import re2
 from msgspec import Struct
@@ -38,19 +38,23 @@ class Hit(Struct, frozen=True, gc=False):
 
 
 class TermSet:
-    """A compiled list of terms. ``param`` names the list in errors. Raises ``malformed``."""
+    """A compiled list of terms. ``param`` names the list in errors. Raises ``malformed``.
 
-    __slots__ = ("_left", "_right", "folded", "match", "terms")
+    ``whole_words``: a term that begins or ends with a character of a word does so at the word's edge.
+    """
 
-    def __init__(self, terms: list[str], param: str) -> None:
+    __slots__ = ("_left", "_right", "folded", "match", "terms", "whole_words")
+
+    def __init__(self, terms: list[str], param: str, *, whole_words: bool = True) -> None:
         if len(terms) > MAX_TERMS:
             raise GatewayError(MALFORMED, f"{param} has {len(terms)} terms; at most {MAX_TERMS} are possible", param=param)
         self.terms = tuple(terms)
         self.folded = tuple(_checked(term, i, param) for i, term in enumerate(terms))
         if sum(map(len, self.folded)) > MAX_CHARACTERS:
             raise GatewayError(MALFORMED, f"{param} has more than {MAX_CHARACTERS} characters in all", param=param)
-        self._left = [is_word(term[0]) for term in self.folded]
-        self._right = [is_word(term[-1]) for term in self.folded]
+        self.whole_words = whole_words
+        self._left = [whole_words and is_word(term[0]) for term in self.folded]
+        self._right = [whole_words and is_word(term[-1]) for term in self.folded]
         self.match: Callable[[str], list[int] | None] = self._compile().Match
         """Ids of the terms that may occur in a folded text, word edges left aside; None: none, the common case."""
 
@@ -60,7 +64,8 @@ class TermSet:
         options.log_errors = False
         matcher = re2.Set.SearchSet(options)
         for term in self.folded:
-            matcher.Add(_edge(term[0]) + re2.escape(term) + _edge(term[-1]))
+            escaped = re2.escape(term)
+            matcher.Add(_edge(term[0]) + escaped + _edge(term[-1]) if self.whole_words else escaped)
         matcher.Compile()
         return matcher
 
@@ -74,6 +79,11 @@ class TermSet:
         return min(hits, key=_order, default=None)
 
     def _locate(self, i: int, folded: str, before: str) -> Hit | None:
+        start = next(self.places(i, folded, before), None)
+        return None if start is None else Hit(start + len(self.folded[i]) + self._right[i], start, i)
+
+    def places(self, i: int, folded: str, before: str) -> Iterator[int]:
+        """Where term ``i`` begins in a folded text, at the edges it asks for; the end of the text counts as an edge."""
         term, left, right = self.folded[i], self._left[i], self._right[i]
         start = folded.find(term)
         while start >= 0:
@@ -81,9 +91,8 @@ class TermSet:
             previous = folded[start - 1] if start else before
             left_open = not left or not previous or not is_word(previous)
             if left_open and (not right or end == len(folded) or not is_word(folded[end])):
-                return Hit(end + right, start, i)
+                yield start
             start = folded.find(term, start + 1)
-        return None
 
 
 def _edge(char: str) -> str:

@@ -5,7 +5,7 @@ So a term is never shown, not even its first letter, and a text without one is d
 on the text alone, never on how it was cut into events.
 """
 
-from gateway.core.verdicts import ALLOW, Verdict
+from gateway.core.verdicts import ALLOW, OutputVerdict
 from gateway.guards.fold import fold, origins
 from gateway.guards.judge import lacking, prohibited
 from gateway.guards.required import RequiredSet, RequiredTrack
@@ -26,11 +26,11 @@ class ChoiceScan:
         self._held = ""
         self._before = ""
         self._received = 0
-        self._verdict: Verdict = ALLOW
+        self._verdict: OutputVerdict = ALLOW
         self.released = 0
         """Characters of this choice that may be shown, counted from its beginning."""
 
-    def feed(self, text: str) -> Verdict:
+    def feed(self, text: str) -> OutputVerdict:
         """More text. After a block nothing is released any more."""
         if self._verdict is not ALLOW:
             return self._verdict
@@ -70,7 +70,7 @@ class ChoiceScan:
         self._held = text[free:]
         self.released = self._received - len(self._held)
 
-    def finish(self) -> Verdict:
+    def finish(self) -> OutputVerdict:
         """The choice has ended: judge what was held and what was required. Asking again gives the same verdict."""
         if self._verdict is not ALLOW:
             return self._verdict
@@ -110,7 +110,7 @@ class OutputScan:
             scan = self._choices[choice] = ChoiceScan(choice, self._terms, self._tails, self._required)
         return scan
 
-    def feed(self, choice: int, text: str) -> Verdict:
+    def feed(self, choice: int, text: str) -> OutputVerdict:
         """More text of a choice. ``Block`` ends the answer: send nothing that is not released."""
         return self._scan(choice).feed(text)
 
@@ -119,11 +119,11 @@ class OutputScan:
         scan = self._choices.get(choice)
         return 0 if scan is None else scan.released
 
-    def finish(self, choice: int) -> Verdict:
+    def finish(self, choice: int) -> OutputVerdict:
         """A choice has ended (its finish reason has come): release what is held, or block."""
         return self._scan(choice).finish()
 
-    def end(self) -> Verdict:
+    def end(self) -> OutputVerdict:
         """The answer has ended: finish every choice that had text, in order of index."""
         for choice in sorted(self._choices):
             verdict = self._choices[choice].finish()

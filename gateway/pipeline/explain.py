@@ -153,7 +153,8 @@ async def explain(inbound: Inbound, request: ChatRequest, caller: Caller, servic
         tokens = await _count(recipe.model, conversation, services)
         told["render"] = Rendered([Raw(message.raw) for message in conversation], tokens)
         verb = "guard_in"
-        told["guards"] = guarded = _guarded(recipe, conversation, journal)
+        conversation, guarded = _guarded(recipe, request, conversation, journal)
+        told["guards"] = guarded
         fault = None if guarded is None else guarded.fault
         told["recall"] = await _recalled(recipe, conversation, caller, services)
         if fault is None:
@@ -195,15 +196,20 @@ async def _count(model: str, conversation: Conversation, services: Services) -> 
     return tokens
 
 
-def _guarded(recipe: Recipe, conversation: Conversation, journal: Journal) -> Guarded | None:
+def _guarded(
+    recipe: Recipe, request: ChatRequest, conversation: Conversation, journal: Journal
+) -> tuple[Conversation, Guarded | None]:
+    """The conversation as it would go out, and what the guards say of it."""
     if recipe.release is None:
-        return None
+        return conversation, None
     fault = None
     try:
-        guard_in(recipe, conversation, journal)
+        conversation, _ = guard_in(recipe, request, conversation, journal)
     except GatewayError as error:
         fault = _fault(error)
-    return Guarded(recipe.release.document.content.guardrails, "allow" if fault is None else "block", journal.guard, fault)
+    return conversation, Guarded(
+        recipe.release.document.content.guardrails, "allow" if fault is None else "block", journal.guard, fault
+    )
 
 
 async def _recalled(recipe: Recipe, conversation: Conversation, caller: Caller, services: Services) -> Recalled | None:

@@ -138,7 +138,7 @@ class Fetch(Struct):
         assert usage is not None
         if body is None or len(body) > self.memory.max_bytes:
             return
-        guard = document.guards.post
+        guard = self.recipe.guards.post
         if guard is not None and guard.check(_CHAT.answer(body, CHAT).texts) is not ALLOW:
             return
         now_ms = inbound.started_ms + int((self.services.clock() - inbound.started) * 1000)

@@ -1,28 +1,54 @@
 """Conversation -> Conversation: what may go to a provider."""
 
+from collections.abc import Mapping
+
 from gateway.core.conversation import Conversation
-from gateway.core.errors import BLOCKED, GatewayError
+from gateway.core.errors import BLOCKED, MALFORMED, GatewayError
 from gateway.core.journal import Journal
-from gateway.core.verdicts import ALLOW, Block
+from gateway.core.requests import ChatRequest
+from gateway.core.verdicts import ALLOW, Block, Rewritten, Stage
 from gateway.pipeline.resolve import Recipe
 
-
-def guard_in(recipe: Recipe, conversation: Conversation, journal: Journal) -> Conversation:
-    """Judge every message, the caller's and the stored ones. Raises ``blocked`` naming the guard."""
-    release = recipe.release
-    if release is None or release.guards.pre is None:
-        return conversation
-    verdict = release.guards.pre.check(conversation)
-    if verdict is not ALLOW:
-        assert isinstance(verdict, Block)
-        raise blocked("pre", verdict, journal)
-    return conversation
+NO_MASKS: Mapping[str, str] = {}
+_DEFINITIONS = ("tools", "functions")
+"""The fields of a request, in chat terms, that define tools."""
 
 
-def blocked(stage: str, verdict: Block, journal: Journal) -> GatewayError:
-    """The error of a block, noted in the journal; ``param`` names the guard as ``stage:guard``."""
-    journal.guard = f"{stage}:{verdict.guard}"
-    where = "request" if stage == "pre" else "answer"
-    return GatewayError(
-        BLOCKED, f"The {where} was blocked by the guardrail {verdict.guard!r}: {verdict.detail}.", param=journal.guard
-    )
+class BlockedError(GatewayError):
+    """A guard ends the call; ``verdict`` says what its validator wants done then."""
+
+    def __init__(self, stage: Stage, verdict: Block, journal: Journal) -> None:
+        journal.guard = f"{stage}:{verdict.guard}"
+        where = "request" if stage == "pre" else "answer"
+        super().__init__(
+            BLOCKED,
+            f"The {where} was blocked by the guardrail {verdict.guard!r}: {verdict.detail}.",
+            param=journal.guard,
+        )
+        self.stage: Stage = stage
+        self.verdict = verdict
+
+
+def guard_in(
+    recipe: Recipe, request: ChatRequest, conversation: Conversation, journal: Journal
+) -> tuple[Conversation, Mapping[str, str]]:
+    """Judge every message, the caller's and the stored ones, and the tools. Raises ``blocked`` naming the guard.
+
+    Gives the conversation as it may go out, and the placeholders in it with the values that they stand for. Raises ``malformed`` where
+    the guards must rewrite what a dialect cannot say in the chat form.
+    """
+    guards = recipe.guards
+    if guards.needs_chat and request.untranslatable is not None:
+        name = request.untranslatable
+        raise GatewayError(MALFORMED, f"{name}: not possible where guardrails rewrite messages or judge tools", param=name)
+    pre = guards.pre
+    if pre is None:
+        return conversation, NO_MASKS
+    definitions = [bytes(recipe.fields[name]).decode() for name in _DEFINITIONS if name in recipe.fields] if pre.tools else ()
+    verdict = pre.check(conversation, definitions, journal.notes)
+    if verdict is ALLOW:
+        return conversation, NO_MASKS
+    if isinstance(verdict, Rewritten):
+        return verdict.conversation, verdict.masks
+    assert isinstance(verdict, Block)
+    raise BlockedError("pre", verdict, journal)

@@ -1,37 +1,48 @@
 """stream -> stream: what may reach the caller. Text is held back only while it could still become a violation."""
 
-from collections import deque
+from collections.abc import Mapping
 
 from gateway.core.events import Event
 from gateway.core.journal import Journal
-from gateway.core.verdicts import ALLOW, Block
 from gateway.guards.plan import OutputGuard
-from gateway.pipeline.guard_in import blocked
+from gateway.pipeline.gates import Gate, JudgingGate, QuickGate
+from gateway.pipeline.guard_in import NO_MASKS
 from gateway.pipeline.received import Received
 from gateway.pipeline.resolve import Recipe
 
-Mark = tuple[tuple[int, int], ...]
-"""Where an event ends: (choice, characters of that choice up to its end)."""
+HELD_BYTES = 8 * 1024 * 1024
+"""Of one stream, where nobody says otherwise: what a guard that wants the whole answer can make a worker keep."""
 
 
 class Guarded:
-    """An answer as the caller may see it. Events keep their bytes and their order; some come later, none is changed."""
+    """An answer as the caller may see it. Events keep their order; some come later, and only those are changed that must be."""
 
-    __slots__ = ("_answer", "_ends", "_guard", "_held", "_journal", "_scan", "_streamed")
+    __slots__ = ("_answer", "_gate", "_translated")
 
-    def __init__(self, answer: Received, guard: OutputGuard | None, journal: Journal, *, streamed: bool) -> None:
+    def __init__(  # noqa: PLR0913 - an answer, and everything that was decided about it
+        self,
+        answer: Received,
+        guard: OutputGuard | None,
+        journal: Journal,
+        masks: Mapping[str, str] = NO_MASKS,
+        *,
+        streamed: bool,
+        chat: bool = False,
+        translated: bool = False,
+        limit: int = HELD_BYTES,
+    ) -> None:
         self._answer = answer
-        self._guard = guard
-        self._journal = journal
-        self._streamed = streamed
-        self._scan = guard.scan() if guard is not None and streamed else None
-        self._held: deque[tuple[Event, Mark]] = deque()
-        self._ends: dict[int, int] = {}
+        self._translated = translated
+        self._gate: Gate | None = None
+        if masks or (guard is not None and not guard.quick):
+            self._gate = JudgingGate(guard, masks, journal, chat=chat, limit=limit)
+        elif guard is not None and guard.busy:
+            self._gate = QuickGate(guard, journal, streamed=streamed)
 
     @property
     def native(self) -> bool:
         """Whether the events are in the caller's own dialect already."""
-        return self._answer.native
+        return self._answer.native and not self._translated
 
     @property
     def texts(self) -> list[str]:
@@ -41,22 +52,18 @@ class Guarded:
     def whole(self) -> Event:
         """An answer that was not streamed. Raises ``blocked``."""
         event = self._answer.whole()
-        if self._guard is not None:
-            self._judge(self._guard.check(event.texts))
-        return event
+        return event if self._gate is None else self._gate.whole(event)
 
     async def next(self) -> list[Event]:
         """The next events of a stream that may be shown; empty at the end. Raises ``blocked`` and the provider's failures."""
-        if self._scan is None:
+        gate = self._gate
+        if gate is None:
             return await self._answer.next()
         while True:
             events = await self._answer.next()
             if not events:
-                self._judge(self._scan.end())
-                rest = [event for event, _ in self._held]
-                self._held.clear()
-                return rest
-            shown = self._pass(events)
+                return gate.end()
+            shown = gate.feed(events)
             if shown:
                 return shown
 
@@ -66,45 +73,27 @@ class Guarded:
 
     def close(self) -> None:
         """Let go of the provider's connection."""
+        if self._gate is not None:
+            self._gate.abandon()
         self._answer.close()
 
-    def _judge(self, verdict: object) -> None:
-        if verdict is not ALLOW:
-            assert isinstance(verdict, Block)
-            raise blocked("post", verdict, self._journal)
 
-    def _pass(self, events: list[Event]) -> list[Event]:
-        """Feed a batch, one call per run of the same choice, and give what is cleared from the front of the queue."""
-        scan, held, ends = self._scan, self._held, self._ends
-        assert scan is not None
-        run: list[str] = []
-        current = -1
-        for event in events:
-            mark: Mark = ()
-            for choice, text in event.texts:
-                if choice != current:
-                    if run:
-                        self._judge(scan.feed(current, "".join(run)))
-                        run.clear()
-                    current = choice
-                run.append(text)
-                end = ends[choice] = ends.get(choice, 0) + len(text)
-                mark = (*mark, (choice, end))
-            held.append((event, mark))
-        if run:
-            self._judge(scan.feed(current, "".join(run)))
-        shown: list[Event] = []
-        while held:
-            event, mark = held[0]
-            for choice, end in mark:
-                if scan.released(choice) < end:
-                    return shown
-            held.popleft()
-            shown.append(event)
-        return shown
+def guard_out(
+    recipe: Recipe,
+    answer: Received,
+    masks: Mapping[str, str],
+    journal: Journal,
+    *,
+    streamed: bool,
+    translated: bool,
+    limit: int,
+) -> Guarded:
+    """Put the answer behind its output guards, if it has any. ``masks`` are the placeholders to be turned into their values.
 
-
-def guard_out(recipe: Recipe, answer: Received, journal: Journal, *, streamed: bool) -> Guarded:
-    """Put the answer behind its version's output guards, if it has any."""
-    release = recipe.release
-    return Guarded(answer, release.guards.post if release is not None else None, journal, streamed=streamed)
+    ``translated``: the exchange was held in the chat form for the guards, and the caller speaks another dialect. ``limit`` is how many
+    bytes of a stream may be held back.
+    """
+    guards = recipe.guards
+    return Guarded(
+        answer, guards.post, journal, masks, streamed=streamed, chat=guards.needs_chat, translated=translated, limit=limit
+    )

@@ -7,6 +7,7 @@ from gateway.core.errors import MALFORMED, UNKNOWN_PROMPT, GatewayError
 from gateway.core.references import DRAFT, Reference, is_slug, prompt_id_of
 from gateway.core.requests import Caller, ChatRequest
 from gateway.dialects.naming import SELECTOR, candidate
+from gateway.guards.plan import NO_GUARDS, GuardPlan
 from gateway.pipeline.release import Release, unsplit
 from gateway.pipeline.releases import Releases
 from gateway.pipeline.services import Services
@@ -22,6 +23,8 @@ class Recipe(Struct, frozen=True, gc=False):
     """Body fields for the provider: stored defaults under the caller's overrides."""
     cache: AnswerCache | None = None
     """What the version lets be recalled; None when that is nothing."""
+    guards: GuardPlan = NO_GUARDS
+    """What is judged on the way in and on the way out."""
 
 
 async def resolve(request: ChatRequest, caller: Caller, services: Services) -> Recipe:
@@ -51,7 +54,7 @@ async def resolve(request: ChatRequest, caller: Caller, services: Services) -> R
         return Recipe(None, model, request.fields)
     asked = "" if _names_prompt(request.model, release) else request.model
     model = release.prompt.merge_model(asked) or caller.default_model or services.default_model
-    return Recipe(release, model, release.prompt.merge_fields(request.fields), release.cache)
+    return Recipe(release, model, release.prompt.merge_fields(request.fields), release.cache, release.guards)
 
 
 async def _release(releases: Releases, application_id: str, reference: Reference) -> Release | None:

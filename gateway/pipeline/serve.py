@@ -13,6 +13,7 @@ from gateway.core.dialect import Dialect
 from gateway.core.errors import CLIENT_GONE, DRAINING, INTERNAL, GatewayError
 from gateway.core.journal import Journal
 from gateway.core.requests import Inbound
+from gateway.core.upstream import CHAT
 from gateway.pipeline.admit import admit
 from gateway.pipeline.authenticate import authenticate
 from gateway.pipeline.call import call
@@ -54,14 +55,23 @@ async def serve(inbound: Inbound, services: Services, reply: Reply, dialect: Dia
         lap(clock())
         permit = await admit(caller, services)
         lap(clock())
-        conversation = guard_in(recipe, conversation, journal)
+        conversation, masks = guard_in(recipe, request, conversation, journal)
         lap(clock())
         plan = route(recipe, request, journal, services)
         lap(clock())
         ask = call if recipe.cache is None else recall
-        received = await ask(plan, request, recipe, conversation, dialect.name, journal, services)
+        spoken = CHAT if recipe.guards.needs_chat else dialect.name
+        received = await ask(plan, request, recipe, conversation, spoken, journal, services)
         lap(clock())
-        answer = guard_out(recipe, received, journal, streamed=request.stream)
+        answer = guard_out(
+            recipe,
+            received,
+            masks,
+            journal,
+            streamed=request.stream,
+            translated=spoken != dialect.name,
+            limit=services.max_answer_bytes,
+        )
         lap(clock())
         await respond(answer, request, conversation, permit, dialect, journal, reply, services)
         if request.stream:

@@ -14,8 +14,10 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from gateway.guards.catalogue import CATALOGUE, make
+from gateway.guards.catalogue import make
 from gateway.guards.detector import Detector, Finding
+from gateway.guards.rules import Remote
+from gateway.guards.shipped import CATALOGUE
 
 FOLDER = Path(__file__).parent
 MARK = "¦"
@@ -89,13 +91,19 @@ def load(name: str) -> Corpus:
     return Corpus(name, msgspec.json.decode(lines[0], type=Head), examples)
 
 
+def detector_of(name: str, options: dict[str, Any]) -> Detector:
+    """The guard with these options."""
+    made = make(CATALOGUE[name], options, name)
+    assert not isinstance(made, Remote)
+    return made
+
+
 def measure(name: str) -> Result:
     corpus = load(name)
-    entry = CATALOGUE[name]
-    usual = make(entry, corpus.head.options, name)
+    usual = detector_of(name, corpus.head.options)
     score, kinds, wrong = Score(), {}, []
     for example in corpus.examples:
-        detector = usual if example.options is None else make(entry, example.options, name)
+        detector = usual if example.options is None else detector_of(name, example.options)
         _judge(detector, example, score, kinds, wrong)
     return Result(corpus, sum(1 for example in corpus.examples if example.find), score, kinds, wrong)
 

@@ -19,7 +19,7 @@ def check_law(detector: Any, text: str, cut: int) -> None:
     border = max([border, *(f.end for f in findings if f.start < border)])
     before = min(detector.before, border)
     rest = text[border - before :]
-    found = detector.find(rest, before) if isinstance(detector, Contextual) else detector.find(rest)
+    found = detector.find_from(rest, before) if isinstance(detector, Contextual) else detector.find(rest)
     moved = [Finding(f.start + border - before, f.end + border - before, f.what) for f in found if f.start >= before]
     assert moved == [f for f in findings if f.start >= border]
 

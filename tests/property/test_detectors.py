@@ -4,14 +4,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.guards.catalogue import CATALOGUE, make
 from gateway.guards.detector import Contextual, Detector, Finding
-from tests.corpus.measure import Corpus, load, names
+from tests.corpus.measure import Corpus, detector_of, load, names
 from tests.property.laws import check_law
 
 
 def _streamed(corpus: Corpus) -> Detector | None:
-    detector = make(CATALOGUE[corpus.type], corpus.head.options, corpus.type)
+    detector = detector_of(corpus.type, corpus.head.options)
     return detector if detector.longest is not None else None
 
 

@@ -40,7 +40,7 @@ _PHONE_WORDS = (
     "phone|telephone|tel|mobile|cell|fax|call|whatsapp|sms|telefon|handy|mobil|rufnummer|téléphone|teléfono|telefono|telefone"
     "|celular|móvil"
 )
-_STEUER_ID = r"steuer-?(?:id|nr)|idnr|steuerliche identifikationsnummer|steueridentifikationsnummer|tin|tax id"
+_STEUER_ID = r"steuer-?id|steuer-?nr|idnr|steuerliche identifikationsnummer|steueridentifikationsnummer|tin|tax id"
 _BORN = (
     r"born|dob|d\.o\.b|birth ?date|birthday|date of birth|geboren|geburtsdatum|geb|n[ée]e? le|date de naissance|nacid[oa]"
     "|fecha de nacimiento|nat[oa]|data di nascita|nascid[oa]|data de nascimento|geboortedatum"

@@ -3,10 +3,11 @@
 import pytest
 
 from gateway.core.errors import GatewayError
-from gateway.guards.catalogue import CATALOGUE, make
+from gateway.guards.catalogue import make
 from gateway.guards.detector import Finding
 from gateway.guards.forms import FormDetector
 from gateway.guards.pii.kinds import FORMS
+from gateway.guards.shipped import CATALOGUE
 from gateway.guards.tables import kinds_of
 
 

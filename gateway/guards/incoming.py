@@ -1,0 +1,99 @@
+"""The judging and rewriting of a conversation on its way in."""
+
+from collections.abc import Sequence
+
+from msgspec import structs
+
+from gateway.core.conversation import Conversation, Message
+from gateway.core.verdicts import ALLOW, Block, Rewritten, Verdict
+from gateway.guards.detector import Joint
+from gateway.guards.edits import Wanted, edits_of, rewritten_parts
+from gateway.guards.masks import Masks
+from gateway.guards.rules import Rule, Tally
+from gateway.guards.tools import complete_call, judge_call
+from gateway.wire.chat_texts import message_calls, message_texts, with_message_calls, with_message_texts
+
+_BETWEEN = "\n"
+"""What stands between the text parts of a message where they are judged, as in :attr:`Message.text`."""
+
+
+class Incoming:
+    """One conversation. ``definitions`` are the tool definitions, as JSON texts; they are judged, never rewritten."""
+
+    def __init__(self, conversation: Conversation, definitions: Sequence[str], text: Tally, tools: Tally) -> None:
+        self._conversation = conversation
+        self._definitions = definitions
+        self._text = text
+        self._tools = tools
+        self._masks: Masks | None = None
+
+    def judge(self, text: Sequence[Rule], tools: Sequence[Rule]) -> Verdict:
+        """Rules come in the order in which they are asked; the first that blocks ends it."""
+        messages = list(self._conversation)
+        blocked = self._judge_texts(messages, text) or self._judge_tools(messages, tools)
+        if blocked is not None:
+            return blocked
+        if all(new is old for new, old in zip(messages, self._conversation, strict=True)):
+            return ALLOW
+        # Not even those that stayed as they are may go out in their caller's dialect: one item there can be several messages here.
+        conversation = tuple([structs.replace(message, native=None) for message in messages])
+        return Rewritten(conversation, {} if self._masks is None else self._masks.values)
+
+    def _judge_texts(self, messages: list[Message], rules: Sequence[Rule]) -> Block | None:
+        rewrites = any(rule.rewrites for rule in rules)
+        parts = [message_texts(message.raw) if rewrites else [message.text] for message in messages]
+        texts = [_BETWEEN.join(some) for some in parts]
+        wanted: list[list[Wanted]] = [[] for _ in texts]
+        for order, rule in enumerate(rules):
+            if isinstance(rule.detector, Joint):
+                missed = rule.detector.missed(texts)
+                if missed is not None:
+                    self._text.add(rule, missed)
+                    if rule.blocks:
+                        return rule.block("\0".join(texts), missed)
+                continue
+            for text, places in zip(texts, wanted, strict=True):
+                for finding in rule.detector.find(text) if text else ():
+                    self._text.add(rule, finding.what)
+                    if rule.blocks:
+                        return rule.block(text[finding.start : finding.end], finding.what)
+                    if rule.rewrites:
+                        places.append((finding.start, order, finding.end, rule, finding.what))
+        for i, places in enumerate(wanted):
+            if places:
+                edited = rewritten_parts(parts[i], edits_of(texts[i], places, self._write), len(_BETWEEN))
+                raw = with_message_texts(messages[i].raw, edited)
+                messages[i] = structs.replace(messages[i], text=_BETWEEN.join(edited), raw=raw)
+        return None
+
+    def _judge_tools(self, messages: list[Message], rules: Sequence[Rule]) -> Block | None:
+        if not rules:
+            return None
+        for definition in self._definitions:
+            for rule in rules:
+                for finding in rule.detector.find(definition):
+                    self._tools.add(rule, finding.what)
+                    if rule.blocks or rule.rewrites:
+                        return rule.block(definition[finding.start : finding.end], finding.what)
+        for i, message in enumerate(messages):
+            if message.role != "assistant":
+                continue
+            put: dict[int, str] = {}
+            for place, call in message_calls(message.raw):
+                complete = complete_call(call)
+                arguments = judge_call(complete, rules, self._tools, self._write)
+                if isinstance(arguments, Block):
+                    return arguments
+                if arguments != complete.arguments:
+                    put[place] = arguments
+            if put:
+                messages[i] = structs.replace(message, raw=with_message_calls(message.raw, put))
+        return None
+
+    def _write(self, rule: Rule, text: str, what: str) -> str:
+        if rule.action != "mask":
+            return rule.written(text, what)
+        if self._masks is None:
+            raws = [message.raw.decode(errors="replace") for message in self._conversation]
+            self._masks = Masks([*raws, *[message.text for message in self._conversation], *self._definitions])
+        return self._masks.place(what, text)
