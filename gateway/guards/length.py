@@ -7,13 +7,13 @@ characters.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
 from gateway.core.errors import MALFORMED, GatewayError
-from gateway.guards.detector import Finding
+from gateway.guards.whole import WholeText
 
 _MOST = 100_000_000
 """Of anything: more than any body holds."""
@@ -51,39 +51,45 @@ def _lines(text: str) -> int:
     return text.count("\n") + (not text.endswith("\n")) if text else 0
 
 
-class LengthGuard:
-    """Counts. Kinds: ``too_long`` or ``too_short`` with the unit (``too_long: words``)."""
+_UNITS: dict[str, Callable[[str], int]] = {
+    "characters": len,
+    "words": lambda text: len(text.split()),
+    "sentences": _sentences,
+    "lines": _lines,
+}
 
-    __slots__ = ("_options",)
 
-    longest: int | None = None
-    before: int = 0
+class LengthGuard(WholeText):
+    """Counts."""
 
-    def __init__(self, options: LengthOptions) -> None:
-        self._options = options
+    __slots__ = ("_bounds",)
 
-    def find(self, text: str) -> Sequence[Finding]:
-        """One finding that spans the text, or none."""
-        what = self._judge(text)
-        return () if what is None else (Finding(0, len(text), what),)
+    def __init__(self, bounds: Mapping[str, int | None]) -> None:
+        self._bounds = [
+            (unit, bounds[f"min_{unit}"], bounds[f"max_{unit}"], count)
+            for unit, count in _UNITS.items()
+            if bounds[f"min_{unit}"] is not None or bounds[f"max_{unit}"] is not None
+        ]
 
-    def hold(self, text: str) -> int:
-        """Everything."""
-        return len(text)
-
-    def _judge(self, text: str) -> str | None:
-        o = self._options
-        for unit, least, most, count in (
-            ("characters", o.min_characters, o.max_characters, len),
-            ("words", o.min_words, o.max_words, lambda text: len(text.split())),
-            ("sentences", o.min_sentences, o.max_sentences, _sentences),
-            ("lines", o.min_lines, o.max_lines, _lines),
-        ):
-            if least is None and most is None:
-                continue
+    def judge(self, text: str) -> str | None:
+        """``too_long`` or ``too_short`` with the unit (``too_long: words``)."""
+        for unit, least, most, count in self._bounds:
             number = count(text)
             if most is not None and number > most:
                 return f"too_long: {unit}"
             if least is not None and number < least:
                 return f"too_short: {unit}"
         return None
+
+
+def make_length(options: LengthOptions, param: str) -> LengthGuard:
+    """The guard. Raises ``malformed`` where there is no bound, or no text could be within them."""
+    place = f"{param}.options"
+    bounds = {name: getattr(options, name) for name in options.__struct_fields__}
+    if all(bound is None for bound in bounds.values()):
+        raise GatewayError(MALFORMED, f"{place} must have at least one bound, such as max_characters", param=place)
+    for unit in _UNITS:
+        least, most = bounds[f"min_{unit}"], bounds[f"max_{unit}"]
+        if least is not None and most is not None and least > most:
+            raise GatewayError(MALFORMED, f"{place}.min_{unit} is more than max_{unit}", param=f"{place}.min_{unit}")
+    return LengthGuard(bounds)

@@ -24,7 +24,7 @@ _LEAST = 8
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{16,}+(?:\r?\n[A-Za-z0-9+/_-]{4,}+)*+")
 _HEX = re.compile(r"(?:(?:\\x|0x|%u00)?[0-9A-Fa-f]{2}[ ,:]?){8,}+")
 _BINARY = re.compile(r"(?:[01]{8}[ ,]?){6,}+")
-_DECIMAL = re.compile(r"(?:\b[1-9][0-9]{1,2}[ ,]{1,2}){7,}+[1-9][0-9]{1,2}\b")
+_DECIMAL = re.compile(r"(?:\b[1-9][0-9]{1,2}[ ,]{1,2}){7,}+(?:[1-9][0-9]{1,2}\b)?")
 _ESCAPES = re.compile(r"\\u\{?([0-9A-Fa-f]{4})\}?")
 _TAGS = re.compile(r"[\U000e0020-\U000e007e]{4,}+")
 

@@ -97,15 +97,15 @@ class Evidence:
 
     def _tricks(self, simple: str, found: frozenset[Sign]) -> None:
         """Readings of the text in which more is found than in itself."""
-        readings = unleet(simple) if Sign.LEET in found else []
-        for reading in readings:
-            self._reveal(self._direct(reading))
+        if Sign.LEET in found:
+            for reading in unleet(simple):
+                self._reveal(self._direct(reading))
         if Sign.ROTATED in found:
             self._reveal(self._direct(rotated(simple)))
         if Sign.REVERSED in found:
             self._reveal(self._direct(backwards(simple)))
         if Sign.SPREAD in found:
-            for reading in readings or (simple,):
+            for reading in {simple, *unleet(simple)}:
                 self._reveal([p for p in _squeezed_set().match(squeezed(reading)) if p.family in self._families])
 
     def _decode(self, text: str, found: frozenset[Sign], depth: int) -> None:

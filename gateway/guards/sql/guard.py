@@ -18,10 +18,11 @@ MAX_SQL = 100_000
 """Characters: no model writes a longer statement to be run, and reading it takes a tenth of a second."""
 
 _DENIED = (
-    "pg_sleep", "pg_sleep_for", "pg_sleep_until", "sleep", "benchmark", "pg_read_file", "pg_read_binary_file", "pg_ls_dir", "pg_stat_file",
-    "lo_import", "lo_export", "dblink", "dblink_exec", "dblink_connect", "pg_terminate_backend", "pg_cancel_backend", "pg_reload_conf",
-    "set_config", "query_to_xml", "load_file", "outfile", "dumpfile", "load_extension", "readfile", "writefile", "edit", "xp_cmdshell",
-    "openrowset", "opendatasource", "sp_executesql", "utl_http", "dbms_pipe",
+    "pg_sleep", "pg_sleep_for", "pg_sleep_until", "sleep", "benchmark", "pg_read_file", "pg_read_binary_file",
+    "pg_ls_dir", "pg_stat_file", "lo_import", "lo_export", "dblink", "dblink_exec", "dblink_connect",
+    "pg_terminate_backend", "pg_cancel_backend", "pg_reload_conf", "set_config", "query_to_xml", "load_file", "outfile",
+    "dumpfile", "load_extension", "readfile", "writefile", "edit", "xp_cmdshell", "openrowset", "opendatasource",
+    "sp_executesql", "utl_http", "dbms_pipe",
 )  # fmt: skip
 """Functions and words that wait, read files, reach other machines or change settings, in PostgreSQL, MySQL, SQLite and their like
 (the payloads of the OWASP Web Security Testing Guide 4.7.5)."""
@@ -102,14 +103,14 @@ def _trimmed(found: list[Token]) -> list[Token]:
 def _kinds(found: Sequence[Token]) -> set[str]:
     """The first words of the statement and of statements within it that write; ``select_into`` for a SELECT that makes a table."""
     first = next((token for token in found if not is_mark(token, "(")), found[0])
-    kinds = {first.text if first.kind == "word" else "unknown"}
+    kinds: set[str] = {first.text if first.kind == "word" else "unknown"}
     depth = 0
     for i, token in enumerate(found):
         depth += is_mark(token, "(") - is_mark(token, ")")
         if token.kind != "word":
             continue
-        if kinds == {"with"} and depth == 0 and token.text in _READING | _WRITING:
-            kinds = {token.text}
+        if "with" in kinds and depth == 0 and token.text in _READING | _WRITING:
+            kinds = kinds - {"with"} | {token.text}
         elif token.text in _WRITING and i and _begins_statement(found, i):
             kinds.add(token.text)
         if token.text == "into" and i and found[i - 1].text not in _BEFORE_INTO:

@@ -18,11 +18,14 @@ _MODIFIERS = frozenset({"only", "lateral", "if", "not", "exists", "low_priority"
 _FROM_IS_SYNTAX = frozenset({"extract", "substring", "trim", "overlay", "position", "substr", "ltrim", "rtrim"})
 """Functions whose arguments may have a FROM of their own."""
 
-_ENDS_FROM = frozenset({
-    "where", "group", "having", "order", "limit", "offset", "fetch", "union", "intersect", "except", "on", "set", "values", "select",
-    "window", "for", "returning", "when", "join", "left", "right", "inner", "outer", "cross", "full", "natural", "using", "qualify",
+_OPENS_LIST = frozenset({"from", "using", "update", "truncate", "table"})
+"""Words after which commas separate tables, conditions of joins between them or not."""
+
+_ENDS_LIST = frozenset({
+    "where", "group", "having", "order", "limit", "offset", "fetch", "union", "intersect", "except", "set", "values", "select", "into",
+    "window", "for", "returning", "when", "qualify",
 })  # fmt: skip
-"""After these a comma no longer separates tables."""
+"""After these they no longer do."""
 
 
 class _Hidden(Struct, frozen=True):
@@ -82,15 +85,19 @@ class Statement:
         for i, token in enumerate(self.tokens):
             level = self._opens[i]
             if token.kind == "word" and token.text in _BEFORE_TABLES and self._introduces(i):
-                in_list[level] = token.text in {"from", "using", "update", "truncate", "table"}
+                in_list[level] = token.text in _OPENS_LIST or (token.text == "join" and in_list.get(level, False))
                 yield from self._skip(i + 1)
-            elif token.kind == "word" and token.text in _ENDS_FROM:
+            elif token.kind == "word" and token.text in _ENDS_LIST:
                 in_list[level] = False
             elif _is(token, ",") and in_list.get(level):
                 yield from self._skip(i + 1)
             elif _is(token, "("):
                 # ``FROM (a, b JOIN c)``: parentheses around tables, not around a query.
-                in_list[i] = bool(in_list.get(level)) and i > 0 and (_is(self.tokens[i - 1], ",") or self.tokens[i - 1].text in _BEFORE_TABLES)
+                in_list[i] = (
+                    bool(in_list.get(level))
+                    and i > 0
+                    and (_is(self.tokens[i - 1], ",") or self.tokens[i - 1].text in _BEFORE_TABLES)
+                )
                 if in_list[i]:
                     yield from self._skip(i + 1)
 
@@ -103,7 +110,9 @@ class Statement:
             if before.text == "distinct" and i >= 2 and self.tokens[i - 2].text in {"is", "not"}:
                 return False
             opened = self._opens[i]
-            return not (opened > 0 and self.tokens[opened - 1].text in _FROM_IS_SYNTAX and not _is(self.tokens[opened + 1], "select"))
+            return not (
+                opened > 0 and self.tokens[opened - 1].text in _FROM_IS_SYNTAX and not _is(self.tokens[opened + 1], "select")
+            )
         following = self.tokens[i + 1] if i + 1 < len(self.tokens) else None
         return not (word == "using" and following is not None and _is(following, "("))
 
