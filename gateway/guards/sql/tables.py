@@ -47,7 +47,7 @@ def _is(token: Token, text: str) -> bool:
 class Statement:
     """The tokens of one statement, with its parentheses matched."""
 
-    __slots__ = ("_closes", "_opens", "tokens")
+    __slots__ = ("_around_tables", "_closes", "_opens", "tokens")
 
     def __init__(self, tokens: Sequence[Token]) -> None:
         self.tokens = tokens
@@ -64,6 +64,9 @@ class Statement:
                 stack.append(i)
         for opened in stack:
             self._closes[opened] = len(tokens)
+        # USING ( lists the columns of a join, except where rows are deleted or merged by other tables.
+        deletes = any(token.text in {"delete", "merge"} and token.kind == "word" for token in tokens)
+        self._around_tables = _BEFORE_TABLES if deletes else _BEFORE_TABLES - {"using"}
 
     def tables(self) -> Iterator[tuple[str, ...]]:
         """The parts of each table's name (``("public", "users")``), once per mention; bare words in lower case."""
@@ -93,10 +96,9 @@ class Statement:
                 yield from self._skip(i + 1)
             elif _is(token, "("):
                 # ``FROM (a, b JOIN c)``: parentheses around tables, not around a query.
-                in_list[i] = (
-                    bool(in_list.get(level))
-                    and i > 0
-                    and (_is(self.tokens[i - 1], ",") or self.tokens[i - 1].text in _BEFORE_TABLES)
+                in_list[i] = i > 0 and (
+                    (_is(self.tokens[i - 1], ",") and in_list.get(level, False))
+                    or self.tokens[i - 1].text in self._around_tables
                 )
                 if in_list[i]:
                     yield from self._skip(i + 1)
@@ -104,7 +106,9 @@ class Statement:
     def _introduces(self, i: int) -> bool:
         before = self.tokens[i - 1] if i else None
         word = self.tokens[i].text
-        if before is not None and (_is(before, ".") or (word == "update" and before.text in {"for", "key", "on", "do", "no"})):
+        if before is not None and (
+            _is(before, ".") or (word == "update" and before.text in {"for", "key", "on", "do", "then"})
+        ):
             return False
         if word == "from" and before is not None:
             if before.text == "distinct" and i >= 2 and self.tokens[i - 2].text in {"is", "not"}:
