@@ -2,9 +2,12 @@
 
 from gateway.guards.catalogue import GuardType
 from gateway.guards.choices import ChoicesOptions, make_choices
+from gateway.guards.gibberish import GibberishOptions, make_gibberish
 from gateway.guards.injection.guard import InjectionOptions, make_injection
 from gateway.guards.json_shape import JsonOptions, make_json
 from gateway.guards.length import LengthOptions, make_length
+from gateway.guards.refusal import RefusalOptions, make_refusal
+from gateway.guards.script import ScriptOptions, make_script
 from gateway.guards.sql.guard import SqlOptions, make_sql
 from gateway.guards.xml_shape import XmlOptions, make_xml
 
@@ -40,6 +43,28 @@ WHOLE_TEXTS: tuple[GuardType, ...] = (
         make_sql,
         "Text that is not one SQL statement of an allowed kind on allowed tables.",
         "Lexical chapters of the manuals of PostgreSQL 17, MySQL 8.4 and SQLite; CWE-89",
+    ),
+    GuardType(
+        "script",
+        ScriptOptions,
+        make_script,
+        "Letters of writing systems that are not allowed, and words that mix look-alike ones.",
+        "Unicode Standard Annex 24; Unicode Technical Standard 39, 5.1",
+    ),
+    GuardType(
+        "gibberish",
+        GibberishOptions,
+        make_gibberish,
+        "Letters that no language writes in this order, and texts that repeat themselves.",
+        "Shannon (1948): a Markov chain of letters; RFC 1951 as a measure of repetition",
+    ),
+    GuardType(
+        "refusal",
+        RefusalOptions,
+        make_refusal,
+        "Answers that decline, in 14 languages.",
+        "Zou et al. (2023), appendix: prefixes of refusals",
+        directions=frozenset({"out"}),
     ),
     GuardType(
         "injection",
