@@ -59,7 +59,8 @@ class ScriptGuard:
     def find(self, text: str) -> Sequence[Finding]:
         """Runs of letters, from left to right, at most a thousand."""
         found: list[Finding] = []
-        for match in self._pattern.finditer(text):
+        # A lone surrogate has no UTF-8 form, which RE2 reads; it counts as the one question mark that it is shown as.
+        for match in self._pattern.finditer(text.encode(errors="replace").decode()):
             found.append(Finding(match.start(), match.end(), str(match.lastgroup)))
             if len(found) == _MOST:
                 break

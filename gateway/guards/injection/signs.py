@@ -64,4 +64,4 @@ _SIGNS = _compiled()
 
 def signs(text: str) -> frozenset[Sign]:
     """The tricks of which a text has a sign."""
-    return frozenset(map(Sign, _SIGNS.Match(text) or ()))
+    return frozenset(map(Sign, _SIGNS.Match(text.encode(errors="replace")) or ()))

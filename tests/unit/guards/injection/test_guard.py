@@ -190,6 +190,7 @@ def test_each_family_is_named(text: str, family: str):
         "01000001 " * 20_000,
         "ignore all " * 10_000 + "detect " + '"x" ' * 10_000,
         "\0" * 1_000_000,
+        "\ud800" * 1_000,
         "65, " * 50_000,
     ],
     ids=lambda text: repr(text[:12]),
