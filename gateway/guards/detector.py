@@ -38,7 +38,7 @@ class Detector(Protocol):
 
     @property
     def before(self) -> int:
-        """How many characters left of a finding it looks at (0, or 1 for a word edge)."""
+        """How many characters left of a finding it looks at: 0, 1 for a word edge, more where a word announces it."""
         ...
 
     def find(self, text: str) -> Sequence[Finding]:
@@ -55,7 +55,7 @@ class Detector(Protocol):
 
 @runtime_checkable
 class Contextual(Detector, Protocol):
-    """A detector that looks at the character left of a finding (:attr:`before` is 1), and can be told where to begin.
+    """A detector that looks at what is left of a finding (:attr:`before` is not 0), and can be told where to begin.
 
     A detector that looks left and does not have these methods may find, in a stream, what is none: it is shown the last character
     before the text as if it were part of it.
@@ -67,6 +67,16 @@ class Contextual(Detector, Protocol):
 
     def hold_from(self, text: str, start: int) -> int:
         """As :meth:`Detector.hold`, for findings that begin at ``start`` or later."""
+        ...
+
+
+@runtime_checkable
+class Probed(Detector, Protocol):
+    """A detector that a stream asks only where it may have something to say, together with all others of its kind."""
+
+    @property
+    def probe(self) -> str:
+        """An RE2 pattern that matches in every text in which something is found, or of which something is held back."""
         ...
 
 

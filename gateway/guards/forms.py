@@ -24,6 +24,9 @@ _COUNTED = 24
 
 _LONG = re.compile(r"\{([0-9]+),([0-9]+)\}")
 
+NOTHING = r"[^\s\S]"
+"""For :attr:`Form.left` and :attr:`Form.right`: anything may stand there."""
+
 REACH = 64
 """Characters left of a match that an announcement may span, with the character left of itself."""
 

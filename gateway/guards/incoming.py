@@ -5,13 +5,15 @@ from collections.abc import Sequence
 from msgspec import structs
 
 from gateway.core.conversation import Conversation, Message
+from gateway.core.errors import MALFORMED, GatewayError
 from gateway.core.verdicts import ALLOW, Block, Rewritten, Verdict
 from gateway.guards.detector import Joint
 from gateway.guards.edits import Wanted, edits_of, rewritten_parts
 from gateway.guards.masks import Masks
 from gateway.guards.rules import Rule, Tally
-from gateway.guards.tools import complete_call, judge_call
-from gateway.wire.chat_texts import message_calls, message_texts, with_message_calls, with_message_texts
+from gateway.guards.tools import complete_call, judge_call, said_simply
+from gateway.wire.chat_texts import Call, message_calls, message_texts, with_message_calls, with_message_texts
+from gateway.wire.openai import DECODE_ERRORS
 
 _BETWEEN = "\n"
 """What stands between the text parts of a message where they are judged, as in :attr:`Message.text`."""
@@ -69,7 +71,7 @@ class Incoming:
     def _judge_tools(self, messages: list[Message], rules: Sequence[Rule]) -> Block | None:
         if not rules:
             return None
-        for definition in self._definitions:
+        for definition, _ in map(said_simply, self._definitions):
             for rule in rules:
                 for finding in rule.detector.find(definition):
                     self._tools.add(rule, finding.what)
@@ -79,7 +81,7 @@ class Incoming:
             if message.role != "assistant":
                 continue
             put: dict[int, str] = {}
-            for place, call in message_calls(message.raw):
+            for place, call in _calls(message):
                 complete = complete_call(call)
                 arguments = judge_call(complete, rules, self._tools, self._write)
                 if isinstance(arguments, Block):
@@ -97,3 +99,12 @@ class Incoming:
             raws = [message.raw.decode(errors="replace") for message in self._conversation]
             self._masks = Masks([*raws, *[message.text for message in self._conversation], *self._definitions])
         return self._masks.place(what, text)
+
+
+def _calls(message: Message) -> list[tuple[int, Call]]:
+    try:
+        return message_calls(message.raw)
+    except DECODE_ERRORS as error:
+        raise GatewayError(
+            MALFORMED, f"messages: the tool calls of an assistant message cannot be judged: {error}", param="messages"
+        ) from None

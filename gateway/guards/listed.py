@@ -73,7 +73,7 @@ def _regex(options: RegexOptions, param: str) -> Detector:
     patterns = [options.pattern] if options.pattern else options.patterns
     if bool(options.pattern) == bool(options.patterns):
         raise GatewayError(
-            MALFORMED, f"{param}.options: either pattern or patterns is required", param=f"{param}.options.pattern"
+            MALFORMED, f"{param}.options.pattern: either pattern or patterns is required", param=f"{param}.options.pattern"
         )
     where = f"{param}.options.pattern"
     made = RegexDetector(

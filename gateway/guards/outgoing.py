@@ -49,10 +49,10 @@ class Outgoing:
         if masks:
             # Last of all: where something else is found in the same place, that counts.
             restore = Rule(_RESTORING, Placeholders(masks), "replace", restores=masks)
-            texts = Rules((*texts.stream, restore), texts.whole, texts.watching)
+            texts = texts.restoring(restore)
             tools = (*tools, restore)
         self._texts = texts
-        self._reasoning = texts.bounded() if texts.whole or texts.watching else texts
+        self._reasoning = texts.located()
         self._tools = tools
         self._tally = Tally("post", notes)
         self._tools_tally = Tally("tools", notes)

@@ -61,6 +61,8 @@ class Anatomy(Struct, frozen=True):
     """The pattern, as RE2 gets it: without groups that capture."""
     partial: str
     """What matches every text that is a beginning of a match but can still grow into another, the empty text too."""
+    begun: str | None
+    """The same without the empty text; None where there is no such beginning."""
     shortest: int
     """Characters of its shortest match."""
     longest: int | None
@@ -81,21 +83,21 @@ def anatomy(pattern: str, *, ignore_case: bool = False) -> Anatomy:
         warnings.simplefilter("error")  # "possible nested set": RE2 and Python would disagree about it
         try:
             tree = parser.parse(pattern, re.IGNORECASE if ignore_case else 0)
-        except (re.error, RecursionError, OverflowError) as error:
+            whole = _sequence(list(tree))
+        except RecursionError:
+            raise ValueError("is nested too deeply") from None
+        except (re.error, OverflowError) as error:
             raise ValueError(f"is no regular expression: {error}") from None
         except FutureWarning as warning:
             raise ValueError(f"is ambiguous: {str(warning)[:1].lower()}{str(warning)[1:]}") from None
     if tree.state.flags & re.LOCALE:
         raise ValueError("has the flag L, which texts do not know")
     flags = "".join([letter for flag, letter in _FLAGS if tree.state.flags & flag])
-    try:
-        whole = _sequence(list(tree))
-    except RecursionError:
-        raise ValueError("is nested too deeply") from None
     wrapped = f"(?{flags}:%s)" if flags else "(?:%s)"
     return Anatomy(
         wrapped % whole.full,
         wrapped % whole.partial,
+        None if whole.begun is None else wrapped % whole.begun,
         whole.low,
         None if whole.high is None else whole.high + whole.right,
         1 if whole.left else 0,
@@ -103,21 +105,25 @@ def anatomy(pattern: str, *, ignore_case: bool = False) -> Anatomy:
 
 
 class _Part(Struct, frozen=True):
-    """A piece of a pattern; ``full`` and ``partial`` can be put into any sequence."""
+    """A piece of a pattern. Each of its patterns can be put into any sequence; None is one that matches nothing."""
 
     full: str
     partial: str
+    solid: str | None
+    """What of ``full`` is not empty, at least."""
+    begun: str | None
+    """What of ``partial`` is not empty, at least."""
     low: int
     high: int | None
     left: bool = False
     right: bool = False
 
 
-_NOTHING = _Part("", "", 0, 0)
+_NOTHING = _Part("", "", None, None, 0, 0)
 
 
 def _atom(full: str) -> _Part:
-    return _Part(full, "", 1, 1)
+    return _Part(full, "", full, None, 1, 1)
 
 
 def _literal(code: int) -> str:
@@ -138,18 +144,29 @@ def _joined(parts: list[_Part]) -> _Part:
         return parts[0]
     middle = len(parts) // 2
     x, y = _joined(parts[:middle]), _joined(parts[middle:])
-    if y.high == 0 and not y.right:
-        partial = x.partial  # with x all is said: nothing can follow that changes it
-    else:
+    partial, begun = x.partial, x.begun
+    if y.high != 0 or y.right:  # else all is said with x: nothing can follow that changes it
         partial = f"(?:{x.full}{y.partial}|{x.partial})" if x.partial else f"(?:{x.full}{y.partial})?"
+        begun = _either(x.begun, _then(x.solid, y.partial), _then(x.full, y.begun) if x.low == 0 else None)
     return _Part(
         x.full + y.full,
         partial,
+        _either(_then(x.solid, y.full), _then(x.full, y.solid) if x.low == 0 else None),
+        begun,
         x.low + y.low,
         None if x.high is None or y.high is None else x.high + y.high,
         x.left or y.left,
         x.right or y.right,
     )
+
+
+def _then(first: str | None, second: str | None) -> str | None:
+    return None if first is None or second is None else first + second
+
+
+def _either(*some: str | None) -> str | None:
+    possible = list(dict.fromkeys([one for one in some if one is not None]))
+    return f"(?:{'|'.join(possible)})" if possible else None
 
 
 def _part(kind: Any, value: Any) -> _Part:
@@ -163,7 +180,7 @@ def _part(kind: Any, value: Any) -> _Part:
         return _atom(_set(value))
     if kind is op.AT:
         edge = value not in _LEFT_ONLY
-        return _Part(_PLACES[value], "", 0, 0, left=value not in (op.AT_END, op.AT_END_STRING), right=edge)
+        return _Part(_PLACES[value], "", None, None, 0, 0, left=value not in (op.AT_END, op.AT_END_STRING), right=edge)
     if kind is op.BRANCH:
         return _branch([_sequence(list(branch)) for branch in value[1]])
     if kind is op.SUBPATTERN:
@@ -194,6 +211,8 @@ def _branch(branches: list[_Part]) -> _Part:
     return _Part(
         f"(?:{'|'.join([branch.full for branch in branches])})",
         f"(?:{'|'.join(partials)})" if any(partials) else "",
+        _either(*[branch.solid for branch in branches]),
+        _either(*[branch.begun for branch in branches]),
         min(branch.low for branch in branches),
         max(highs) if len(highs) == len(branches) else None,
         any(branch.left for branch in branches),
@@ -208,6 +227,8 @@ def _group(_: int | None, add: int, drop: int, body: Any) -> _Part:
     return _Part(
         f"{head}{inner.full})",
         f"{head}{inner.partial})" if inner.partial else "",
+        None if inner.solid is None else f"{head}{inner.solid})",
+        None if inner.begun is None else f"{head}{inner.begun})",
         inner.low,
         inner.high,
         inner.left,
@@ -222,10 +243,14 @@ def _repeat(low: int, high: int | None, body: _Part, *, lazy: bool) -> _Part:
     count = f"{{{low},{'' if high is None else high}}}"
     # Earlier rounds of an unfinished repetition; how many are enough does not matter for a beginning.
     rounds = "" if high == 1 else f"{unit}*" if high is None else f"{unit}{{0,{high - 1}}}"
+    rest = f"{unit}*" if high is None else f"{unit}{{0,{high - 1}}}"
+    further = f"{unit}*" if high is None else f"{unit}{{0,{high - 2}}}" if high > 1 else None
     bounded = body.high == 0 or (high is not None and body.high is not None)
     return _Part(
         f"{unit}{count}{'?' if lazy else ''}",
         f"(?:{rounds}{body.partial})" if rounds or body.partial else "",
+        _then(body.solid, rest),
+        _either(body.begun, None if further is None else _then(body.solid, further + body.partial)),
         body.low * low,
         (body.high or 0) * (high or 0) if bounded else None,
         body.left,

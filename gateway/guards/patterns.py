@@ -59,7 +59,7 @@ class RegexDetector:
     patterns in errors: ``param(i)`` for pattern ``i``. Raises ``malformed``.
     """
 
-    __slots__ = ("_all", "_alone", "_checked", "_partial", "_patterns", "before", "longest")
+    __slots__ = ("_all", "_alone", "_any", "_checked", "_partial", "_patterns", "before", "longest", "probe")
 
     def __init__(self, patterns: Sequence[Pattern], param: Callable[[int], str]) -> None:
         if not 1 <= len(patterns) <= MAX_PATTERNS:
@@ -73,8 +73,12 @@ class RegexDetector:
         self._alone = [_compiled(part.full, param(i)) for i, part in enumerate(parts)]
         self._all = _compiled("|".join([f"({part.full})" for part in parts]), param(0)) if len(parts) > 1 else self._alone[0]
         bounded = len(bounds) == len(parts) and max(bounds) <= MAX_LONGEST
+        self._any = possible([f"(?:{part.full})" for part in parts])
+        beginnings = [f"{part.begun}\\z" for part in parts if part.begun is not None]
+        self.probe = "|".join([f"(?:{part.full})" for part in parts] + beginnings)
+        """As :attr:`Probed.probe <gateway.guards.detector.Probed.probe>`."""
         self._partial = _compiled(f"(?:{'|'.join([part.partial for part in parts])})\\z", param(0)) if bounded else None
-        self.longest: int | None = max(bounds) if bounded else None
+        self.longest: int | None = max(bounds) if len(bounds) == len(parts) else None
         """As :attr:`Detector.longest <gateway.guards.detector.Detector.longest>`."""
         self.before = max(part.before for part in parts)
         """As :attr:`Detector.before <gateway.guards.detector.Detector.before>`."""
@@ -85,6 +89,8 @@ class RegexDetector:
 
     def find_from(self, text: str, start: int) -> list[Finding]:
         """Every match that begins at ``start`` or later; what is left of it is only looked at."""
+        if self._any(text) is None:
+            return []
         if not self._checked:
             return [Finding(*match.span(), self._what(match)) for match in self._all.finditer(text, start)]
         found: list[Finding] = []
@@ -95,7 +101,7 @@ class RegexDetector:
                 start = finding.end
             else:
                 # Where no end is in sight a refused match is passed over as a whole: to look inside it might be quadratic.
-                start = match.start() + 1 if self.longest is not None else match.span()[1]
+                start = match.start() + 1 if self._partial is not None else match.span()[1]
         return found
 
     def _what(self, match: _Match) -> str:
@@ -123,8 +129,8 @@ class RegexDetector:
 
     def hold_from(self, text: str, start: int) -> int:
         """Characters at the end of a text that may be, or become, part of a match that begins at ``start`` or later."""
-        assert self._partial is not None
-        assert self.longest is not None
+        if self._partial is None or self.longest is None:
+            return len(text) - start
         size = len(text)
         cut = max(start, size - self.longest)
         if cut > self.before:
@@ -133,6 +139,38 @@ class RegexDetector:
         end = self._partial.search(text, cut)
         assert end is not None  # the empty end always matches
         return len(text) - end.start()
+
+
+def possible(patterns: Sequence[str]) -> Callable[[str], list[int] | None]:
+    """Which of these patterns, by their places, match somewhere in a text; None: none does. The quickest question there is.
+
+    Where they are too much for one automaton, any may match: then the answer is always all of them.
+    """
+    everything = list(range(len(patterns)))
+    matcher = re2.Set.SearchSet(_options())
+    try:
+        # First of all one that must match here and now: an automaton without room for its states finds nothing, and says nothing.
+        matcher.Add(r"\A\x00\z")
+        for pattern in patterns:
+            matcher.Add(pattern)
+        matcher.Compile()
+    except re2.error:
+        return lambda _: everything
+    if not matcher.Match("\0"):
+        return lambda _: everything
+
+    def match(text: str) -> list[int] | None:
+        found = matcher.Match(text)
+        return None if found is None else [i - 1 for i in found if i]
+
+    return match
+
+
+def _options() -> re2.Options:
+    options = re2.Options()
+    options.max_mem = _MAX_MEM
+    options.log_errors = False
+    return options
 
 
 def _anatomy(pattern: Pattern, param: str) -> Anatomy:
@@ -146,11 +184,8 @@ def _anatomy(pattern: Pattern, param: str) -> Anatomy:
 
 
 def _compiled(pattern: str, param: str) -> _Regex:
-    options = re2.Options()
-    options.max_mem = _MAX_MEM
-    options.log_errors = False
     try:
-        return cast("_Regex", re2.compile(pattern, options))
+        return cast("_Regex", re2.compile(pattern, _options()))
     except re2.error as error:
         said = error.args[0].decode(errors="replace")
         raise GatewayError(MALFORMED, f"{param} is not possible in RE2: {said}", param=param) from None

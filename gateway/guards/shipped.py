@@ -1,10 +1,13 @@
 """The guards that ship with the gateway."""
 
 from gateway.guards.catalogue import GuardType, known
+from gateway.guards.exfiltration import EXFILTRATION
+from gateway.guards.invisible import INVISIBLE
 from gateway.guards.listed import REGEX, REQUIRED, TERMS
 from gateway.guards.pii.guard import PII
 from gateway.guards.secrets.guard import SECRETS
+from gateway.guards.urls.guard import URLS
 from gateway.guards.whole_texts import WHOLE_TEXTS
 
-CATALOGUE: dict[str, GuardType] = known((REGEX, TERMS, REQUIRED, PII, SECRETS, *WHOLE_TEXTS))
+CATALOGUE: dict[str, GuardType] = known((REGEX, TERMS, REQUIRED, PII, SECRETS, INVISIBLE, URLS, EXFILTRATION, *WHOLE_TEXTS))
 """By name; plug-ins add theirs at start."""

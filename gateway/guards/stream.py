@@ -11,11 +11,10 @@ written in the place of what, and what is counted depend on the text alone, neve
 
 from collections import deque
 
-from msgspec import Struct
-
 from gateway.core.verdicts import ALLOW, OutputVerdict
-from gateway.guards.detector import Contextual, Finding
+from gateway.guards.detector import Contextual, Finding, Probed
 from gateway.guards.edits import Edit, clipped
+from gateway.guards.patterns import possible
 from gateway.guards.rules import Rule, Tally
 
 
@@ -70,28 +69,58 @@ class Reader:
         return min(self._detector.hold(view[max(0, start - self._before) :]), len(view) - start)
 
 
-class Rules(Struct, frozen=True):
+class Probe:
+    """One pass over a text for all rules of a stream whose detectors can say beforehand what they look for."""
+
+    __slots__ = ("_match", "_orders", "silent")
+
+    def __init__(self, rules: tuple[Rule, ...]) -> None:
+        probes = [(order, rule.detector.probe) for order, rule in enumerate(rules) if isinstance(rule.detector, Probed)]
+        self._orders = [order for order, _ in probes]
+        self._match = possible([probe for _, probe in probes]) if probes else None
+        self.silent = frozenset(self._orders)
+        """Rules that have nothing to say unless :meth:`ask` names them."""
+
+    def ask(self, text: str) -> frozenset[int]:
+        """Which of the rules, by their order, need not be asked about a text."""
+        found = None if self._match is None else self._match(text)
+        return self.silent if found is None else self.silent.difference([self._orders[i] for i in found])
+
+
+class Rules:
     """The rules for one kind of text, sorted by when they can judge."""
 
-    stream: tuple[Rule, ...] = ()
-    """Enforced, as the text comes."""
-    whole: tuple[Rule, ...] = ()
-    """Enforced, when it is complete."""
-    watching: tuple[Rule, ...] = ()
-    """Found and written down only."""
+    __slots__ = ("probe", "stream", "watching", "whole")
+
+    def __init__(
+        self,
+        stream: tuple[Rule, ...] = (),
+        whole: tuple[Rule, ...] = (),
+        watching: tuple[Rule, ...] = (),
+        probe: "Probe | None" = None,
+    ) -> None:
+        self.stream = stream
+        """Enforced, as the text comes."""
+        self.whole = whole
+        """Enforced, when it is complete."""
+        self.watching = watching
+        """Found and written down only."""
+        self.probe = Probe(stream) if probe is None else probe
+        """Which of :attr:`stream` may have something to say on a text."""
+
+    def restoring(self, rule: Rule) -> "Rules":
+        """With a rule of one call behind the others."""
+        return Rules((*self.stream, rule), self.whole, self.watching, self.probe)
 
     @property
     def rewrites(self) -> bool:
         """Whether any of them changes a text."""
         return any(rule.rewrites for rule in (*self.stream, *self.whole))
 
-    def bounded(self) -> "Rules":
+    def located(self) -> "Rules":
         """Without those that are about an answer as a whole: what a model thinks need not have the answer's shape."""
-        return Rules(
-            self.stream,
-            tuple([rule for rule in self.whole if rule.detector.longest is not None]),
-            tuple([rule for rule in self.watching if rule.detector.longest is not None]),
-        )
+        whole = tuple([rule for rule in self.whole if _locates(rule)])
+        return Rules(self.stream, whole, tuple([rule for rule in self.watching if _locates(rule)]), self.probe)
 
 
 _Found = tuple[int, int, Finding, str]
@@ -160,7 +189,12 @@ class Window:
     def _read(self, *, complete: bool) -> None:
         found = self._found
         place = keep = self._base + len(self._pending)
+        silent = self._rules.probe.ask(self._pending)
         for order, reader in enumerate(self._readers):
+            if order in silent:
+                reader.place = self._base + len(self._pending)
+                keep = min(keep, reader.needs_from)
+                continue
             for f in reader.read(self._pending, self._base, complete=complete):
                 found.append((f.start, order, f, self._pending[f.start - self._base : f.end - self._base]))
             place = min(place, reader.place)
@@ -216,6 +250,11 @@ class Window:
             for rule in self._rules.watching:
                 for finding in rule.detector.find(text):
                     self._tally.add(rule, finding.what)
+
+
+def _locates(rule: Rule) -> bool:
+    """Whether it finds places in a text, rather than judging the whole of it."""
+    return rule.detector.longest is not None or isinstance(rule.detector, Contextual)
 
 
 def _order(one: tuple[int, int, object] | tuple[int, int, object, object]) -> tuple[int, int]:

@@ -37,7 +37,7 @@ def complete_call(call: Call) -> ToolCall:
 
 def judge_call(call: ToolCall, rules: Sequence[Rule], tally: Tally, write: Write, choice: int | None = None) -> Block | str:
     """The call's arguments as they may pass on, or what ends the answer. Rules come in the order in which they are asked."""
-    text, escaped = (call.arguments, False) if call.plain else _said_simply(call.arguments)
+    text, escaped = (call.arguments, False) if call.plain else said_simply(call.arguments)
     wanted: list[Wanted] = []
     for order, rule in enumerate(rules):
         for finding in rule.detector.find(call.name) if rule.restores is None else ():
@@ -65,7 +65,7 @@ def judge_call(call: ToolCall, rules: Sequence[Rule], tally: Tally, write: Write
     return made
 
 
-def _said_simply(arguments: str) -> tuple[str, bool]:
+def said_simply(arguments: str) -> tuple[str, bool]:
     """The text to judge, and whether it is JSON."""
     try:
         return _encode(_decode(arguments)).decode(), True

@@ -44,7 +44,11 @@ def guard_in(
     pre = guards.pre
     if pre is None:
         return conversation, NO_MASKS
-    definitions = [bytes(recipe.fields[name]).decode() for name in _DEFINITIONS if name in recipe.fields] if pre.tools else ()
+    definitions = (
+        [bytes(recipe.fields[name]).decode(errors="replace") for name in _DEFINITIONS if name in recipe.fields]
+        if pre.tools
+        else ()
+    )
     verdict = pre.check(conversation, definitions, journal.notes)
     if verdict is ALLOW:
         return conversation, NO_MASKS

@@ -76,8 +76,11 @@ class _Part(Struct):
     text: str = ""
 
 
-class _Message(Struct):
+class _Texts(Struct):
     content: str | list[_Part] | None = None
+
+
+class _Calls(Struct):
     tool_calls: list[Call] | None = None
     function_call: Function | None = None
 
@@ -85,7 +88,8 @@ class _Message(Struct):
 _NOTHING = Said()
 _NULL = b"null"
 decode_said = msgspec.json.Decoder(SaidAnswer).decode
-_decode_message = msgspec.json.Decoder(_Message).decode
+_decode_texts = msgspec.json.Decoder(_Texts).decode
+_decode_message_calls = msgspec.json.Decoder(_Calls).decode
 _decode_fields = msgspec.json.Decoder(dict[str, Raw]).decode
 _decode_items = msgspec.json.Decoder(list[Raw]).decode
 _decode_calls = msgspec.json.Decoder(list[Call]).decode
@@ -96,7 +100,7 @@ _encode = msgspec.json.Encoder().encode
 # --- messages -------------------------------------------------------------------------------------------------------
 def message_texts(raw: bytes) -> list[str]:
     """The texts of a message: its content, or the text parts of it that are not empty."""
-    content = _decode_message(raw).content
+    content = _decode_texts(raw).content
     if isinstance(content, str):
         return [content] if content else []
     return [part.text for part in content or () if part.text]
@@ -107,11 +111,11 @@ def with_message_texts(raw: bytes, texts: Sequence[str]) -> bytes:
     fields = _decode_fields(raw)
     content = fields["content"]
     rest = iter(texts)
-    if bytes(content[:1]) == b'"':
+    if bytes(content).startswith(b'"'):
         fields["content"] = Raw(_encode(next(rest)))
     else:
         parts = [_decode_fields(part) for part in _decode_items(content)]
-        for part, read in zip(parts, _decode_message(raw).content or (), strict=True):
+        for part, read in zip(parts, _decode_texts(raw).content or (), strict=True):
             if isinstance(read, _Part) and read.text:
                 part["text"] = Raw(_encode(next(rest)))
         fields["content"] = Raw(_encode(parts))
@@ -120,7 +124,7 @@ def with_message_texts(raw: bytes, texts: Sequence[str]) -> bytes:
 
 def message_calls(raw: bytes) -> list[tuple[int, Call]]:
     """The tool calls of an assistant message, by their place in it."""
-    message = _decode_message(raw)
+    message = _decode_message_calls(raw)
     calls = list(enumerate(message.tool_calls or ()))
     if message.function_call is not None:
         calls.append((LEGACY_CALL, Call(function=message.function_call)))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.guards.shipped import CATALOGUE
 from tests.corpus.measure import measure, names, row
 
 PAGE = Path(__file__).parents[2] / "docs" / "guard-catalogue.md"
@@ -21,6 +22,11 @@ def test_precision_and_recall_reach_their_floors(name: str):
 @pytest.mark.parametrize("name", names())
 def test_the_page_says_what_is_measured(name: str):
     assert row(measure(name)) in PAGE.read_text(encoding="utf-8")
+
+
+def test_every_guard_that_ships_is_in_the_table():
+    page = PAGE.read_text(encoding="utf-8")
+    assert [name for name in CATALOGUE if f"\n| [`{name}`](" not in page] == []
 
 
 @pytest.mark.parametrize("name", names())

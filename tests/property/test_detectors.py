@@ -1,10 +1,16 @@
 """The law of detectors: what a guard finds does not depend on how the text was cut."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.core.verdicts import ALLOW, Note
 from gateway.guards.detector import Contextual, Detector, Finding
+from gateway.guards.edits import rewritten
+from gateway.guards.rules import Rule, Tally
+from gateway.guards.stream import Rules, Window
 from tests.corpus.measure import Corpus, detector_of, load, names
 from tests.property.laws import check_law
 
@@ -90,3 +96,31 @@ def test_what_a_stream_has_let_go_does_not_matter(name: str):
         assert detector.hold_from(text[gone:], kept) == detector.hold_from(text, start)
 
     forgets()
+
+
+def _shown(rules: Rules, pieces: list[str]) -> tuple[str, list[Note]]:
+    """What a reader of a stream gets, piece by piece, and what is written down."""
+    notes: list[Note] = []
+    window = Window(rules, Tally("post", notes), 0)
+    text, shown, released = "".join(pieces), "", 0
+    for piece in [*pieces, None]:
+        assert (window.feed(piece) if piece is not None else window.finish()) is ALLOW
+        shown += rewritten(text[released : window.released], list(window.edits), released)
+        released = window.released
+        while window.edits and window.edits[0].end <= released:
+            window.edits.popleft()
+    return shown, sorted(notes, key=repr)
+
+
+def test_all_of_them_together_redact_a_stream_as_they_redact_the_whole():
+    rules = Rules(tuple(Rule(name, _streamed(corpus), "redact") for name, corpus in CORPORA.items()))
+    pieces = [piece for corpus in CORPORA.values() for piece in _pieces(corpus)]
+
+    @settings(max_examples=50)
+    @given(texts(pieces), st.lists(st.integers(0, 400), max_size=20))
+    def same(text: str, cuts: list[int]):
+        places = sorted({0, len(text), *(cut for cut in cuts if cut < len(text))})
+        streamed = [text[a:b] for a, b in pairwise(places)] or [""]
+        assert _shown(rules, streamed) == _shown(rules, [text])
+
+    same()

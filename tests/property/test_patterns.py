@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gateway.core.errors import GatewayError
 from gateway.guards.partial import anatomy
-from gateway.guards.patterns import Pattern, RegexDetector
+from gateway.guards.patterns import Pattern, RegexDetector, possible
 from tests.property.laws import check_law
 
 atoms = st.sampled_from(
@@ -47,7 +47,10 @@ chosen = st.lists(st.tuples(patterns, st.integers(0, 2)), min_size=1, max_size=3
 @settings(max_examples=80)
 @given(chosen, texts, st.integers(0, 14))
 def test_any_cut_is_judged_as_the_whole(some: list[tuple[str, int]], text: str, cut: int) -> None:
-    check_law(detector(some), text, cut)
+    made = detector(some)
+    check_law(made, text, cut)
+    if made.find(text) or made.hold(text):
+        assert possible([made.probe])(text), "who is not asked can say nothing"
 
 
 GROWTH = ["".join(more) for length in (1, 2, 3) for more in product("abA-1", repeat=length)]

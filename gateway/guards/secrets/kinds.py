@@ -6,7 +6,7 @@ length proves itself; what has none (passwords, keys in assignments) is judged b
 """
 
 from gateway.core.keys import well_formed
-from gateway.guards.forms import Form, either
+from gateway.guards.forms import NOTHING, Form, either
 from gateway.guards.secrets.values import (
     has_key,
     is_assigned_secret,
@@ -25,7 +25,7 @@ _NAMED = either(
 _PASSWORDS = either("passwords?|passwd|passphrase|passwort|pwd|contraseña|mot de passe")
 _ASSIGNED = r"""["'`]?(?i: is)?\s{0,3}(?::=|=>|==?|:)?\s{0,3}["'`]?"""
 _EQUALS = r"""["'`]?\s{0,3}(?::=|=>|==?|:)\s{0,3}["'`]?"""
-_VALUE = r"""[^\s"'`,;<>(){}\[\]]{8,200}"""
+_VALUE = r"""[^\s"'`,;<>(){}\[\]=]{8,200}={0,2}"""
 _BLANKS = r"[A-Za-z0-9+/=\s\\:,.()-]"
 _BEGIN = "-----BEGIN (?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY(?: BLOCK)?-----"
 _END = "-----END (?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY(?: BLOCK)?-----"
@@ -110,15 +110,15 @@ FORMS: tuple[Form, ...] = (
         "private_key",
         f"{_BEGIN}{_BLANKS}{{40,3600}}?{_END}",
         has_key,
-        left="[^\\s\\S]",
-        right="[^\\s\\S]",
+        left=NOTHING,
+        right=NOTHING,
     ),
     Form(
         "private_key",
         f"{_BEGIN}{_KEY}{{40,3600}}",
         has_key,
-        left="[^\\s\\S]",
-        right="[^\\s\\S]",
+        left=NOTHING,
+        right=NOTHING,
     ),
     Form(
         "url_password",

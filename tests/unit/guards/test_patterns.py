@@ -1,0 +1,128 @@
+"""What a detector made of patterns finds and refuses, and what happens where one automaton is not enough."""
+
+import pytest
+
+from gateway.core.errors import GatewayError
+from gateway.guards import patterns
+from gateway.guards.detector import Finding
+from gateway.guards.partial import anatomy
+from gateway.guards.patterns import Pattern, RegexDetector, possible
+
+
+def made(*some: Pattern) -> RegexDetector:
+    return RegexDetector(some, lambda i: f"p[{i}]")
+
+
+def test_who_begins_first_wins_and_then_who_is_named_first() -> None:
+    detector = made(Pattern("pair", "ab"), Pattern("letter", "[a-z]"), Pattern("word", "[a-z]{2}"))
+    assert detector.find("ab1bc") == [Finding(0, 2, "pair"), Finding(3, 4, "letter"), Finding(4, 5, "letter")]
+    assert detector.longest == 2
+    assert detector.before == 0
+
+
+def test_what_is_not_accepted_hides_nothing() -> None:
+    odd = Pattern("odd", r"\d{2}", accept=lambda text: int(text) % 2 == 1)
+    assert made(odd).find("1233") == [Finding(1, 3, "odd")]
+    assert made(odd, Pattern("digit", r"\d")).find("24") == [Finding(0, 1, "digit"), Finding(1, 2, "digit")]
+    assert made(odd).matches("24") is False
+    assert made(odd).matches("23") is True
+    endless = Pattern("end", "a+", accept=lambda text: len(text) == 2)
+    assert made(endless).find("aaa aa") == [Finding(4, 6, "end")]
+
+
+def test_what_is_left_of_the_start_is_only_looked_at() -> None:
+    detector = made(Pattern("word", r"\bfoo"))
+    assert detector.find_from("xfoo", 1) == []
+    assert detector.find_from(" foo", 1) == [Finding(1, 4, "word")]
+    assert detector.hold_from("xfo", 1) == 0
+    assert detector.hold_from("-fo", 1) == 2
+    long = made(Pattern("word", r"\bfoo\b"))
+    assert long.hold("many words before a foo") == 3
+
+
+def test_without_a_bound_everything_is_held() -> None:
+    endless = made(Pattern("x", "a.*b"))
+    assert endless.longest is None
+    assert endless.hold("abc") == 3
+    far = made(Pattern("x", ".{999}" * 5))
+    assert far.longest == 4995
+    assert far.hold_from("abc", 1) == 2
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [
+        ("(?=a)b", "look-around"),
+        ("(?<!a)b", "look-around"),
+        ("(?!)b", "look-around"),
+        (r"(a)\1", "back-reference"),
+        (r"(?i)(a)\1", "back-reference"),
+        ("(a)?(?(1)b|c)", "conditional"),
+        ("(?>a)b", "atomic"),
+        ("a++b", "possessive"),
+        ("(", "unterminated"),
+        ("a{2,1}", "min repeat"),
+        ("[[a]b]", "nested set"),
+        ("x" * 2001, "at most 2000"),
+        ("", "empty text"),
+        ("a*|b", "empty text"),
+        (r"\b", "empty text"),
+        ("a{1001}", "repetition size"),
+        (r"\p{L}", "bad escape"),
+        ("(" * 900 + "a" + ")" * 900, "nested too deeply"),
+    ],
+)
+def test_what_is_refused_and_why(pattern: str, words: str) -> None:
+    with pytest.raises(GatewayError, match=words) as failure:
+        made(Pattern("ok", "a"), Pattern("x", pattern))
+    assert failure.value.param == "p[1]"
+
+
+def test_too_many_patterns() -> None:
+    with pytest.raises(GatewayError, match="1 to 100 patterns"):
+        made(*[Pattern("x", "a")] * 101)
+    with pytest.raises(GatewayError, match="1 to 100 patterns"):
+        made()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "shortest", "longest", "before"),
+    [
+        ("abc", 3, 3, 0),
+        (r"\babc\b", 3, 4, 1),
+        ("abc$", 3, 4, 0),
+        ("^abc", 3, 3, 1),
+        (r"\Aabc\Z", 3, 4, 1),
+        ("a|bcd", 1, 3, 0),
+        ("(?:ab){2,3}", 4, 6, 0),
+        ("(?:ab)*?c", 1, None, 0),
+        ("(?:){5}c", 1, 1, 0),
+        ("(?:){2,}c", 1, 1, 0),
+        ("a{0}b", 1, 1, 0),
+        ("[^a]", 1, 1, 0),
+        ("[^ab-]", 1, 1, 0),
+        (r"(?i)(?-i:a)(?P<n>\S)(?s:.)", 3, 3, 0),
+        (r"(?x) a b  # words", 2, 2, 0),
+    ],
+)
+def test_the_measures_of_a_pattern(pattern: str, shortest: int, longest: int | None, before: int) -> None:
+    part = anatomy(pattern)
+    assert (part.shortest, part.longest, part.before) == (shortest, longest, before)
+    assert made(Pattern("x", pattern)).longest == longest
+
+
+def test_case_is_ignored_where_asked() -> None:
+    assert made(Pattern("x", "ab", ignore_case=True)).find("AB") == [Finding(0, 2, "x")]
+    assert made(Pattern("x", "ab", ignore_case=True)).hold("xA") == 1
+    assert made(Pattern("x", "ab")).find("AB") == []
+
+
+def test_which_patterns_are_possible(monkeypatch: pytest.MonkeyPatch) -> None:
+    ask = possible(["a", "b"])
+    assert ask("x") is None
+    assert ask("xb") == [1]
+    assert not ask("\0")
+    monkeypatch.setattr(patterns, "_MAX_MEM", 30_000)
+    assert possible(["[a-z0-9é-ÿ]{1000}x"])("nothing") == [0], "too large: any may match"
+    monkeypatch.setattr(patterns, "_MAX_MEM", 100_000)
+    assert possible([f"[a-z]{{100}}{i}" for i in range(20)])("nothing") in (None, list(range(20)))
