@@ -7,6 +7,7 @@ from gateway.guards.listed import REGEX, REQUIRED, TERMS
 from gateway.guards.pii.guard import PII
 from gateway.guards.secrets.guard import SECRETS
 from gateway.guards.urls.guard import URLS
+from gateway.guards.whole_texts import WHOLE_TEXTS
 
-CATALOGUE: dict[str, GuardType] = known((REGEX, TERMS, REQUIRED, PII, SECRETS, INVISIBLE, URLS, EXFILTRATION))
+CATALOGUE: dict[str, GuardType] = known((REGEX, TERMS, REQUIRED, PII, SECRETS, INVISIBLE, URLS, EXFILTRATION, *WHOLE_TEXTS))
 """By name; plug-ins add theirs at start."""

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from gateway.core.errors import INVALID_VARIABLE, MALFORMED, MISSING_VARIABLE, GatewayError
-from gateway.prompts.contract import MAX_SCHEMA_BYTES, Contract, _compiled
+from gateway.prompts.contract import Contract
+from gateway.wire.schema import MAX_SCHEMA_BYTES, _validator
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -164,5 +165,5 @@ def test_defaults_that_only_break_rules_about_the_whole_are_fine():
 
 def test_the_validator_itself_cannot_fetch_either():
     with pytest.raises(GatewayError) as failure:
-        _compiled({"$ref": "http://127.0.0.1:9/schema.json"})
+        _validator({"$ref": "http://127.0.0.1:9/schema.json"}, "variables")
     assert "never fetched" in (failure.value.cause or "")
