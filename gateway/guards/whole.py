@@ -1,11 +1,12 @@
 """Guards that judge a text as a whole: its end or its shape decides, so nothing of a stream is known before it is complete."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from gateway.guards.detector import Finding
 
 
-class WholeText:
+class WholeText(ABC):
     """A detector that has one thing to say about a text, or nothing. A subclass says it in :meth:`judge`."""
 
     __slots__ = ()
@@ -13,9 +14,9 @@ class WholeText:
     longest: int | None = None
     before: int = 0
 
+    @abstractmethod
     def judge(self, text: str) -> str | None:
         """What is wrong with the text, in words of the detector; None: nothing."""
-        raise NotImplementedError
 
     def find(self, text: str) -> Sequence[Finding]:
         """One finding that spans the text, or none."""

@@ -1,7 +1,7 @@
 """Patterns compiled to an automaton per family, so that reading a text costs the same whatever their number.
 
-One automaton for all would have the product of their states: made as texts need them, these cost 8 ms per new KB, and those of the
-families together 3. Read again they cost 5 us per KB and family.
+One automaton for all would have the product of their states: made as texts need them, these cost 9 ms per new KB, and those of the
+families together 5. Read again they cost 5 us per KB and family.
 """
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
