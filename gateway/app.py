@@ -42,11 +42,12 @@ from gateway.pipeline.outages import OutageNews
 from gateway.pipeline.permits import Permits
 from gateway.pipeline.receive import Receiver
 from gateway.pipeline.releases import CATALOG_PAUSE, Releases, Snapshot, decode_snapshot, encode_snapshot
-from gateway.pipeline.services import Observer, Provider, Services
+from gateway.pipeline.services import GuardEndpoint, Observer, Provider, Services
 from gateway.pricing.table import PriceTable, load_prices, price
 from gateway.providers.completions import CompletionsTranslator
 from gateway.providers.echo import echo
 from gateway.providers.registry import forwarders, own_translator, translators
+from gateway.routing.breaker import Breaker
 from gateway.routing.compile import account_of, compile_routes, compile_rules, target_names
 from gateway.routing.models import load_models
 from gateway.routing.table import RouteTable
@@ -225,6 +226,7 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
             settings.responses.max_history_bytes,
         ),
         models=models,
+        endpoints=_endpoints(settings, transports),
     )
     worker_id = _new_id()
 
@@ -371,6 +373,22 @@ def _providers(settings: Settings) -> tuple[dict[str, Provider], list[Transport]
         account = account_of(name, provider)
         providers[name] = Provider(translator, made[shared], passing.get(provider.kind), account)
     return providers, list(made.values())
+
+
+def _endpoints(settings: Settings, transports: list[Transport]) -> dict[str, GuardEndpoint]:
+    """The services that guards may ask; each has its own connections, and its own breaker with the rules of targets."""
+    made: dict[str, GuardEndpoint] = {}
+    for name, endpoint in settings.guard_endpoints.items():
+        transport = Http1Transport(
+            max_connections=settings.upstream.max_connections,
+            idle_seconds=settings.upstream.idle_seconds,
+            ca_file=endpoint.ca_file or None,
+        )
+        transports.append(transport)
+        target = Target(f"guard:{name}", "", endpoint.url.rstrip("/"), "")
+        breaker = Breaker(compile_rules(settings.resilience).breaker)
+        made[name] = GuardEndpoint(target, endpoint.secret.encode(), transport, breaker)
+    return made
 
 
 def _passthrough(settings: Settings, providers: Mapping[str, Provider]) -> str | None:

@@ -42,6 +42,8 @@ class Caller(Struct, frozen=True):
     default_model: str | None
     store_responses: bool = False
     """Whether the gateway keeps responses of this application, for ``previous_response_id`` and for reading them back."""
+    guardrails: bytes = b""
+    """What judges every call of the application, as canonical JSON of :class:`gateway.core.documents.Guardrails`; empty: nothing."""
 
 
 class Turn(Struct, gc=False):

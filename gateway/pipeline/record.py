@@ -6,6 +6,7 @@ from gateway.core.errors import CLIENT_GONE, GatewayError
 from gateway.core.events import Usage
 from gateway.core.journal import UNBILLED, Bill, Journal
 from gateway.core.ledger import HEDGE_LOST, Intent, LedgerRow, State
+from gateway.core.notes import rows
 from gateway.core.upstream import Target
 from gateway.limits.tokens import estimate
 from gateway.pipeline.services import Services
@@ -42,6 +43,12 @@ def settle(journal: Journal, services: Services) -> int | None:
         cost, status = price(services.prices, target.provider, target.model, usage, estimated=estimated)
         journal.bill = Bill(cost, status, services.prices.version)
     return journal.bill.cost_nano
+
+
+def spent(journal: Journal, services: Services) -> int | None:
+    """What the call has cost, refused attempts included; None when the one that answers has no price."""
+    cost = settle(journal, services)
+    return None if cost is None else cost + journal.spent_nano
 
 
 def row_of(journal: Journal, services: Services, error: GatewayError | None = None) -> LedgerRow:
@@ -100,6 +107,7 @@ def row_of(journal: Journal, services: Services, error: GatewayError | None = No
         usage.images if usage else None,
         usage.requests if usage else None,
         usage.tier if usage else None,
+        rows(journal.notes[journal.booked_notes :]),
     )
 
 

@@ -51,10 +51,11 @@ async def resolve(request: ChatRequest, caller: Caller, services: Services) -> R
         if request.variables:
             raise GatewayError(MALFORMED, "variables: given, but no prompt is named", param="variables")
         model = request.model or caller.default_model or services.default_model
-        return Recipe(None, model, request.fields)
+        return Recipe(None, model, request.fields, None, services.releases.guards_of(caller.guardrails))
+    guards = release.guards_with(caller.guardrails)
     asked = "" if _names_prompt(request.model, release) else request.model
     model = release.prompt.merge_model(asked) or caller.default_model or services.default_model
-    return Recipe(release, model, release.prompt.merge_fields(request.fields), release.cache, release.guards)
+    return Recipe(release, model, release.prompt.merge_fields(request.fields), release.cache, guards)
 
 
 async def _release(releases: Releases, application_id: str, reference: Reference) -> Release | None:

@@ -55,7 +55,8 @@ order by v.number desc limit 1;
 -- A live key. The limit of the key goes before the limit of its application.
 select g.value as generation, k.id as key_id, o.id as application_id, o.slug as application, k.public_id,
     coalesce(k.requests_per_minute, o.requests_per_minute) as requests_per_minute, o.default_model,
-    floor(extract(epoch from k.expires_at) * 1000)::bigint as expires_at_ms, o.store_responses
+    floor(extract(epoch from k.expires_at) * 1000)::bigint as expires_at_ms, o.store_responses,
+    o.guardrails
 from api_keys k
 join applications o on o.id = k.application_id and o.archived_at is null
 cross join generation g

@@ -75,7 +75,7 @@ def conversation(*texts: str) -> tuple[Message, ...]:
 @pytest.mark.parametrize(
     ("rails", "param", "words"),
     [
-        (pre(Validator("nope")), "pre_validation.validators[0].type", "json, regex, remote, required, scored, terms"),
+        (pre(Validator("nope")), "pre_validation.validators[0].type", "regex, remote, required, scored, terms"),
         (pre(regex(), Validator("json")), "pre_validation.validators[1].type", "cannot judge what goes in"),
         (post(regex("(")), "post_validation.validators[0].options.pattern", "is no regular expression"),
         (post(regex("a*")), "post_validation.validators[0].options.pattern", "empty text"),
