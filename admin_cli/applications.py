@@ -1,8 +1,10 @@
 """Applications: ``app ...``."""
 
 import click
+import msgspec
 
 from admin_cli import screen
+from admin_cli.documents import as_yaml, read_document
 from admin_cli.keys import show_key
 from admin_cli.session import Session, verb
 
@@ -66,6 +68,29 @@ def set_app(session: Session, slug: str, store_responses: str) -> None:
     session.show(answer, lambda: screen.line(f"application {slug}: store_responses is {store_responses}"))
     other = "off" if store_responses == "on" else "on"
     screen.note(f"undo: promptgate app set {slug} --store-responses {other}")
+
+
+@app.command("guardrails")
+@click.argument("slug")
+@click.argument("file", required=False)
+@click.option("--clear", is_flag=True, help="Take all of them away.")
+@verb
+def guard_app(session: Session, slug: str, file: str | None, clear: bool) -> None:
+    """Show what judges every call of an application, or replace it by what FILE says (YAML or JSON)."""
+    if file is not None and clear:
+        raise click.UsageError("give a file or --clear, not both")
+    path = f"/applications/{slug}/guardrails"
+    before = session.api.get(path)
+    if file is None and not clear:
+        session.show(before, lambda: screen.block(as_yaml(before).rstrip("\n")))
+        return
+    answer = session.api.put(path, {} if file is None else read_document(file))
+    session.show(answer, lambda: screen.line(f"application {slug}: guardrails {'taken away' if clear else 'replaced'}"))
+    if before:
+        screen.note(f"undo: put this into a file and name it to promptgate app guardrails {slug}")
+        screen.note(msgspec.json.encode(before).decode())
+    else:
+        screen.note(f"undo: promptgate app guardrails {slug} --clear")
 
 
 @app.command("archive")

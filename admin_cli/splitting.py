@@ -1,14 +1,13 @@
 """Serving several versions under one name: ``split``, ``promote``."""
 
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import click
-import yaml
 
 from admin_cli import screen
 from admin_cli.api import in_path
+from admin_cli.documents import read_document
 from admin_cli.publishing import ALIAS, MESSAGE, TIMEOUT, WAIT, moved
 from admin_cli.running import value_of
 from admin_cli.session import Session, verb
@@ -84,7 +83,7 @@ def split(  # noqa: PLR0917 - click fills them by name
         arm.setdefault("params", {})[key] = value_of(value)
     for text in guards:
         arm, value = _of(arms, text, "--guardrails")
-        arm["guardrails"] = _file(value)
+        arm["guardrails"] = read_document(value)
     body = {
         "variants": arms,
         "salt": salt,
@@ -172,13 +171,6 @@ def _of(arms: list[dict[str, Any]], text: str, option: str) -> tuple[dict[str, A
         known = ", ".join(arm["name"] for arm in arms)
         raise click.UsageError(f"{option} {text!r}: write NAME=VALUE with one of the variants: {known}")
     return found, value
-
-
-def _file(path: str) -> Any:
-    try:
-        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise click.ClickException(screen.inert(f"{path}: {error}", keep="\n")) from None
 
 
 COMMANDS = (split_group, promote)

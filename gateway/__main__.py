@@ -4,16 +4,19 @@
     serve    the gateway alone, on the Postgres and Redis that the settings name
     migrate  bring the database to the current schema
 
-Exit status: 0 done or stopped by a signal, 1 failed, 2 wrong usage or settings.
+Exit status: 0 done or stopped by a signal, 1 failed, 2 wrong usage, settings or plug-ins.
 """
 
 import asyncio
 import os
 import sys
 from collections.abc import Callable
+from importlib.metadata import entry_points
 
 from gateway.embedded.home import with_secrets
 from gateway.embedded.process import EmbeddedError
+from gateway.guards.plugins import GROUP, PluginError, install
+from gateway.guards.shipped import CATALOGUE
 from gateway.settings import Settings, SettingsError, from_environment
 
 
@@ -28,6 +31,9 @@ def main() -> int:
         return command(from_environment())
     except SettingsError as e:
         sys.stderr.write(f"settings: {e}\n")
+        return 2
+    except PluginError as e:
+        sys.stderr.write(f"{e}\n")
         return 2
     except EmbeddedError as e:
         sys.stderr.write(f"{e}\n")
@@ -45,6 +51,8 @@ def serve(settings: Settings) -> int:
     """The gateway alone."""
     _require("PROMPTGATE_DATABASE_URL", settings.database.url)
     _require("PROMPTGATE_REDIS_URL", settings.redis.url)
+    # Before workers are forked: all of them then have the same guards, and a package that cannot be loaded stops the start.
+    install(entry_points(group=GROUP), CATALOGUE)
     from gateway.server.worker import run
 
     return run(with_secrets(settings))

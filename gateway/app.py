@@ -8,7 +8,7 @@ import random
 import secrets
 import socket
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -20,6 +20,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.types import ASGIApp
 
+from gateway.accounts import endpoints_of, passthrough_of, providers_of
 from gateway.control import openapi, problems
 from gateway.control.routes import control_router, with_encoded_slashes
 from gateway.control.services import ControlServices
@@ -28,7 +29,6 @@ from gateway.control.workbench import RegistryWorkbench
 from gateway.core.documents import SCHEMA_VERSION
 from gateway.core.errors import STORE_UNAVAILABLE, GatewayError
 from gateway.core.events import Usage
-from gateway.core.forward import FILES
 from gateway.core.ids import RANDOM_BITS, uuid7
 from gateway.core.ledger import Intent
 from gateway.core.stored import Keeping
@@ -43,15 +43,11 @@ from gateway.pipeline.outages import OutageNews
 from gateway.pipeline.permits import Permits
 from gateway.pipeline.receive import Receiver
 from gateway.pipeline.releases import CATALOG_PAUSE, Releases, Snapshot, decode_snapshot, encode_snapshot
-from gateway.pipeline.services import Observer, Provider, Services
+from gateway.pipeline.services import Observer, Services
 from gateway.pricing.table import PriceTable, load_prices, price
-from gateway.providers.completions import CompletionsTranslator
-from gateway.providers.echo import echo
-from gateway.providers.registry import forwarders, own_translator, translators
-from gateway.routing.compile import account_of, compile_routes, compile_rules, target_names
+from gateway.routing.compile import compile_routes, compile_rules, target_names
 from gateway.routing.models import load_models
 from gateway.routing.table import RouteTable
-from gateway.settings import Provider as ProviderSettings
 from gateway.settings import Settings, is_configured
 from gateway.storage import snapshot
 from gateway.storage.ledger.spool import SpoolLimits
@@ -76,8 +72,6 @@ from gateway.telemetry.metrics import Table, exposition
 from gateway.telemetry.targets import SetGauge
 from gateway.telemetry.targets import report as report_targets
 from gateway.transport.client import Http1Transport
-from gateway.transport.httpx_twin import HttpxTransport
-from gateway.transport.local import LocalTransport
 
 FIRST_LOOKS = 3
 """Tries of a starting worker to ask the registry: one slow connection on a busy host is no reason to start without it."""
@@ -204,7 +198,7 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
         ),
         price=lambda intent: _price_of_input(prices, intent),
     )
-    providers, transports = _providers(settings)
+    providers, transports = providers_of(settings, _new_id)
     kept = PostgresResponses(pool)
     registry = Registry(pool, _new_id, lambda: datetime.now(UTC), max(LIVE_S, LIVE_POLLS * settings.registry.poll_ms / 1000))
     control = _control(settings, pool, registry, prices, cache, counters, link, ledger)
@@ -226,7 +220,7 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
         memory=memory,
         workbench=RegistryWorkbench(control, settings.security.admin_token),
         objects=PostgresObjects(pool),
-        passthrough=_passthrough(settings, providers),
+        passthrough=passthrough_of(settings, providers),
         keeping=Keeping(
             kept,
             settings.responses.retention_days,
@@ -235,6 +229,7 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
             settings.responses.max_history_bytes,
         ),
         models=models,
+        endpoints=endpoints_of(settings, transports),
     )
     worker_id = _new_id()
 
@@ -370,43 +365,6 @@ async def _first_look(releases: Releases) -> None:
                 continue
             _log.warning("starting without the registry", extra={"cause": error.cause or error.detail})
         return
-
-
-def _providers(settings: Settings) -> tuple[dict[str, Provider], list[Transport]]:
-    made: dict[tuple[str, str], Transport] = {}
-    largest, now = settings.upstream.max_event_bytes, lambda: int(time.time())
-    families, passing = translators(largest, now), forwarders()
-    providers: dict[str, Provider] = {}
-    for name, provider in settings.providers.items():
-        kind = "echo" if provider.kind == "echo" else provider.transport
-        shared = (kind, provider.ca_file)
-        if shared not in made:
-            made[shared] = _transport(kind, provider, settings)
-        translator = own_translator(provider, largest, now, lambda: f"chatcmpl-{_new_id()}") or families[provider.kind]
-        if provider.completions:
-            translator = CompletionsTranslator(translator, largest)
-        account = account_of(name, provider)
-        providers[name] = Provider(translator, made[shared], passing.get(provider.kind), account)
-    return providers, list(made.values())
-
-
-def _passthrough(settings: Settings, providers: Mapping[str, Provider]) -> str | None:
-    """Who takes forwarded calls without a model: the one that says so, else the first that is set up and can."""
-    known = settings.providers.items()
-    names = [name for name, provider in known if provider.passthrough]
-    names = names or [name for name, provider in known if is_configured(provider)]
-    return next((n for n in names if (able := providers[n].forwarder) is not None and FILES in able.doors), None)
-
-
-def _transport(kind: str, provider: ProviderSettings, settings: Settings) -> Transport:
-    ca_file = provider.ca_file or None
-    if kind == "echo":
-        return LocalTransport(echo)
-    if kind == "httpx":
-        return HttpxTransport(max_connections=settings.upstream.max_connections, ca_file=ca_file)
-    return Http1Transport(
-        max_connections=settings.upstream.max_connections, idle_seconds=settings.upstream.idle_seconds, ca_file=ca_file
-    )
 
 
 async def _readiness(

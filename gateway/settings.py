@@ -37,6 +37,7 @@ from gateway.settings_tables import (
     RedisUrl,
     Section,
     SettingsError,
+    as_table,
     build,
     overlay,
     read_file,
@@ -234,6 +235,17 @@ class Resilience(Section, frozen=True):
     """Hedges per hundred calls of routes that have them."""
 
 
+class GuardEndpoint(Section, frozen=True):
+    """``[guards.endpoints.NAME]``: a service that guards may ask. Prompts name it; only the operator says where it is."""
+
+    url: Annotated[str, Meta(pattern=r"^https?://[^\s?#]+$")]
+    """Where it is asked. Redirects are not followed."""
+    secret: str = ""
+    """Signs the questions of ``http`` guards; empty: they are not signed."""
+    ca_file: str = ""
+    """Certificates to trust instead of the system's, as PEM."""
+
+
 class Settings(Struct, frozen=True):
     """All of it."""
 
@@ -254,6 +266,7 @@ class Settings(Struct, frozen=True):
     routes: tuple[Route, ...] = ()
     default_model: str = DEFAULT_MODEL
     """What is asked for when neither the call, nor the prompt, nor the key names a model."""
+    guard_endpoints: Mapping[str, GuardEndpoint] = {}
     config_folder: str = "config"
     """Where these settings came from; the price table lies there too."""
 
@@ -286,6 +299,7 @@ _FOR_OTHERS = frozenset(
 )
 """Written to ``.promptgate/env`` for clients, or read before the settings are: not settings themselves."""
 _PREFIX = "PROMPTGATE_"
+_ENDPOINT = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _PROVIDER_VARIABLE = re.compile(rf"PROMPTGATE_PROVIDERS_(\w+?)_({'|'.join(key.upper() for key in PROVIDER_KEYS)})")
 
 
@@ -303,14 +317,15 @@ def load(config_folder: Path, environ: Mapping[str, str]) -> Settings:
     given = {_SHORTHANDS.get(name, name): value for name, value in environ.items() if value}
     gateway_file, providers_file = config_folder / "gateway.toml", config_folder / "providers.toml"
     tables = read_file(gateway_file)
-    refuse_unknown(tables, list(_SECTIONS), f"{gateway_file}: section")
+    refuse_unknown(tables, [*_SECTIONS, "guards"], f"{gateway_file}: section")
     sections: dict[str, Any] = {
         name: overlay(build(cls, tables.get(name, {}), f"{gateway_file}: [{name}]"), f"{_PREFIX}{name.upper()}_", given)
         for name, cls in _SECTIONS.items()
     }
     settings = msgspec.structs.replace(Settings(**sections), **read_providers(providers_file, given))
+    endpoints = _guard_endpoints(tables.get("guards", {}), gateway_file, given)
+    settings = msgspec.structs.replace(settings, guard_endpoints=endpoints, config_folder=str(config_folder.resolve()))
     _refuse_unknown_variables(given, settings)
-    settings = msgspec.structs.replace(settings, config_folder=str(config_folder.resolve()))
     return _at_home(settings, config_folder.resolve().parent)
 
 
@@ -323,9 +338,26 @@ def effective_routes(settings: Settings) -> tuple[Route, ...]:
     return (*settings.routes, Route(("*",), (RouteTarget(names[0]),)))
 
 
+def _guard_endpoints(raw: object, file: Path, given: Mapping[str, str]) -> dict[str, GuardEndpoint]:
+    table = as_table(raw, f"{file}: [guards]")
+    refuse_unknown(table, ["endpoints"], f"{file}: [guards]: key")
+    made: dict[str, GuardEndpoint] = {}
+    for name, entry in as_table(table.get("endpoints", {}), f"{file}: [guards.endpoints]").items():
+        where = f"{file}: [guards.endpoints.{name}]"
+        if _ENDPOINT.fullmatch(name) is None:
+            raise SettingsError(f"{where}: a name is lower-case letters, digits and dashes, letter first")
+        made[name] = overlay(build(GuardEndpoint, entry, where), _endpoint_variable(name, ""), given)
+    return made
+
+
+def _endpoint_variable(name: str, key: str) -> str:
+    return f"{_PREFIX}GUARDS_ENDPOINTS_{name.upper().replace('-', '_')}_{key.upper()}"
+
+
 def _refuse_unknown_variables(given: Mapping[str, str], settings: Settings) -> None:
     known = {f"{_PREFIX}{name.upper()}_{key.upper()}" for name, cls in _SECTIONS.items() for key in cls.__struct_fields__}
     known |= {variable(name, key) for name in settings.providers for key in PROVIDER_KEYS}
+    known |= {_endpoint_variable(name, key) for name in settings.guard_endpoints for key in GuardEndpoint.__struct_fields__}
     for name in given:
         if _PROVIDER_VARIABLE.fullmatch(name) and name not in known:
             raise SettingsError(f"{name}: no such provider in providers.toml; there are: {', '.join(settings.providers)}")

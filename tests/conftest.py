@@ -6,6 +6,7 @@ Each pytest-xdist worker has its own pair, so flushing Redis or dropping a datab
 import asyncio
 import shutil
 import tempfile
+import tomllib
 import uuid
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -76,6 +77,31 @@ def redis_url(server_folder: Path) -> Iterator[str]:
         yield server.start()
     finally:
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def example_folder(server_folder: Path) -> Path:
+    """A folder into which the example of a plug-in is installed, as ``pip install --target`` would: package and metadata."""
+    source = Path(__file__).parents[1] / "docs" / "examples" / "promptgate-guard-shouting"
+    project = tomllib.loads((source / "pyproject.toml").read_text())["project"]
+    folder = server_folder / "plugins"
+    shutil.copytree(source / "src", folder)
+    metadata = folder / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
+    groups = [
+        f"[{group}]\n" + "".join(f"{name} = {value}\n" for name, value in points.items())
+        for group, points in project["entry-points"].items()
+    ]
+    (metadata / "entry_points.txt").write_text("\n".join(groups))
+    return folder
+
+
+@pytest.fixture
+def installed_example(example_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same, where this process finds it."""
+    monkeypatch.syspath_prepend(str(example_folder))
+    return example_folder
 
 
 def run_sql(url: str, sql: str) -> None:

@@ -11,6 +11,7 @@ from gateway.control import auth, tenancy
 from gateway.control.aliases.controller import AliasController
 from gateway.control.aliases.splits import SplitController
 from gateway.control.applications.controller import ApplicationController
+from gateway.control.applications.guardrails import GuardrailsController
 from gateway.control.calls.controller import CallController
 from gateway.control.keys.controller import KeyController
 from gateway.control.limits.controller import LimitController
@@ -26,6 +27,7 @@ from gateway.control.workers.controller import WorkerController
 PATH: Final = "/api/v1"
 CONTROLLERS: Final = (
     ApplicationController,
+    GuardrailsController,
     KeyController,
     LimitController,
     PromptController,

@@ -102,6 +102,10 @@ class Guardrails(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     """How often a model is asked again for one call, all guards together; each costs a whole call."""
 
 
+decode_guardrails = msgspec.json.Decoder(Guardrails).decode
+encode_guardrails = msgspec.json.Encoder(order="deterministic").encode
+"""Guardrails of an application as bytes: equal ones are the same bytes, which compiled ones are found by."""
+
 MAX_CACHE_SECONDS = 30 * 86_400
 """Thirty days: past that an answer is data, and belongs in a database."""
 
@@ -223,6 +227,8 @@ class KeyDocument(Struct, frozen=True):
     """Patterns of the models and routes that its callers may ask for themselves; None: all."""
     limits: list[LimitRule] = []
     """The rules of the application."""
+    guardrails: Guardrails | None = None
+    """What judges every call of the application, before a version's own; None: nothing."""
 
 
 class Change(Struct, frozen=True):

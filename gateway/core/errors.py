@@ -127,6 +127,7 @@ OVERLOADED = _kind("overloaded", 503, "server_error", "overloaded_error", "gatew
 DRAINING = _kind("draining", 503, "server_error", "overloaded_error", "gateway", "info", retryable=True)
 STORE_UNAVAILABLE = _kind("store_unavailable", 503, "server_error", "api_error", "gateway", "error", retryable=True)
 NOT_CONFIGURED = _kind("not_configured", 501, "server_error", "api_error", "gateway", "warning")
+GUARD_UNAVAILABLE = _kind("guard_unavailable", 503, "server_error", "api_error", "gateway", "error", retryable=True)
 LEDGER_FULL = _kind("ledger_full", 503, "server_error", "api_error", "gateway", "error", retryable=True)
 DEADLINE = _kind(
     "deadline", 504, "server_error", "timeout_error", "gateway", "warning", code="deadline_exceeded", retryable=True

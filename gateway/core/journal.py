@@ -1,5 +1,7 @@
 """What telemetry wants to know of one call. Phases write it, only ``record`` reads it, nothing decides by it."""
 
+from collections.abc import Mapping
+
 from msgspec import Struct
 
 from gateway.core.events import Usage
@@ -60,6 +62,12 @@ class Journal(Struct, gc=False):
     """What guards found, enforced or observed; one per guard and stage."""
     error: str | None = None
     recorded: bool = False
+    guard_types: Mapping[str, str] = {}
+    """The types of guards that are not called like them, by what they are called."""
+    booked_notes: int = 0
+    """How many of them are on rows of earlier attempts."""
+    spent_nano: int = 0
+    """Cost of earlier attempts that were answered, and whose answers guards refused: each has its own row."""
     head: str = ""
     """Further response header lines, of phases that not every call goes through."""
     holding: Holding | None = None

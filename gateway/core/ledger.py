@@ -92,6 +92,8 @@ class LedgerRow(Struct, array_like=True, gc=False):
     """Units of a fee per request."""
     service_tier: str | None = None
     """``batch``, ``flex``, ``priority``; None is the standard one."""
+    verdicts: list[str] | None = None
+    """What guards found, one text for each (:func:`gateway.core.notes.written`); None in rows of older programs."""
 
 
 class Intent(Struct, array_like=True, gc=False):

@@ -48,6 +48,8 @@ class Caller(Struct, frozen=True):
     """What the key is restricted to; None: nothing is withheld from it."""
     limits: tuple[LimitRule, ...] = ()
     """The rules of its application, beside ``requests_per_minute``."""
+    guardrails: bytes = b""
+    """What judges every call of the application, as canonical JSON of :class:`gateway.core.documents.Guardrails`; empty: nothing."""
 
 
 class Turn(Struct, gc=False):

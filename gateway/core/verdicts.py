@@ -11,6 +11,8 @@ from gateway.core.documents import OnFail
 Stage = Literal["pre", "post", "tools"]
 """Where something was found: in what goes in, in the text of an answer, in tools (either way)."""
 Mode = Literal["enforce", "observe"]
+NoteAction = OnFail | Literal["error_open", "error_closed"]
+"""What came of a finding; the last two: a guard could not judge, and the call went on, or not."""
 
 
 class Allow(Struct, frozen=True, gc=False):
@@ -54,7 +56,7 @@ class Note(Struct):
 
     stage: Stage
     guard: str
-    action: OnFail
+    action: NoteAction
     mode: Mode
     kinds: dict[str, int]
     """How often each kind of thing was found, in words of the configuration or the detector."""

@@ -84,6 +84,12 @@ class OutputGuard(Struct, frozen=True):
         """Whether anything is judged here: not where all there is are guards that ask others."""
         return self.terms is not None or self.required is not None or not self.quick
 
+    @property
+    def holds(self) -> bool:
+        """Whether an answer is read to its end before any of it is shown: others judge it, or the model may be asked again."""
+        rules = (*(self.texts.stream + self.texts.whole if self.texts is not None else ()), *self.tools)
+        return bool(self.remote) or any(rule.action == "reask" and rule.mode == "enforce" for rule in rules)
+
     def scan(self) -> OutputScan:
         """For a stream that needs the quick scan only: feed it as events come."""
         return OutputScan(self.terms, self.tails, self.required)
@@ -112,6 +118,10 @@ class GuardPlan(Struct, frozen=True):
     needs_chat: bool = False
     """Whether the exchange must be held in the chat form, because messages or answers are rewritten or tools are judged."""
     max_reasks: int = 1
+    types: Mapping[str, str] = {}
+    """The types of guards that are not called like them, by what they are called."""
+    consults: bool = False
+    """Whether somebody outside the process is asked, or an answer is read to its end before any of it is shown."""
 
 
 NO_GUARDS = GuardPlan()
@@ -135,7 +145,10 @@ def combined(
     post = _post([_Section.of(c.post_validation, f"{param}.post_validation", catalogue) for c, param in configs])
     if pre is None and post is None:
         return NO_GUARDS
-    return GuardPlan(pre, post, _needs_chat(pre, post), max(config.max_reasks for config, _ in configs))
+    consults = (pre is not None and bool(pre.remote)) or (post is not None and post.holds)
+    sections = [section for config, _ in configs for section in (config.pre_validation, config.post_validation)]
+    types = {validator.name: validator.type for section in sections for validator in section.validators if validator.name}
+    return GuardPlan(pre, post, _needs_chat(pre, post), max(config.max_reasks for config, _ in configs), types, consults)
 
 
 class _Section(Struct):
@@ -208,6 +221,6 @@ def _post(sections: list[_Section]) -> OutputGuard | None:
 
 
 def _needs_chat(pre: InputGuard | None, post: OutputGuard | None) -> bool:
-    if pre is not None and (pre.tools or any(rule.rewrites for rule in pre.rules)):
+    if pre is not None and (pre.tools or any(rule.rewrites for rule in (*pre.rules, *pre.remote))):
         return True
     return post is not None and (bool(post.tools) or (post.texts is not None and post.texts.rewrites))

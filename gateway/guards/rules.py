@@ -20,8 +20,22 @@ KINDS = {PROHIBITED: "prohibited_term", REQUIRED: "required_element"}
 """The guards that have a list of their own in the configuration, and what they find."""
 
 
+SERVICE_MS = 2_000
+"""A service in the same network answers in tens of milliseconds; after two seconds it is in trouble."""
+
+
 class Remote(Struct, frozen=True):
     """What a guard type makes whose judge is not in this process: the base of its own description of whom to ask, and how."""
+
+    @property
+    def patience_ms(self) -> int:
+        """How long one question may take where the validator does not say."""
+        return SERVICE_MS
+
+    @property
+    def rewrites(self) -> bool:
+        """Whether its answer may put other texts in the place of those that go in."""
+        return False
 
 
 class RemoteRule(Struct, frozen=True):
@@ -30,6 +44,16 @@ class RemoteRule(Struct, frozen=True):
     guard: str
     validator: Validator
     remote: Remote
+
+    @property
+    def seconds(self) -> float:
+        """How long one question may take."""
+        return (self.validator.timeout_ms or self.remote.patience_ms) / 1000
+
+    @property
+    def rewrites(self) -> bool:
+        """Whether its answer may put other texts in the place of those that go in."""
+        return self.remote.rewrites and self.validator.mode == "enforce"
 
 
 class Rule(Struct, frozen=True):

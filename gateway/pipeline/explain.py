@@ -4,7 +4,7 @@ Every verb up to route says what it would do. Where one would refuse the call, i
 the parts that need it are left out.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Raw, Struct
@@ -14,8 +14,12 @@ from gateway.core.documents import AnswerCache, Guardrails
 from gateway.core.errors import GatewayError
 from gateway.core.events import Usage
 from gateway.core.journal import Journal
+from gateway.core.notes import rows
 from gateway.core.requests import Caller, ChatRequest, Inbound
 from gateway.core.upstream import Target
+from gateway.guards.plan import NO_GUARDS
+from gateway.guards.telling import Told, held_back
+from gateway.guards.telling import told as planned
 from gateway.pipeline.estimates import output_bound
 from gateway.pipeline.fetch import read_kept
 from gateway.pipeline.guard_in import guard_in
@@ -91,10 +95,17 @@ class Guarded(Struct, frozen=True):
     """What is judged, and the verdict on what goes in."""
 
     guardrails: Guardrails
+    """Of the version."""
+    plan: tuple[Told, ...]
+    """Every guard in the order of asking, the application's first."""
+    held_back: int | Literal["end"]
+    """The most characters of a stream that wait to be decided; ``end``: all of it waits for its end."""
     verdict: str
-    """``allow`` or ``block``."""
+    """``allow`` or ``block``, of the guards inside the process: nobody outside is asked."""
     guard: str | None
     """What blocks, as ``pre:prohibited_terms``."""
+    found: list[str]
+    """What the guards found, as in the header ``x-guardrails``."""
     fault: Fault | None
 
 
@@ -199,7 +210,7 @@ def _guarded(
     recipe: Recipe, request: ChatRequest, conversation: Conversation, journal: Journal
 ) -> tuple[Conversation, Guarded | None]:
     """The conversation as it would go out, and what the guards say of it."""
-    if recipe.release is None:
+    if recipe.release is None and recipe.guards is NO_GUARDS:
         return conversation, None
     fault = None
     try:
@@ -207,7 +218,13 @@ def _guarded(
     except GatewayError as error:
         fault = _fault(error)
     return conversation, Guarded(
-        recipe.release.document.content.guardrails, "allow" if fault is None else "block", journal.guard, fault
+        Guardrails() if recipe.release is None else recipe.release.document.content.guardrails,
+        planned(recipe.guards),
+        held_back(recipe.guards),
+        "allow" if fault is None else "block",
+        journal.guard,
+        rows(journal.notes),
+        fault,
     )
 
 

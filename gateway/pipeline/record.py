@@ -7,6 +7,7 @@ from gateway.core.events import Usage
 from gateway.core.journal import UNBILLED, Bill, Journal
 from gateway.core.ledger import HEDGE_LOST, Intent, LedgerRow, State
 from gateway.core.limits import Spent
+from gateway.core.notes import rows
 from gateway.core.upstream import Target
 from gateway.limits.tokens import estimate
 from gateway.pipeline.services import Services
@@ -65,6 +66,12 @@ def set_aside(journal: Journal, usage: Usage, cost_nano: int | None) -> None:
     journal.aside = Spent(was.input_tokens + usage.input, was.output_tokens + usage.output, was.cost_nano + (cost_nano or 0))
 
 
+def cost_so_far(journal: Journal, services: Services) -> int | None:
+    """What the call has cost, refused attempts included; None when the one that answers has no price."""
+    cost = settle(journal, services)
+    return None if cost is None else cost + journal.spent_nano
+
+
 def row_of(journal: Journal, services: Services, error: GatewayError | None = None) -> LedgerRow:
     """The row as things stand; ``error`` makes it the row of a failed attempt that another attempt follows."""
     inbound, caller, request, prompt, target = journal.inbound, journal.caller, journal.request, journal.prompt, journal.target
@@ -121,6 +128,7 @@ def row_of(journal: Journal, services: Services, error: GatewayError | None = No
         usage.images if usage else None,
         usage.requests if usage else None,
         usage.tier if usage else None,
+        rows(journal.notes[journal.booked_notes :]),
     )
 
 

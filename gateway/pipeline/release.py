@@ -2,16 +2,20 @@
 
 from msgspec import Struct, structs
 
-from gateway.core.documents import AnswerCache, ReleaseDocument, Variant
+from gateway.core.documents import AnswerCache, ReleaseDocument, Variant, decode_guardrails
 from gateway.core.documents import Split as SplitDocument
 from gateway.core.errors import MALFORMED, GatewayError
 from gateway.core.journal import PromptFacts
 from gateway.experiments.assignment import Assignment
-from gateway.guards.plan import GuardPlan, compile_guards
+from gateway.guards.plan import GuardPlan, combined, compile_guards
 from gateway.prompts.compiler import CompiledPrompt, compile_prompt
 
 PIN = "x-prompt-variant"
 """The header by which a caller pins a variant."""
+
+
+_JOINT = 2
+"""Guardrails of its application that a release is held with: those of now, and those of before while keys learn of a change."""
 
 
 class Release(Struct, frozen=True):
@@ -25,6 +29,19 @@ class Release(Struct, frozen=True):
     """What may be recalled; None when that is nothing."""
     split: "Split | None" = None
     """Not None: the alias is split, and one of the variants in here answers instead of this release itself."""
+    _joint: dict[bytes, GuardPlan] = {}
+
+    def guards_with(self, application: bytes) -> GuardPlan:
+        """Its guards after those of its application (:attr:`gateway.core.requests.Caller.guardrails`). Raises ``malformed``."""
+        if not application:
+            return self.guards
+        found = self._joint.get(application)
+        if found is None:
+            if len(self._joint) >= _JOINT:
+                self._joint.clear()
+            found = combined(decode_guardrails(application), self.document.content.guardrails)
+            self._joint[application] = found
+        return found
 
 
 class Split(Struct, frozen=True):

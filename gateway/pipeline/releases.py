@@ -18,12 +18,21 @@ from typing import Generic, TypeVar
 import msgspec
 from msgspec import Struct
 
-from gateway.core.documents import SCHEMA_VERSION, Change, KeyDocument, ReleaseDocument
+from gateway.core.documents import (
+    SCHEMA_VERSION,
+    Change,
+    Guardrails,
+    KeyDocument,
+    ReleaseDocument,
+    decode_guardrails,
+    encode_guardrails,
+)
 from gateway.core.errors import STORE_UNAVAILABLE, GatewayError
 from gateway.core.grants import grant_of
 from gateway.core.ports import Cache, Catalog
 from gateway.core.references import Reference, prompt_id_of
 from gateway.core.requests import Caller
+from gateway.guards.plan import NO_GUARDS, GuardPlan, combined
 from gateway.pipeline.release import Release, compile_release
 from gateway.pipeline.together import Together
 
@@ -31,6 +40,8 @@ ABSENT_SECONDS = 30.0
 """How long "there is no such thing" is believed without news; a lost message is repaired by the poll long before."""
 MAX_ENTRIES = 20_000
 """Of each kind, per worker: at 10 KB a compiled release this is the memory a worker may spend on prompts."""
+MAX_PLAIN = 1024
+"""Different guardrails of applications that are held compiled."""
 CATALOG_PAUSE = 1.0
 """Seconds without asking a catalog that has just failed: one slow failure must not be paid by every miss."""
 
@@ -110,6 +121,7 @@ class Releases:
         self._floors: dict[tuple[str, str], int] = {}
         self._slugs: dict[tuple[str, str], str | None] = {}
         self._catalog_rests_until = 0.0
+        self._plain: dict[bytes, GuardPlan] = {}
         self.generation = 0
         """The generation applied: every change up to it has taken effect here."""
         self.degraded = False
@@ -132,6 +144,20 @@ class Releases:
     def key_now(self, digest: str) -> KeyEntry | None:
         """The key if it is in memory."""
         return self._keys.live.get(digest)
+
+    def guards_of(self, application: bytes) -> GuardPlan:
+        """What judges calls of an application that name no prompt (:attr:`gateway.core.requests.Caller.guardrails`).
+
+        Raises ``malformed``.
+        """
+        if not application:
+            return NO_GUARDS
+        found = self._plain.get(application)
+        if found is None:
+            if len(self._plain) >= MAX_PLAIN:
+                self._plain.clear()
+            found = self._plain[application] = combined(decode_guardrails(application), None)
+        return found
 
     # --- misses -----------------------------------------------------------------------------------------------------
     async def release(self, application_id: str, reference: Reference) -> Release | None:
@@ -342,8 +368,14 @@ def _key_entry(document: KeyDocument) -> KeyEntry:
         store_responses=document.store_responses,
         grant=grant_of(document),
         limits=tuple(document.limits),
+        guardrails=_guardrails(document),
     )
     return KeyEntry(document, caller)
+
+
+def _guardrails(document: KeyDocument) -> bytes:
+    given = document.guardrails
+    return b"" if given is None or given == Guardrails() else encode_guardrails(given)
 
 
 def _application_of(entry: KeyEntry | None) -> str | None:

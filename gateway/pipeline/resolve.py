@@ -60,12 +60,13 @@ async def resolve(request: ChatRequest, caller: Caller, services: Services) -> R
         model = request.model or caller.default_model or services.default_model
         if grant is not None:
             grant.check_model(model)
-        return Recipe(None, model, request.fields)
+        return Recipe(None, model, request.fields, None, services.releases.guards_of(caller.guardrails))
+    guards = release.guards_with(caller.guardrails)
     asked = "" if _names_prompt(request.model, release) else request.model
     if asked and grant is not None:
         grant.check_model(asked)
     model = release.prompt.merge_model(asked) or caller.default_model or services.default_model
-    return Recipe(release, model, release.prompt.merge_fields(request.fields), release.cache, release.guards)
+    return Recipe(release, model, release.prompt.merge_fields(request.fields), release.cache, guards)
 
 
 async def _release(releases: Releases, application_id: str, reference: Reference) -> Release | None:

@@ -4,11 +4,12 @@ from gateway.core.conversation import Conversation
 from gateway.core.dialect import Dialect
 from gateway.core.errors import GatewayError
 from gateway.core.journal import PHASES, Journal
+from gateway.core.notes import header
 from gateway.core.requests import ChatRequest, Turn
 from gateway.dialects.responses.dialect import finished
-from gateway.pipeline.guard_out import Guarded
 from gateway.pipeline.permits import Permit
-from gateway.pipeline.record import estimated_usage, record, settle
+from gateway.pipeline.received import Received
+from gateway.pipeline.record import cost_so_far, estimated_usage, record
 from gateway.pipeline.reply import Reply
 from gateway.pipeline.services import Services
 from gateway.pipeline.turns import keep
@@ -20,7 +21,7 @@ _TIMING = "server-timing: " + ", ".join(f"{phase};dur=%.3f" for phase in (*PHASE
 
 
 async def respond(  # noqa: PLR0913, PLR0917 - the phase where everything that is known comes together
-    answer: Guarded,
+    answer: Received,
     request: ChatRequest,
     conversation: Conversation,
     permit: Permit,
@@ -43,7 +44,7 @@ async def respond(  # noqa: PLR0913, PLR0917 - the phase where everything that i
         await _keep(turn, body, journal, services)
         if not turn.keep:
             body = dialect.whole(event, request, journal.inbound, native=answer.native)
-    head = _JSON + _head(journal, permit, dialect, services, settle(journal, services))
+    head = _JSON + _head(journal, permit, dialect, services, cost_so_far(journal, services))
     journal.laps.append(services.clock())
     record(journal, services)
     if services.synced is not None:
@@ -52,7 +53,7 @@ async def respond(  # noqa: PLR0913, PLR0917 - the phase where everything that i
 
 
 async def _stream(  # noqa: PLR0913, PLR0917 - as respond
-    answer: Guarded,
+    answer: Received,
     request: ChatRequest,
     conversation: Conversation,
     permit: Permit,
@@ -78,8 +79,8 @@ async def _stream(  # noqa: PLR0913, PLR0917 - as respond
     if journal.usage is None:
         await count_usage(answer.texts, conversation, journal, services)
     if request.turn is not None and request.turn.keep:
-        await _keep(request.turn, finished(framer, journal.usage, settle(journal, services)), journal, services)
-    tail = framer.end(journal.usage, settle(journal, services))
+        await _keep(request.turn, finished(framer, journal.usage, cost_so_far(journal, services)), journal, services)
+    tail = framer.end(journal.usage, cost_so_far(journal, services))
     journal.laps.append(services.clock())
     record(journal, services)
     if services.synced is not None:
@@ -124,6 +125,8 @@ def _head(journal: Journal, permit: Permit, dialect: Dialect, services: Services
         rest += f"x-cost-usd: {cost // _NANO}.{cost % _NANO:09d}\r\n"
     if journal.head:
         rest += journal.head
+    if journal.notes:
+        rest += header(journal.notes)
     if services.releases.degraded:
         rest += "x-degraded: registry\r\n"
     if services.server_timing:

@@ -4,27 +4,35 @@ receive > authenticate > resolve > render > admit > guard_in > route > call > gu
 
 ``receive`` has happened when we get here (:mod:`gateway.pipeline.receive`). Every phase takes typed values and gives typed values;
 what only telemetry wants to know goes into the journal, which ``record`` alone reads. Versions that opt in have a twelfth verb,
-``recall``, in the place of ``call``: it may have the answer already.
+``recall``, in the place of ``call``: it may have the answer already. Where a guard refuses, its version may name another course; it
+is taken from ``guard_in`` on.
 """
 
 import asyncio
 
+from msgspec import structs
+
 from gateway.core.dialect import Dialect
 from gateway.core.errors import CLIENT_GONE, DRAINING, INTERNAL, GatewayError
 from gateway.core.journal import Journal
+from gateway.core.notes import header
 from gateway.core.requests import Inbound
 from gateway.core.upstream import CHAT
 from gateway.pipeline.admit import admit
 from gateway.pipeline.authenticate import authenticate
 from gateway.pipeline.bounded import Bounded
 from gateway.pipeline.call import call
-from gateway.pipeline.guard_in import guard_in
-from gateway.pipeline.guard_out import Guarded, guard_out
+from gateway.pipeline.consulting.stages import Consulted
+from gateway.pipeline.guard_in import BlockedError, guard_in
+from gateway.pipeline.guard_out import guard_out
+from gateway.pipeline.permits import Permit
 from gateway.pipeline.recall import recall
 from gateway.pipeline.receive import check
+from gateway.pipeline.received import Received
 from gateway.pipeline.record import record
 from gateway.pipeline.render import render
 from gateway.pipeline.reply import Reply
+from gateway.pipeline.rescue import Course, rescue
 from gateway.pipeline.resolve import resolve
 from gateway.pipeline.respond import respond
 from gateway.pipeline.route import route
@@ -39,7 +47,6 @@ async def serve(inbound: Inbound, services: Services, reply: Reply, dialect: Dia
     """
     journal = Journal(inbound)
     clock, lap = services.clock, journal.laps.append
-    answer: Guarded | None = None
     try:
         lap(clock())
         caller = await authenticate(inbound, services, journal)
@@ -56,30 +63,9 @@ async def serve(inbound: Inbound, services: Services, reply: Reply, dialect: Dia
         lap(clock())
         permit = await admit(caller, request, recipe, journal, services)
         lap(clock())
-        conversation, masks = guard_in(recipe, request, conversation, journal)
-        lap(clock())
-        plan = route(recipe, request, journal, services)
-        lap(clock())
-        ask = call if recipe.cache is None else recall
-        ends = permit.allowance
-        spoken = CHAT if recipe.guards.needs_chat or (ends is not None and request.untranslatable is None) else dialect.name
-        received = await ask(plan, request, recipe, conversation, spoken, journal, services)
-        if ends is not None:
-            received = Bounded(received, ends, request, journal, spoken=spoken, dialect=dialect.name)
-        lap(clock())
-        answer = guard_out(
-            recipe,
-            received,
-            masks,
-            journal,
-            streamed=request.stream,
-            translated=spoken != dialect.name,
-            limit=services.max_answer_bytes,
-        )
-        lap(clock())
-        await respond(answer, request, conversation, permit, dialect, journal, reply, services)
-        if request.stream:
-            await answer.drain()
+        course: Course | None = Course(caller, request, recipe, conversation)
+        while course is not None:
+            course = await _answer(course, permit, dialect, journal, reply, services)
     except GatewayError as error:
         _failed(journal, reply, error)
         raise
@@ -95,13 +81,59 @@ async def serve(inbound: Inbound, services: Services, reply: Reply, dialect: Dia
         _failed(journal, reply, error)
         raise error from bug
     finally:
+        record(journal, services)
+
+
+async def _answer(
+    course: Course, permit: Permit, dialect: Dialect, journal: Journal, reply: Reply, services: Services
+) -> Course | None:
+    """The verbs from guard_in to respond. Not None: a guard refused, and this is the course to take instead."""
+    clock, lap = services.clock, journal.laps.append
+    request, recipe, conversation, masks = course.request, course.recipe, course.conversation, course.masks
+    guards = recipe.guards
+    journal.guard_types = guards.types if not course.fell_back else {**journal.guard_types, **guards.types}
+    others = Consulted(guards, course, journal, services) if guards.consults else None
+    answer: Received | None = None
+    try:
+        if not course.judged:
+            conversation, masks = guard_in(recipe, request, conversation, journal)
+            if others is not None:
+                conversation = await others.before(conversation)
+        lap(clock())
+        plan = route(recipe, request, journal, services)
+        lap(clock())
+        ask = call if recipe.cache is None else recall
+        ends = permit.allowance
+        spoken = CHAT if guards.needs_chat or (ends is not None and request.untranslatable is None) else dialect.name
+        calling = ask(plan, request, recipe, conversation, spoken, journal, services)
+        received = await (calling if others is None else others.beside(calling, conversation))
+        if ends is not None:
+            received = Bounded(received, ends, request, journal, spoken=spoken, dialect=dialect.name)
+        lap(clock())
+        translated, limit = spoken != dialect.name, services.max_answer_bytes
+        answer = guard_out(recipe, received, masks, journal, streamed=request.stream, translated=translated, limit=limit)
+        if others is not None:
+            answer = await others.after(answer)
+        lap(clock())
+        await respond(answer, request, conversation, permit, dialect, journal, reply, services)
+        if request.stream:
+            await answer.drain()
+    except BlockedError as refusal:
+        if reply.started:
+            raise
+        refused, answer = answer, None
+        judged = structs.replace(course, conversation=conversation, masks=masks)
+        return await rescue(refusal, refused, judged, permit, dialect, journal, reply, services)
+    finally:
         if answer is not None:
             answer.close()
-        record(journal, services)
+    return None
 
 
 def _failed(journal: Journal, reply: Reply, error: GatewayError) -> None:
     journal.outcome = error.kind.name
     journal.error = error.detail
+    if journal.notes and not reply.started:
+        error.headers += header(journal.notes).encode()
     if not reply.started:
         journal.status = error.status

@@ -4,6 +4,7 @@ import random
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
+import msgspec
 from msgspec import Struct
 
 from gateway.core.forward import Forwarder
@@ -12,11 +13,13 @@ from gateway.core.objects import UpstreamObjects
 from gateway.core.ports import Ledger, Workbench
 from gateway.core.stored import Keeping
 from gateway.core.upstream import Target, Translator, Transport
+from gateway.pipeline.consulting.examples import Examples
 from gateway.pipeline.limits import Limits
 from gateway.pipeline.memory import Memory
 from gateway.pipeline.permits import Permits
 from gateway.pipeline.releases import Releases
 from gateway.pricing.table import PriceTable
+from gateway.routing.breaker import Breaker
 from gateway.routing.models import ModelTable
 from gateway.routing.table import RouteTable
 
@@ -46,6 +49,17 @@ class Provider(Struct, frozen=True):
     """How it takes forwarded calls; None: it takes none."""
     account: Target | None = None
     """Where calls go that name no model; None where none can."""
+
+
+class GuardEndpoint(Struct, frozen=True):
+    """A service that guards may ask, from the configuration."""
+
+    target: Target
+    """Its URL as ``base_url``; the provider's name is for messages."""
+    secret: bytes
+    transport: Transport
+    breaker: Breaker
+    """Of this worker: a service that is down is not waited for by every call."""
 
 
 class Services(Struct, frozen=True):
@@ -81,3 +95,7 @@ class Services(Struct, frozen=True):
     """Where responses of applications that ask for it are kept."""
     models: ModelTable = ModelTable()
     """What is known of models, for those who ask."""
+    endpoints: Mapping[str, GuardEndpoint] = {}
+    """The services that guards may ask, by name."""
+    examples: Examples = msgspec.field(default_factory=Examples)
+    """The vectors that topic guards compare with."""

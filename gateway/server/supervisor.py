@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 
+from gateway.guards.shipped import CATALOGUE
 from gateway.routing.compile import target_names
 from gateway.settings import Settings
 from gateway.telemetry.logs import configure
@@ -85,7 +86,7 @@ class Supervisor:
         workers = settings.server.workers
         self._sockets = [bind(settings.server.host, settings.server.port) for _ in range(workers)]
         # Two rows a slot: while workers are replaced, the old one still counts in its own.
-        self._table = Table(workers * 2, settings.providers, target_names(settings))
+        self._table = Table(workers * 2, settings.providers, target_names(settings), CATALOGUE)
         self._children: dict[int, _Worker] = {}
         self._stopping_since: float | None = None
 

@@ -10,6 +10,7 @@ import mmap
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import product
 
 from msgspec import Struct
 from prometheus_client import CollectorRegistry
@@ -33,7 +34,13 @@ SAMPLE_MASK = 7
 """Phases are timed on every eighth call (and the first): a mean needs no more, and counting them all would cost a phase's worth."""
 
 _OUTCOMES = ("ok", *KINDS)
-_DOORS = ("chat", "completions", "messages", "responses", "execute", "test", *FORWARDED)
+_DOORS = ("chat", "completions", "messages", "responses", "execute", "test", "guard", *FORWARDED)
+STAGES: tuple[str, ...] = ("pre", "post", "tools")
+ACTIONS: tuple[str, ...] = (
+    *("block", "mask", "redact", "replace", "reask", "annotate", "fallback"),
+    *("observe", "error_open", "error_closed"),
+)
+"""What came of a finding; ``observe`` whatever would have, of guards that only observe."""
 _CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -109,7 +116,7 @@ class _Histogram:
 class Table:
     """The shared memory and its layout. Make it before forking workers."""
 
-    def __init__(self, workers: int, providers: Iterable[str], targets: Iterable[str] = ()) -> None:
+    def __init__(self, workers: int, providers: Iterable[str], targets: Iterable[str] = (), guards: Iterable[str] = ()) -> None:
         self.providers = tuple(sorted(providers))
         self.targets = tuple(sorted(set(targets)))
         position = 0
@@ -132,6 +139,8 @@ class Table:
         self.upstream_errors = {p: take(1) for p in self.providers}
         self.gauges = {gauge.name: take(1) for gauge in GAUGES}
         self.target_gauges = {(gauge.name, target): take(1) for gauge in TARGET_GAUGES for target in self.targets}
+        self.findings = {place: take(1) for place in product(STAGES, sorted(set(guards)), ACTIONS)}
+        """By stage, type of the guard and action; a plug-in's types are known before workers start, so they are there too."""
         self.alive = take(1)
         """1 in the row of a worker that runs: gauges of the others say nothing."""
         self.columns = position
@@ -210,6 +219,12 @@ class Meter:
             else:
                 row[table.cost] += cost / NANO
 
+        for note in journal.notes:
+            kind = journal.guard_types.get(note.guard, note.guard)
+            cell = table.findings.get((note.stage, kind, "observe" if note.mode == "observe" else note.action))
+            if cell is not None:
+                row[cell] += 1.0
+
     def gauge(self, name: str, value: float, label: str = "") -> None:
         """Set one of :data:`GAUGES`; for a counter, what this worker has counted since it started. ``label``: a target's."""
         if label:
@@ -279,6 +294,16 @@ class _Fold(Collector):
         for provider, cell in table.upstream_errors.items():
             errors.add_metric([provider], table.fold(cell))
         yield errors
+        findings = CounterMetricFamily(
+            "promptgate_guard_findings",
+            "Verdicts of guards that found something or could not judge, by stage, type and action.",
+            labels=["stage", "guard", "action"],
+        )
+        for place, cell in table.findings.items():
+            value = table.fold(cell)
+            if value:
+                findings.add_metric(list(place), value)
+        yield findings
         for gauge in GAUGES:
             family = CounterMetricFamily if gauge.counter else GaugeMetricFamily
             cell = table.gauges[gauge.name]

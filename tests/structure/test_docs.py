@@ -6,11 +6,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from gateway.core.documents import Validator
 from gateway.core.errors import KINDS, Kind
 from gateway.core.journal import PHASES
+from gateway.guards.remote.types import REMOTE
+from gateway.guards.shipped import CATALOGUE
 from gateway.pipeline.receive import KNOWN_HEADERS
 from gateway.prompts.dialect import FILTERS, FUNCTIONS, METHODS, STATEMENTS, TESTS
-from gateway.settings import Provider, Route, RouteTarget, Settings
+from gateway.settings import GuardEndpoint, Provider, Route, RouteTarget, Settings
 from gateway.telemetry.metrics import Table, exposition
 
 ROOT = Path(__file__).parents[2]
@@ -53,6 +56,27 @@ def test_every_key_of_providers_toml_is_documented(kind: type[msgspec.Struct]) -
     rows = [f"| `{field.name}` | {required_or_default(field)} | " for field in msgspec.structs.fields(kind)]
     assert [row for row in rows if row not in text] == []
     assert f"| `default_model` | `{Settings().default_model}` | " in text
+
+
+def test_every_key_of_a_guard_endpoint_is_documented() -> None:
+    text = page("configuration.md").partition("### `[guards.endpoints.NAME]`")[2].partition("\n### ")[0]
+    rows = [f"| `{field.name}` | {required_or_default(field)} | " for field in msgspec.structs.fields(GuardEndpoint)]
+    assert [row for row in rows if row not in text] == []
+
+
+def test_every_guard_of_the_catalogue_is_documented() -> None:
+    text = page("guardrails.md") + (page("guard-catalogue.md") if (DOCS / "guard-catalogue.md").exists() else "")
+    named = set(re.findall(r"`([a-z0-9_]+)`", text))
+    assert [name for name in CATALOGUE if name not in named] == []
+    for entry in REMOTE:
+        row = re.search(rf"^\| `{entry.name}` \|.*$", text, re.MULTILINE)
+        assert row is not None
+        assert [f.name for f in msgspec.structs.fields(entry.options) if f"`{f.name}`" not in row[0]] == []
+
+
+def test_every_key_of_a_validator_is_documented() -> None:
+    text = page("guardrails.md").partition("## A validator")[2].partition("\n## ")[0]
+    assert [field.name for field in msgspec.structs.fields(Validator) if f"`{field.name}`" not in text] == []
 
 
 def test_every_key_of_a_target_is_named() -> None:

@@ -26,4 +26,4 @@ def _quietest(asked: Guardrails) -> Guardrails:
     default = _DEFAULT.guardrails
     pre = default.pre_validation if asked.pre_validation == default.pre_validation else asked.pre_validation
     post = default.post_validation if asked.post_validation == default.post_validation else asked.post_validation
-    return default if asked == default else Guardrails(pre, post)
+    return default if asked == default else Guardrails(pre, post, asked.max_reasks)

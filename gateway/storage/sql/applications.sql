@@ -51,3 +51,9 @@ update api_keys
 set expires_at = case when $3 then least(expires_at, $2) else expires_at end, revoked_at = case when $3 then null else $2 end
 where application_id = $1 and revoked_at is null
 returning encode(digest, 'hex') as digest;
+
+-- name: guardrails
+select guardrails from applications where id = $1;
+
+-- name: set_guardrails
+update applications set guardrails = $2, updated_at = $3 where id = $1;

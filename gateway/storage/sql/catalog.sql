@@ -68,7 +68,8 @@ select g.value as generation, k.id as key_id, o.id as application_id, o.slug as 
             from limit_rules l where l.application_id = o.id
         ),
         '[]'
-    ) as limits
+    ) as limits,
+    o.guardrails
 from api_keys k
 join applications o on o.id = k.application_id and o.archived_at is null
 cross join generation g

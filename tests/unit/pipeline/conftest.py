@@ -19,15 +19,17 @@ from gateway.core.requests import Inbound
 from gateway.core.stored import Keeping
 from gateway.core.upstream import HttpRequest, Target, Translator
 from gateway.dialects.chat import CHAT_DIALECT
+from gateway.pipeline.consulting.examples import Examples
 from gateway.pipeline.limits import Limits
 from gateway.pipeline.memory import Memory
 from gateway.pipeline.permits import Permits
 from gateway.pipeline.receive import Receiver
 from gateway.pipeline.releases import Releases
 from gateway.pipeline.serve import serve
-from gateway.pipeline.services import Provider, Services
+from gateway.pipeline.services import GuardEndpoint, Provider, Services
 from gateway.pricing.table import load_prices
 from gateway.providers.openai import OpenAITranslator
+from gateway.routing.breaker import Breaker, BreakerRules
 from gateway.routing.table import Route, RouteTable
 from gateway.storage.memory.answers import MemoryAnswers
 from gateway.storage.memory.cache import MemoryCache
@@ -242,6 +244,9 @@ class World:
         self.routes: list[Route] = []
         self.table: RouteTable | None = None
         """Set it where what is learned of targets must outlive a call."""
+        self.endpoints: dict[str, GuardEndpoint] = {}
+        """The services that guards may ask; their answers are scripted under ``guard:NAME``."""
+        self.examples = Examples()
         self.draws: list[float] = []
         """What chance gives next; 0.0 when it is used up."""
         self.keeping: Keeping | None = None
@@ -292,7 +297,14 @@ class World:
             keeping=self.keeping,
             memory=self.memory,
             workbench=self.workbench,
+            endpoints=self.endpoints,
+            examples=self.examples,
         )
+
+    def serve_guard(self, name: str = "rules", secret: bytes = b"") -> None:
+        """Configure an endpoint that guards may ask."""
+        target = Target(f"guard:{name}", "", "http://guard", "")
+        self.endpoints[name] = GuardEndpoint(target, secret, self.transport, Breaker(BreakerRules(failures=2)))
 
     def inbound(self, body: object = None, **headers: str | bytes) -> Inbound:
         """A received chat call; header names with ``_`` for ``-``; ``body`` as JSON, or bytes as they are."""
@@ -364,6 +376,18 @@ def stream(*pieces: Piece) -> Exchange:
     return Exchange(200, b"text/event-stream; charset=utf-8", pieces)
 
 
+def opinion(action: str = "allow", **more: object) -> Exchange:
+    """What a guard service answers."""
+    return Exchange(200, b"application/json", [msgspec.json.encode({"action": action, **more})])
+
+
+def validators(stage: str, *guards: Mapping[str, Any], **more: Any) -> Guardrails:
+    """A configuration with these validators at one stage (``pre`` or ``post``)."""
+    section = {"validators": guards, **{name: value for name, value in more.items() if name != "max_reasks"}}
+    rest = {name: value for name, value in more.items() if name == "max_reasks"}
+    return msgspec.convert({f"{stage}_validation": section, **rest}, Guardrails)
+
+
 def refusal(status: int, message: str = "no") -> Exchange:
     return Exchange(status, b"application/json", [msgspec.json.encode({"error": {"message": message}})])
 
@@ -385,6 +409,8 @@ class Answers:
     stream = staticmethod(stream)
     refusal = staticmethod(refusal)
     guardrails = staticmethod(guardrails)
+    opinion = staticmethod(opinion)
+    validators = staticmethod(validators)
     DONE = DONE
 
 

@@ -1,0 +1,149 @@
+"""Asking every guard of a stage that judges outside the process, all at one time, and what follows from what they say.
+
+Each has its own time limit and all together have the section's. Who has not answered by then, or not in a form that can be read, could
+not judge: ``on_error`` says what follows, and it is counted either way. The first word that ends the call ends the waiting.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from gateway.core.errors import GUARD_UNAVAILABLE, GatewayError
+from gateway.core.journal import Journal
+from gateway.core.verdicts import Block, Note, NoteAction
+from gateway.guards.remote.asking import (
+    NOTHING_FOUND,
+    AnswerError,
+    AsksForBytes,
+    AsksForVectors,
+    ChatQuestion,
+    HttpQuestion,
+    Matter,
+    Opinion,
+)
+from gateway.guards.rules import BLOCKING, RemoteRule
+from gateway.pipeline.consulting.carrying import Carrier
+
+_log = logging.getLogger("gateway.guards")
+
+
+class Ruling(Struct, frozen=True):
+    """What the guards of a stage came to."""
+
+    block: Block | None = None
+    texts: tuple[str, ...] | None = None
+    """What goes on in the place of the judged texts."""
+
+
+class _Silence(Struct, frozen=True):
+    """It could not judge."""
+
+    cause: str
+
+
+async def consult(rules: Sequence[RemoteRule], seconds: float, matter: Matter, carrier: Carrier, journal: Journal) -> Ruling:
+    """Ask all of them. Raises ``guard_unavailable`` where one that must judge could not."""
+    asked = [asyncio.ensure_future(_opinion(rule, matter, carrier)) for rule in rules]
+    heard: dict[int, Opinion | _Silence] = {}
+    waiting = set(asked)
+    try:
+        async with asyncio.timeout(seconds):
+            while waiting:
+                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                heard |= {asked.index(task): task.result() for task in done}
+                if any(_ends(rules[i], said) for i, said in heard.items()):
+                    break
+    except TimeoutError:
+        late = _Silence(f"no answer within the {seconds:g} s of all guards together")
+        heard |= {asked.index(task): late for task in waiting}
+    finally:
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+    return _ruled([(rules[i], heard[i]) for i in sorted(heard)], matter, journal)
+
+
+async def _opinion(rule: RemoteRule, matter: Matter, carrier: Carrier) -> Opinion | _Silence:
+    try:
+        async with asyncio.timeout(rule.seconds):
+            return await _asked(rule, matter, carrier)
+    except TimeoutError:
+        return _Silence("no answer in time")
+    except AnswerError as error:
+        return _Silence(str(error))
+    except GatewayError as error:
+        return _Silence(f"{error.kind.name}: {error.detail}")
+
+
+async def _asked(rule: RemoteRule, matter: Matter, carrier: Carrier) -> Opinion:
+    remote, seconds = rule.remote, rule.seconds
+    if isinstance(remote, AsksForVectors):
+        wanted = remote.question(matter)
+        if wanted is None:
+            return NOTHING_FOUND
+        texts, examples = await carrier.vectors(wanted, seconds)
+        return await asyncio.to_thread(remote.compare, texts, examples)
+    if not isinstance(remote, AsksForBytes):
+        raise AnswerError("its type asks nobody")
+    question = remote.question(matter)
+    if question is None:
+        return NOTHING_FOUND
+    if isinstance(question, HttpQuestion):
+        body = await carrier.http(question, seconds)
+    elif isinstance(question, ChatQuestion):
+        body = await carrier.chat(question, seconds)
+    else:
+        body = await carrier.moderation(question, seconds)
+    return remote.read(body, matter)
+
+
+def _ends(rule: RemoteRule, heard: "Opinion | _Silence") -> bool:
+    """Whether nothing that others say matters any more."""
+    if rule.validator.mode == "observe":
+        return False
+    if isinstance(heard, _Silence):
+        return rule.validator.on_error == "closed"
+    return heard.texts is None and bool(heard.found) and rule.validator.on_fail in BLOCKING
+
+
+def _ruled(heard: "Sequence[tuple[RemoteRule, Opinion | _Silence]]", matter: Matter, journal: Journal) -> Ruling:
+    block: Block | None = None
+    texts: tuple[str, ...] | None = None
+    for rule, said in heard:
+        enforced = rule.validator.mode == "enforce"
+        if isinstance(said, _Silence):
+            _unheard(rule, said, matter, journal)
+        elif said.texts is not None:
+            _note(rule, "replace", said.found, matter, journal)
+            texts = said.texts if enforced else texts
+        elif said.found:
+            validator = rule.validator
+            _note(rule, validator.on_fail, said.found, matter, journal)
+            if enforced and validator.on_fail in BLOCKING and block is None:
+                detail = f"found {', '.join(dict.fromkeys(said.found))}"
+                block = Block(rule.guard, detail, None, validator.on_fail, validator.message, validator.fallback)
+    return Ruling(block, texts)
+
+
+def _unheard(rule: RemoteRule, silence: _Silence, matter: Matter, journal: Journal) -> None:
+    validator = rule.validator
+    closed = validator.on_error == "closed"
+    _log.warning("a guard could not judge", extra={"guard": rule.guard, "cause": silence.cause, "on_error": validator.on_error})
+    _note(rule, "error_closed" if closed else "error_open", ("error",), matter, journal)
+    if closed and validator.mode == "enforce":
+        place = f"{matter.stage}:{rule.guard}"
+        raise GatewayError(
+            GUARD_UNAVAILABLE,
+            f"The guardrail {rule.guard!r} could not judge, and is set to refuse then.",
+            param=place,
+            cause=silence.cause,
+            retry_after=1,
+        )
+
+
+def _note(rule: RemoteRule, action: NoteAction, found: Sequence[str], matter: Matter, journal: Journal) -> None:
+    validator = rule.validator
+    journal.notes.append(Note(matter.stage, rule.guard, action, validator.mode, dict(Counter(found))))

@@ -1,0 +1,182 @@
+"""Where the guards that ask others stand in the sentence.
+
+Before the call those that may rewrite, beside it those that only judge what goes in, and after it those that judge the answer.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from typing import Any
+
+from msgspec import Struct, structs
+
+from gateway.core.conversation import Conversation
+from gateway.core.errors import UPSTREAM_INVALID, GatewayError
+from gateway.core.events import Event
+from gateway.core.journal import Journal
+from gateway.core.verdicts import Stage
+from gateway.guards.plan import GuardPlan
+from gateway.guards.remote.asking import Matter
+from gateway.guards.rules import RemoteRule
+from gateway.limits.tokens import estimate
+from gateway.pipeline.consulting.carrying import Carrier
+from gateway.pipeline.consulting.consult import Ruling, consult
+from gateway.pipeline.course import Course
+from gateway.pipeline.guard_in import BlockedError
+from gateway.pipeline.received import Received
+from gateway.pipeline.record import estimated_usage
+from gateway.pipeline.services import Services
+from gateway.wire.chat_texts import message_texts, with_message_texts
+
+_BETWEEN = "\n"
+"""As between the text parts of :attr:`gateway.core.conversation.Message.text`."""
+
+
+class Consulted(Struct, frozen=True):
+    """One call's way past its guards."""
+
+    guards: GuardPlan
+    course: Course
+    journal: Journal
+    services: Services
+
+    async def before(self, conversation: Conversation) -> Conversation:
+        """The conversation as those leave it that may rewrite. Raises ``blocked``, ``guard_unavailable``."""
+        rules = self._going_in(rewrites=True)
+        if not rules:
+            return conversation
+        parts = [message_texts(message.raw) for message in conversation]
+        texts = tuple([text for some in parts for text in some])
+        roles = tuple([message.role for message, some in zip(conversation, parts, strict=True) for _ in some])
+        ruling = await self._ruling("pre", rules, texts, roles)
+        if ruling.texts is None or ruling.texts == texts:
+            return conversation
+        given = iter(ruling.texts)
+        return tuple(
+            [
+                structs.replace(message, text=_BETWEEN.join(new), raw=with_message_texts(message.raw, new), native=None)
+                for message, new in [
+                    (message, [next(given) for _ in some]) for message, some in zip(conversation, parts, strict=True)
+                ]
+            ]
+        )
+
+    async def beside(self, calling: Coroutine[Any, Any, Received], conversation: Conversation) -> Received:
+        """Make the call while they judge. What they refuse ends the call; nothing of its answer is out by then.
+
+        Raises what the call raises, ``blocked``, ``guard_unavailable``.
+        """
+        rules = self._going_in(rewrites=False)
+        if not rules:
+            return await calling
+        texts, roles = [message.text for message in conversation], [message.role for message in conversation]
+        call = asyncio.ensure_future(calling)
+        judging = asyncio.ensure_future(self._ruling("pre", rules, tuple(texts), tuple(roles)))
+        try:
+            await asyncio.wait((call, judging), return_when=asyncio.FIRST_COMPLETED)
+            if call.done():
+                call.result()
+            await judging
+            return await call
+        except BaseException:
+            await self._give_up(call)
+            raise
+        finally:
+            judging.cancel()
+            await asyncio.gather(judging, return_exceptions=True)
+
+    async def after(self, answer: Received) -> Received:
+        """The whole answer, once they have judged it. Raises what the answer raises, ``blocked``, ``guard_unavailable``."""
+        post = self.guards.post
+        if post is None or not post.holds:
+            return answer
+        batches = await self._read(answer) if self.course.request.stream else [[answer.whole()]]
+        if post.remote:
+            texts: dict[int, list[str]] = {}
+            for events in batches:
+                for event in events:
+                    for choice, text in event.texts:
+                        texts.setdefault(choice, []).append(text)
+            said = tuple(["".join(texts[choice]) for choice in sorted(texts)])
+            await self._ruling("post", post.remote, said, ("assistant",) * len(said))
+        return Settled(answer, batches)
+
+    def _going_in(self, *, rewrites: bool) -> tuple[RemoteRule, ...]:
+        pre = self.guards.pre
+        return () if pre is None or self.course.judged else tuple([rule for rule in pre.remote if rule.rewrites is rewrites])
+
+    async def _ruling(
+        self, stage: Stage, rules: Sequence[RemoteRule], texts: tuple[str, ...], roles: tuple[str, ...]
+    ) -> Ruling:
+        journal, guards = self.journal, self.guards
+        prompt, inbound = journal.prompt, journal.inbound
+        section = guards.pre if stage == "pre" else guards.post
+        assert section is not None
+        matter = Matter(
+            stage, texts, roles, self.course.caller.application, "" if prompt is None else prompt.label, inbound.request_id
+        )
+        ruling = await consult(
+            rules, section.budget_ms / 1000, matter, Carrier(inbound, self.course.caller, self.services), journal
+        )
+        if ruling.block is not None:
+            raise BlockedError(stage, ruling.block, journal)
+        return ruling
+
+    async def _read(self, answer: Received) -> list[list[Event]]:
+        """A stream to its end."""
+        journal, services = self.journal, self.services
+        batches: list[list[Event]] = []
+        size, began = 0, services.clock()
+        while events := await answer.next():
+            size += sum([len(event.data) for event in events])
+            if size > services.max_answer_bytes:
+                raise GatewayError(UPSTREAM_INVALID, f"the provider's stream exceeds {services.max_answer_bytes} bytes")
+            batches.append(events)
+        journal.upstream += services.clock() - began
+        return batches
+
+    async def _give_up(self, call: "asyncio.Future[Received]") -> None:
+        """End the call, and note what it has cost: its input at least."""
+        call.cancel()
+        (ended,) = await asyncio.gather(call, return_exceptions=True)
+        if not isinstance(ended, BaseException):
+            if not self.course.request.stream:
+                ended.whole()
+            ended.close()
+        journal = self.journal
+        if journal.intended and journal.usage is None:
+            journal.usage = estimated_usage(journal, estimate(journal.input_chars), estimate(journal.generated))
+            journal.usage_source = "estimated"
+
+
+class Settled(Received):
+    """An answer that was read to its end and passed all guards."""
+
+    def __init__(self, answer: Received, batches: list[list[Event]]) -> None:
+        self._answer = answer
+        self._batches = batches
+
+    @property
+    def native(self) -> bool:
+        """As the answer says."""
+        return self._answer.native
+
+    @property
+    def texts(self) -> list[str]:
+        """As the answer says."""
+        return self._answer.texts
+
+    def whole(self) -> Event:
+        """The one event."""
+        return self._batches[0][0]
+
+    async def next(self) -> list[Event]:
+        """Everything that came, as it came."""
+        return self._batches.pop(0) if self._batches else []
+
+    async def drain(self) -> None:
+        """Read what follows the end."""
+        await self._answer.drain()
+
+    def close(self) -> None:
+        """Let go of where it comes from."""
+        self._answer.close()
