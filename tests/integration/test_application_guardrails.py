@@ -24,7 +24,8 @@ def known(control: base.Control, key: str) -> KeyDocument | None:
     async def read() -> KeyDocument | None:
         pool = await open_pool(control.database, 1, 1)
         try:
-            return await PostgresCatalog(pool).key(keys.digest(key.encode()))
+            digest = keys.digest(key.encode())
+            return (await PostgresCatalog(pool).keys([digest])).get(digest)
         finally:
             await pool.close()
 

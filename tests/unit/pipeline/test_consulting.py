@@ -315,7 +315,7 @@ async def test_no_door_that_generates_text_skips_the_guards(world: Any, say: Any
             world.script(say.completion("by initech"))
         body = {**GENERATING[path](text), "stream": streamed}
         caller = world.caller()
-        inbound = msgspec.structs.replace(world.inbound(body), door=doors.name_of(path))
+        inbound = msgspec.structs.replace(world.inbound(body), door=doors.name_of("POST", path))
         await doors.answer("POST", path, inbound, world.services, caller)
         world.transport.scripts.clear()
         assert caller.status == 400, (path, caller.body)
