@@ -239,17 +239,6 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
     async def repair(generation: int) -> None:
         await cache.repair(catalog, generation)
 
-    follower = Follower(releases, report, repair, settings.registry.poll_ms / 1000)
-    tasks = [
-        asyncio.ensure_future(follower.run()),
-        asyncio.ensure_future(News(settings.redis.url, secret).subscribe(follower.hear)),
-        asyncio.ensure_future(OutageNews(services.routes, RedisOutages(link, secret), time.monotonic).run()),
-        asyncio.ensure_future(limits.run()),
-        asyncio.ensure_future(_sweep(kept)),
-        asyncio.ensure_future(_keep_snapshot(releases, shelf, secret, settings.registry.snapshot_seconds)),
-    ]
-    await _first_look(releases)
-
     async def stop() -> None:
         for task in tasks:
             task.cancel()
@@ -277,6 +266,17 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
         random.Random(secrets.token_bytes(32)).getrandbits,  # noqa: S311 - ids must be unique, not secret
         settings.server.request_timeout_ms / 1000,
     )
+    # Last, because what was made above held the loop up: a question on its way would have timed out for no fault of a store.
+    follower = Follower(releases, report, repair, settings.registry.poll_ms / 1000)
+    tasks = [
+        asyncio.ensure_future(follower.run()),
+        asyncio.ensure_future(News(settings.redis.url, secret).subscribe(follower.hear)),
+        asyncio.ensure_future(OutageNews(services.routes, RedisOutages(link, secret), time.monotonic).run()),
+        asyncio.ensure_future(limits.run()),
+        asyncio.ensure_future(_sweep(kept)),
+        asyncio.ensure_future(_keep_snapshot(releases, shelf, secret, settings.registry.snapshot_seconds)),
+    ]
+    await _first_look(releases)
     return Running(settings, services, receiver, litestar, ledger, transports, rejected, stop)
 
 

@@ -168,10 +168,13 @@ class Releases:
             floor = self._floors.get((application_id, reference.slug), 0)
             document = await self._cache.get_release(application_id, reference)
             if document is None or document.generation < floor:
-                document = await self._ask(self._catalog.release(application_id, reference))
+                document = await self._ask(lambda: self._catalog.release(application_id, reference))
                 if document is not None:
                     await self._cache.put_release(document)
-            return None if document is None else self._compile(document)
+            if document is None:
+                return None
+            # Tables of many forms take a tenth of a second to compile, once per process: the loop does not wait for them.
+            return await asyncio.to_thread(self._compile, document) if _has_validators(document) else self._compile(document)
 
         return await self._load(self._releases, key, load, lambda: self._floors.get((application_id, reference.slug), 0))
 
@@ -189,7 +192,7 @@ class Releases:
         missing = [digest for digest in digests if digest not in known]
         if missing:
             try:
-                stored = await self._ask(self._catalog.keys(missing))
+                stored = await self._ask(lambda: self._catalog.keys(missing))
             except GatewayError as error:
                 return found | dict.fromkeys(missing, error)
             await asyncio.gather(*[self._cache.put_key(digest, key) for digest, key in stored.items()])
@@ -206,7 +209,7 @@ class Releases:
             return None
         key = (application_id, prompt_id)
         if key not in self._slugs:
-            slug = await self._ask(self._catalog.slug(application_id, prompt_id))
+            slug = await self._ask(lambda: self._catalog.slug(application_id, prompt_id))
             if len(self._slugs) >= MAX_ENTRIES:
                 self._slugs.clear()
             self._slugs[key] = slug
@@ -215,7 +218,7 @@ class Releases:
 
     async def names(self, application_id: str) -> list[str]:
         """Every prompt reference the application may list. Raises ``store_unavailable``."""
-        return await self._ask(self._catalog.names(application_id))
+        return await self._ask(lambda: self._catalog.names(application_id))
 
     async def _load(
         self, shelf: Shelf[T], key: object, load: Callable[[], Awaitable[T | None]], floor: Callable[[], int]
@@ -253,20 +256,28 @@ class Releases:
                 shelf.put(key, value)
             return value
 
-    async def _ask(self, question: Awaitable[T]) -> T:
+    async def _ask(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """An answer of the catalog.
+
+        A failure after a success is asked again at once: one dead connection of the pool, or one turn of our own loop that took
+        too long, is no outage.
+        """
         if self._clock() < self._catalog_rests_until:
-            if asyncio.iscoroutine(question):
-                question.close()
             raise GatewayError(STORE_UNAVAILABLE, "the prompt registry cannot be reached", retry_after=CATALOG_PAUSE)
-        try:
-            answer = await question
-        except GatewayError as error:
-            if error.kind is STORE_UNAVAILABLE:
-                self._catalog_rests_until = self._clock() + CATALOG_PAUSE
-                self.degraded = True
-            raise
-        self.degraded = False
-        return answer
+        tries = 1 if self.degraded else 2
+        while True:
+            tries -= 1
+            try:
+                answer = await ask()
+            except GatewayError as error:
+                if error.kind is STORE_UNAVAILABLE:
+                    if tries:
+                        continue
+                    self._catalog_rests_until = self._clock() + CATALOG_PAUSE
+                    self.degraded = True
+                raise
+            self.degraded = False
+            return answer
 
     def _compile(self, document: ReleaseDocument) -> Release:
         try:
@@ -309,11 +320,11 @@ class Releases:
 
     async def catch_up(self) -> None:
         """Ask the truth what changed since, and apply it. Raises ``store_unavailable``."""
-        newest = await self._ask(self._catalog.generation())
+        newest = await self._ask(self._catalog.generation)
         if newest < self.generation:
             self._forget()  # another registry, or one from a backup: nothing that is held here is known to be good
         if newest > self.generation:
-            self.apply(await self._ask(self._catalog.changes(self.generation)))
+            self.apply(await self._ask(lambda: self._catalog.changes(self.generation)))
             self.generation = max(self.generation, newest)
 
     # --- the shelf on disk --------------------------------------------------------------------------------------------
@@ -355,6 +366,12 @@ def _over(loading: dict[object, asyncio.Future[T | None]], key: object, done: as
     loading.pop(key, None)
     if not done.cancelled():
         done.exception()  # seen: every caller may have left by now
+
+
+def _has_validators(document: ReleaseDocument) -> bool:
+    contents = [document.content] if document.split is None else [variant.content for variant in document.split.variants]
+    rails = [content.guardrails for content in contents]
+    return any(each.pre_validation.validators or each.post_validation.validators for each in rails)
 
 
 def _key_entry(document: KeyDocument) -> KeyEntry:

@@ -29,11 +29,14 @@ class Truth:
         self.log: list[Change] = []
         self.asked = 0
         self.down = False
+        self.stumbles = 0
+        """Answers that fail before it is well again."""
         self.gate: asyncio.Event | None = None
 
     async def _pass(self) -> None:
         self.asked += 1
-        if self.down:
+        self.stumbles -= 1
+        if self.down or self.stumbles >= 0:
             raise GatewayError(STORE_UNAVAILABLE, "down")
 
     async def release(self, application_id: str, reference: Reference) -> ReleaseDocument | None:
@@ -210,6 +213,25 @@ async def test_without_stores_what_was_never_seen_is_an_honest_503(releases: Rel
     with pytest.raises(GatewayError) as caught:
         await releases.release(APP, FAQ)
     assert caught.value.kind.name == "store_unavailable"
+
+
+async def test_one_failure_after_a_success_is_asked_again_and_an_outage_is_not(
+    releases: Releases, truth: Truth, clock: Clock
+) -> None:
+    truth.publish(1)
+    truth.stumbles = 1
+    assert version_of(await releases.release(APP, FAQ)) == 1
+    assert (truth.asked, releases.degraded) == (2, False)
+    truth.down = True
+    other = Reference("faq", alias="staging")
+    for asked in (4, 5):  # twice when it begins, once whenever it is looked at again
+        with pytest.raises(GatewayError):
+            await releases.release(APP, other)
+        assert (truth.asked, releases.degraded) == (asked, True)
+        with pytest.raises(GatewayError):
+            await releases.release(APP, other)
+        assert truth.asked == asked, "it rests"
+        clock.now += CATALOG_PAUSE
 
 
 async def test_a_revoked_key_is_served_from_no_shelf(releases: Releases, truth: Truth) -> None:
