@@ -1,6 +1,9 @@
 """One call's attempts, each with its intent before and its row after; which to make is decided in :mod:`gateway.pipeline.call`."""
 
 import logging
+from abc import abstractmethod
+from collections.abc import Coroutine
+from typing import Any, Generic, Protocol, TypeVar
 
 from msgspec import structs
 
@@ -17,17 +20,23 @@ from gateway.routing.table import MAX_ATTEMPTS, Stop
 _log = logging.getLogger("gateway.upstream")
 
 
-class Errand:
-    """What all attempts of a call share."""
+class Ended(Protocol):
+    """What an attempt brings: something that holds a place at its target until it is closed."""
 
-    __slots__ = ("_dialect", "_first_token", "_request", "_unbooked", "_upstream", "begun", "journal", "services")
+    def close(self) -> None:
+        """Let go of the provider's connection and of the place."""
+        ...
 
-    def __init__(
-        self, upstream: UpstreamCall, request: ChatRequest, dialect: str, journal: Journal, services: Services
-    ) -> None:
-        self._upstream = upstream
-        self._request = request
-        self._dialect = dialect
+
+A = TypeVar("A", bound=Ended)
+
+
+class Attempts(Generic[A]):
+    """What all attempts of a call share, whatever is asked: intents, rows, keys, and what becomes known of targets."""
+
+    __slots__ = ("_first_token", "_unbooked", "begun", "journal", "services")
+
+    def __init__(self, journal: Journal, services: Services) -> None:
         asked = journal.inbound.headers.get(b"x-first-token-timeout-ms")
         self._first_token = None if asked is None else int(asked) / 1000
         self.journal = journal
@@ -36,12 +45,23 @@ class Errand:
         self.begun = 0
         """The highest number of an attempt whose intent may be down."""
 
+    @abstractmethod
+    def making(self, stop: Stop, target: Target) -> Coroutine[Any, Any, A]:
+        """One request to a target in whose queue a place was taken; to be awaited. After a failure the place is free again.
+
+        Raises ``malformed``, at once, for what the target cannot be asked.
+        """
+
+    def ends(self, error: GatewayError) -> bool:
+        """Whether nothing more may be tried after this failure."""
+        return judge(error).next is Next.NOTHING or self.is_over()
+
     def is_over(self) -> bool:
         """Whether nothing more may be tried, for want of time or after too many attempts."""
         journal = self.journal
         return journal.attempts >= MAX_ATTEMPTS or self.services.clock() >= journal.inbound.deadline
 
-    async def visit(self, stop: Stop, key: int) -> Answer:
+    async def visit(self, stop: Stop, key: int) -> A:
         """Ask a target where a place was taken, with one key after the other if need be. Raises the last failure."""
         used: tuple[int, ...] = ()
         keys, health = stop.account.keys, stop.health
@@ -82,7 +102,7 @@ class Errand:
         """The attempt that the journal, and with it the next row, is about."""
         self.journal.attempt, self.journal.target = number, target
 
-    async def ask(self, stop: Stop, key: int, number: int) -> Answer:
+    async def ask(self, stop: Stop, key: int, number: int) -> A:
         """One attempt with one key. Raises the provider's failures, ``malformed``, ``ledger_full``."""
         journal, services = self.journal, self.services
         target = stop.targets[key]
@@ -96,14 +116,12 @@ class Errand:
         journal.intended = True
         began = services.clock()
         try:
-            spoken = self._spoken(target)
+            making = self.making(stop, self._hurried(target))
         except GatewayError:
             stop.health.leave()
             raise
         try:
-            answer = await attempt(
-                stop, self._hurried(target), spoken, journal, services, native=spoken.dialect == self._dialect
-            )
+            answer = await making
         except GatewayError as error:
             self._failed(stop, key, error)
             self.turn_to(number, target)
@@ -139,6 +157,25 @@ class Errand:
         set_up = target.timeouts.first_token
         seconds = asked if set_up is None else min(asked, set_up)
         return structs.replace(target, timeouts=structs.replace(target.timeouts, first_token=seconds))
+
+
+class Errand(Attempts[Answer]):
+    """The attempts of a generating call."""
+
+    __slots__ = ("_dialect", "_request", "_upstream")
+
+    def __init__(
+        self, upstream: UpstreamCall, request: ChatRequest, dialect: str, journal: Journal, services: Services
+    ) -> None:
+        super().__init__(journal, services)
+        self._upstream = upstream
+        self._request = request
+        self._dialect = dialect
+
+    def making(self, stop: Stop, target: Target) -> Coroutine[Any, Any, Answer]:
+        """See :meth:`Attempts.making`."""
+        spoken = self._spoken(target)
+        return attempt(stop, target, spoken, self.journal, self.services, native=spoken.dialect == self._dialect)
 
     def _spoken(self, target: Target) -> UpstreamCall:
         """The call for this target: in the caller's dialect where its provider speaks it, else in the common one."""
