@@ -34,7 +34,7 @@ SAMPLE_MASK = 7
 """Phases are timed on every eighth call (and the first): a mean needs no more, and counting them all would cost a phase's worth."""
 
 _OUTCOMES = ("ok", *KINDS)
-_DOORS = ("chat", "completions", "messages", "responses", "execute", "test", "guard", *FORWARDED)
+_DOORS = ("chat", "completions", "messages", "responses", "execute", "test", "guard", "count_tokens", *FORWARDED)
 STAGES: tuple[str, ...] = ("pre", "post", "tools")
 ACTIONS: tuple[str, ...] = (
     *("block", "mask", "redact", "replace", "reask", "annotate", "fallback"),
