@@ -18,8 +18,8 @@ from gateway.core.journal import Journal
 from gateway.core.notes import header
 from gateway.core.requests import Inbound
 from gateway.core.upstream import CHAT
-from gateway.pipeline.admit import admit
-from gateway.pipeline.authenticate import authenticate
+from gateway.pipeline.admit import admit, admit_now
+from gateway.pipeline.authenticate import authenticate, authenticate_now
 from gateway.pipeline.bounded import Bounded
 from gateway.pipeline.call import call
 from gateway.pipeline.consulting.stages import Consulted
@@ -49,7 +49,7 @@ async def serve(inbound: Inbound, services: Services, reply: Reply, dialect: Dia
     clock, lap = services.clock, journal.laps.append
     try:
         lap(clock())
-        caller = await authenticate(inbound, services, journal)
+        caller = authenticate_now(inbound, services, journal) or await authenticate(inbound, services, journal)
         lap(clock())
         check(inbound)
         journal.request = request = dialect.read(inbound)
@@ -61,7 +61,7 @@ async def serve(inbound: Inbound, services: Services, reply: Reply, dialect: Dia
         conversation = render(recipe, request)
         journal.input_chars = sum([len(message.text) for message in conversation])
         lap(clock())
-        permit = await admit(caller, request, recipe, journal, services)
+        permit = admit_now(caller, services) or await admit(caller, request, recipe, journal, services)
         lap(clock())
         course: Course | None = Course(caller, request, recipe, conversation)
         while course is not None:
