@@ -33,7 +33,7 @@ from gateway.pipeline.record import record
 from gateway.pipeline.render import render
 from gateway.pipeline.reply import Reply
 from gateway.pipeline.rescue import Course, rescue
-from gateway.pipeline.resolve import resolve
+from gateway.pipeline.resolve import resolve, resolve_now
 from gateway.pipeline.respond import respond
 from gateway.pipeline.route import route
 from gateway.pipeline.services import Services
@@ -55,7 +55,7 @@ async def serve(inbound: Inbound, services: Services, reply: Reply, dialect: Dia
         journal.request = request = dialect.read(inbound)
         if request.turn is not None:
             journal.request = request = await begin(request, request.turn, caller, inbound, services)
-        recipe = await resolve(request, caller, services)
+        recipe = resolve_now(request, caller, services) or await resolve(request, caller, services)
         journal.prompt = recipe.release.facts if recipe.release else None
         lap(clock())
         conversation = render(recipe, request)
