@@ -12,7 +12,7 @@ from gateway.core.journal import Journal
 from gateway.core.requests import ChatRequest
 from gateway.core.upstream import CHAT, Target, UpstreamCall
 from gateway.pipeline.attempt import Answer, WholeAnswer, attempt
-from gateway.pipeline.record import intent_of, row_of
+from gateway.pipeline.record import book_failure, intent_of
 from gateway.pipeline.services import Provider, Services
 from gateway.routing.failures import Next, judge
 from gateway.routing.table import MAX_ATTEMPTS, Stop
@@ -91,7 +91,7 @@ class Attempts(Generic[A]):
     def book_failure(self) -> None:
         """Write the row of the failed attempt that another one follows. Without one it is the call's own, which ``record`` writes."""
         if self._unbooked is not None:
-            self.services.ledger.append(row_of(self.journal, self.services, self._unbooked))
+            book_failure(self.journal, self.services, self._unbooked)
             self._unbooked = None
 
     def failed(self, failure: GatewayError) -> None:
@@ -108,9 +108,10 @@ class Attempts(Generic[A]):
         target = stop.targets[key]
         self.begun = number
         journal.attempt, journal.target = number, target
+        intent = intent_of(journal, number)
         try:
-            self.services.ledger.intend(intent_of(journal))
-            journal.intended = True
+            self.services.ledger.intend(intent)
+            journal.intent = intent
             making = self.making(stop, target if self._first_token is None else _hurried(target, self._first_token))
         except BaseException:
             stop.health.leave()
