@@ -58,12 +58,12 @@ class SimpleText:
         """
         parts, length = self._parts.copy(), self._length
         for i, name in self._slots:
-            if name in values:
+            try:
                 text = values[name]
-                if type(text) is not str:
-                    text = as_text(text)
-            else:
+            except KeyError:
                 text = self._absent(name, parts[i])
+            if type(text) is not str:
+                text = as_text(text)
             length += len(text)
             parts[i] = text
         for i, name, path in self._paths:

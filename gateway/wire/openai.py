@@ -32,19 +32,6 @@ class PromptObject(Struct):
     variables: dict[str, Any] | None = None
 
 
-class ChatBody(Struct):
-    """The envelope of a chat request."""
-
-    model: str = ""
-    messages: list[Raw] = []
-    stream: bool | None = None
-    stream_options: StreamOptions | None = None
-    n: int | None = None
-    user: str | None = None
-    prompt: PromptObject | None = None
-    variables: dict[str, Any] | None = None
-
-
 class Part(Struct, gc=False):
     """One content part of a message; only text parts are read."""
 
@@ -57,6 +44,19 @@ class InputMessage(Struct, gc=False):
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     content: str | list[Part] | None = None
+
+
+class ChatBody(Struct):
+    """A chat request, as far as it is acted on."""
+
+    model: str = ""
+    messages: list[InputMessage] = []
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    n: int | None = None
+    user: str | None = None
+    prompt: PromptObject | None = None
+    variables: dict[str, Any] | None = None
 
 
 class OutMessage(Struct, gc=False):
@@ -183,6 +183,7 @@ class Refusal(Struct, frozen=True):
 decode_chat_body = msgspec.json.Decoder(ChatBody).decode
 decode_fields = msgspec.json.Decoder(dict[str, Raw]).decode
 decode_message = msgspec.json.Decoder(InputMessage).decode
+decode_items = msgspec.json.Decoder(list[Raw]).decode
 decode_completion = msgspec.json.Decoder(Completion).decode
 decode_chunk = msgspec.json.Decoder(Chunk).decode
 decode_error_body = msgspec.json.Decoder(ErrorBody).decode
@@ -276,8 +277,8 @@ def read_refusal(body: bytes) -> Refusal:
 def message_text(message: InputMessage) -> str:
     """All text of a message, parts joined with line feeds."""
     content = message.content
-    if content is None:
-        return ""
     if isinstance(content, str):
         return content
+    if content is None:
+        return ""
     return "\n".join(part.text for part in content if part.text)
