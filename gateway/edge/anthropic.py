@@ -67,7 +67,10 @@ async def _count(
         target.model, conversation, stream=False, fields=recipe.fields, dialect=MESSAGES, native=request.native,
         stored=stored, headers=request.headers,
     )  # fmt: skip
-    exchange = await provider.transport.send(target, translator.count_request(target, call), inbound.deadline)
+    asked = translator.count_request(target, call)
+    if inbound.trace is not None:
+        asked = inbound.trace.carried(asked)
+    exchange = await provider.transport.send(target, asked, inbound.deadline)
     try:
         if exchange.status != 200:
             body = await exchange.read(MAX_ERROR_BYTES)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from gateway.core.errors import GatewayError
 from gateway.core.forward import AUDIO, BATCHES, EMBEDDINGS, FILES, IMAGES, MODERATIONS
 from gateway.core.requests import Inbound
-from gateway.edge.openai import Door
+from gateway.edge.openai import Door, traceable
 from gateway.edge.problems import log, refuse
 from gateway.pipeline.forward import forward
 from gateway.pipeline.forwarding.placing import Errand
@@ -22,6 +22,8 @@ def passing(errand: Errand) -> Door:
     """The door of one errand: answers one call, whatever happens."""
 
     async def door(inbound: Inbound, services: Services, reply: Reply) -> None:
+        if inbound.trace is not None:
+            reply = traceable(reply, inbound.trace)
         try:
             cut = await forward(inbound, errand, services, reply)
         except GatewayError as error:

@@ -143,7 +143,10 @@ async def _exchanged(
 ) -> Answer:
     provider = services.providers[target.provider]
     translator = provider.translator
-    exchange = await provider.transport.send(target, translator.request(target, upstream), journal.inbound.deadline)
+    request, trace = translator.request(target, upstream), journal.inbound.trace
+    if trace is not None:
+        request = trace.carried(request)
+    exchange = await provider.transport.send(target, request, journal.inbound.deadline)
     try:
         if exchange.status != 200:
             failure = translator.failure(target, exchange.status, exchange.headers, await _error_body(exchange))

@@ -11,6 +11,7 @@ from gateway.core.upstream import CHAT, Target, UpstreamCall
 from gateway.pipeline.attempt import Answer, attempt
 from gateway.pipeline.record import intent_of, row_of
 from gateway.pipeline.services import Services
+from gateway.pipeline.tracing import traced
 from gateway.routing.failures import Next, judge
 from gateway.routing.table import MAX_ATTEMPTS, Stop
 
@@ -101,9 +102,9 @@ class Errand:
             stop.health.leave()
             raise
         try:
-            answer = await attempt(
-                stop, self._hurried(target), spoken, journal, services, native=spoken.dialect == self._dialect
-            )
+            asking = attempt(stop, self._hurried(target), spoken, journal, services, native=spoken.dialect == self._dialect)
+            trace = journal.inbound.trace
+            answer = await (asking if trace is None else traced(trace, number, target, asking, services.clock))
         except GatewayError as error:
             self._failed(stop, key, error)
             self.turn_to(number, target)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from gateway.core.errors import MALFORMED, UNSUPPORTED, GatewayError
 from gateway.core.ids import RANDOM_BITS, uuid7
 from gateway.core.requests import Inbound
+from gateway.core.trace import TRACEPARENT, TRACESTATE, Sampler, given
 
 KNOWN_HEADERS = frozenset(
     {
@@ -15,6 +16,8 @@ KNOWN_HEADERS = frozenset(
         b"content-type",
         b"content-encoding",
         b"idempotency-key",
+        TRACEPARENT,
+        TRACESTATE,
         b"x-api-key",
         b"x-first-token-timeout-ms",
         b"x-prompt",
@@ -37,15 +40,25 @@ MAX_REQUEST_ID = 128
 
 
 class Receiver:
-    """Makes Inbounds: holds the clocks, the randomness and the longest time a call may take (seconds)."""
+    """Makes Inbounds: holds the clocks, the randomness and the longest time a call may take (seconds).
+
+    ``sampler`` decides which calls are traced; None: none is, and what callers send is only passed on.
+    """
 
     def __init__(
-        self, clock: Callable[[], float], wall_ms: Callable[[], int], random_bits: Callable[[int], int], longest: float
+        self,
+        clock: Callable[[], float],
+        wall_ms: Callable[[], int],
+        random_bits: Callable[[int], int],
+        longest: float,
+        sampler: Sampler | None = None,
     ) -> None:
         self._clock = clock
         self._wall_ms = wall_ms
         self._random_bits = random_bits
         self._longest = longest
+        self._trace = given if sampler is None else sampler.trace
+        self._samples = sampler is not None
 
     def request_id(self, headers: dict[bytes, bytes]) -> str:
         """The id to answer with when no call is made of a request."""
@@ -61,7 +74,8 @@ class Receiver:
         asked = headers.get(b"x-request-timeout-ms")
         if asked is not None and asked.isdigit() and len(asked) < 10:
             longest = min(longest, int(asked) / 1000)
-        return Inbound(door, headers, body, call_id, request_id, started_ms, started, started + longest, query)
+        trace = self._trace(headers) if self._samples or TRACEPARENT in headers else None
+        return Inbound(door, headers, body, call_id, request_id, started_ms, started, started + longest, query, trace)
 
 
 def _given_id(headers: dict[bytes, bytes]) -> str | None:

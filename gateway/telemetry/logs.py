@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-FIELDS = ("call_id", "kind", "detail", "cause", "target", "slot", "pid", "path", "generation", "error")
+FIELDS = ("call_id", "trace_id", "kind", "detail", "cause", "target", "slot", "pid", "path", "generation", "error")
 """What may be attached to a line with ``extra=``; everything else is left out."""
 
 _encode = msgspec.json.Encoder().encode

@@ -93,6 +93,8 @@ GAUGES = (
     Gauge("recall_coalesced", "Calls that shared the answer of a running one.", counter=True),
     Gauge("recall_misses", "Calls of versions with a cache that asked a provider.", counter=True),
     Gauge("recall_replayed", "Retries answered by their idempotency key.", counter=True),
+    Gauge("spans_exported", "Spans that the collector took.", counter=True),
+    Gauge("spans_dropped", "Spans lost: the queue was full, or the collector could not be given them.", counter=True),
     Gauge("recall_outliving", "Calls that go on after their callers have left."),
 )
 

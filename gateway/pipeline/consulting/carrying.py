@@ -191,6 +191,7 @@ class Carrier(Struct, frozen=True):
             started_ms=started_ms,
             started=now,
             deadline=min(now + seconds, about.deadline),
+            trace=about.trace and about.trace.within(secrets.randbits(64)),
         )
         return Journal(inbound, self.caller, request)
 

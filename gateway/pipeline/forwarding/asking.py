@@ -12,6 +12,7 @@ from gateway.pipeline.attempt import MAX_ERROR_BYTES
 from gateway.pipeline.forwarding.placing import Errand
 from gateway.pipeline.record import intent_of, row_of
 from gateway.pipeline.services import Provider, Services
+from gateway.pipeline.tracing import traced
 from gateway.routing.failures import Next, judge
 
 MAX_QUERY = 2048
@@ -61,10 +62,19 @@ async def ask(asking: Asking, plan: tuple[Target, ...]) -> tuple[Exchange, Targe
 
 async def exchange_with(target: Target, call: Forwarded, journal: Journal, services: Services) -> Exchange:
     """One request and the head of its answer. Raises what its failure means; redirects are failures."""
-    provider = services.providers[target.provider]
+    trace = journal.inbound.trace
+    asking = _exchanged(target, call, journal, services)
+    return await (asking if trace is None else traced(trace, journal.attempts, target, asking, services.clock))
+
+
+async def _exchanged(target: Target, call: Forwarded, journal: Journal, services: Services) -> Exchange:
+    provider, trace = services.providers[target.provider], journal.inbound.trace
     began = services.clock()
     try:
-        exchange = await provider.transport.send(target, forwarder_of(provider).request(target, call), journal.inbound.deadline)
+        request = forwarder_of(provider).request(target, call)
+        if trace is not None:
+            request = trace.carried(request)
+        exchange = await provider.transport.send(target, request, journal.inbound.deadline)
         if 200 <= exchange.status < 300:
             journal.first_byte = services.clock()
             return exchange
