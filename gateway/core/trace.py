@@ -15,7 +15,8 @@ MAX_STATE = 512
 """Bytes of a ``tracestate`` that are passed on: what the Recommendation asks for at least. A longer one is left out as a whole."""
 _PARENT = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-[\x21-\x7e]*)?")
 _STATE = re.compile(rb"[\x20-\x7e\t]+")
-_SPAN_MASK = (1 << 64) - 1
+SPAN_BITS = 63
+"""Of the id of a call's own span: one fewer than it may have, so that those counted from it have no more than they may."""
 
 
 class TracedAttempt(Struct, gc=False):
@@ -69,7 +70,7 @@ class Trace(Struct, gc=False):
 
     def child(self, number: int) -> int:
         """The id of the call's span with this number: the next ones of its own, so that chance is asked once per call."""
-        return (self.span_id + number) & _SPAN_MASK or 1
+        return self.span_id + number
 
     def within(self, span_id: int) -> "Trace":
         """The trace of a call that this one makes for its own purposes, such as asking a model for a verdict."""
@@ -116,13 +117,13 @@ class Sampler:
         trace = given(headers)
         if trace is not None:
             if trace.sampled:
-                trace.span_id = self._random_bits(64) or 1
+                trace.span_id = self._random_bits(SPAN_BITS) or 1
             return trace
         low = self._random_bits(64)
         if low >= self._bound:
             return None
         trace_id = self._random_bits(64) << 64 | low
-        return Trace(trace_id or 1, 0, self._random_bits(64) or 1, sampled=True)
+        return Trace(trace_id or 1, 0, self._random_bits(SPAN_BITS) or 1, sampled=True)
 
 
 def given(headers: Mapping[bytes, bytes]) -> Trace | None:

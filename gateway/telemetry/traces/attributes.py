@@ -62,9 +62,9 @@ def of_call(journal: Journal) -> Attributes:
     if journal.outcome in KINDS:
         found["error.type"] = journal.outcome
     if caller is not None:
-        found["promptgate.application"] = _safe(caller.application)
+        found["promptgate.application"] = safe(caller.application)
     if request is not None:
-        found["gen_ai.request.model"] = _safe(request.model)
+        found["gen_ai.request.model"] = safe(request.model)
         found["gen_ai.request.stream"] = request.stream
     if prompt is not None:
         found["gen_ai.prompt.name"] = prompt.slug
@@ -74,7 +74,7 @@ def of_call(journal: Journal) -> Attributes:
         if prompt.variant is not None:
             found["promptgate.prompt.variant"] = prompt.variant
     if journal.guard is not None:
-        found["promptgate.guard"] = _safe(journal.guard)
+        found["promptgate.guard"] = safe(journal.guard)
     if journal.usage_source is not None:
         found["promptgate.usage_source"] = journal.usage_source
     if journal.bill.cost_nano is not None:
@@ -88,7 +88,7 @@ def of_attempt(attempt: TracedAttempt, journal: Journal, vendors: Mapping[str, s
     found: Attributes = {
         "gen_ai.operation.name": operation(journal.inbound.door),
         "gen_ai.provider.name": vendors.get(attempt.provider, attempt.provider),
-        "gen_ai.request.model": _safe(attempt.model),
+        "gen_ai.request.model": safe(attempt.model),
         "promptgate.provider": attempt.provider,
         "promptgate.attempt": attempt.number,
         **_server(attempt.base_url),
@@ -125,7 +125,7 @@ def is_last(attempt: TracedAttempt, journal: Journal) -> bool:
 def _used(journal: Journal) -> Attributes:
     usage, found = journal.usage, Attributes()
     if journal.finish is not None:
-        found["gen_ai.response.finish_reasons"] = (_safe(journal.finish),)
+        found["gen_ai.response.finish_reasons"] = (safe(journal.finish),)
     if usage is not None:
         found["gen_ai.usage.input_tokens"] = usage.input
         found["gen_ai.usage.output_tokens"] = usage.output
@@ -139,12 +139,16 @@ def _used(journal: Journal) -> Attributes:
 
 
 def _server(base_url: str) -> Attributes:
-    parts = urlsplit(base_url)
-    if parts.hostname is None:
+    try:
+        parts = urlsplit(base_url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
         return {}
-    return {"server.address": parts.hostname, "server.port": parts.port or (443 if parts.scheme == "https" else 80)}
+    if host is None:
+        return {}
+    return {"server.address": host, "server.port": port or (443 if parts.scheme == "https" else 80)}
 
 
-def _safe(text: str) -> str:
+def safe(text: str) -> str:
     """Text from outside, bounded, and such that it can be put into protobuf: a lone surrogate would spoil the whole batch."""
     return text[:LONGEST].encode(errors="replace").decode()

@@ -12,7 +12,7 @@ from gateway.core.errors import KINDS
 from gateway.core.forward import FORWARDED
 from gateway.core.journal import PHASES, Journal
 from gateway.core.trace import Trace
-from gateway.telemetry.traces.attributes import Attributes, failure_of, of_attempt, of_call, operation
+from gateway.telemetry.traces.attributes import Attributes, failure_of, of_attempt, of_call, operation, safe
 
 FORWARDED_PHASES = ("queue", "authenticate", "route")
 """What is timed of forwarded calls; the third is everything from reading the body to knowing where it goes."""
@@ -81,7 +81,7 @@ class SpanMaker:
             end = attempt.ended or (finished if streamed or attempt.answered is None else attempt.answered)
             made.append(
                 span(
-                    f"{operation(inbound.door)} {attempt.model}"[:200],
+                    f"{operation(inbound.door)} {safe(attempt.model)}",
                     attempt.span_id,
                     attempt.began,
                     end,
