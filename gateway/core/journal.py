@@ -49,7 +49,7 @@ class Journal(Struct, gc=False):
     """Seconds spent waiting for the provider."""
     input_chars: int = 0
     generated: int = 0
-    """Characters of generated text seen."""
+    """Characters of generated text seen, where there is no usage that says more."""
     usage: Usage | None = None
     usage_source: str | None = None
     """Where the count is from (``upstream``, ``estimated``), or whose answer this is (``cache``, ``coalesced``, ``replayed``)."""

@@ -7,7 +7,7 @@ from gateway.core.errors import UPSTREAM_UNAVAILABLE, GatewayError
 from gateway.core.journal import Journal
 from gateway.core.requests import ChatRequest
 from gateway.core.upstream import CHAT, Target, UpstreamCall
-from gateway.pipeline.attempt import Answer
+from gateway.pipeline.attempt import Answer, WholeAnswer
 from gateway.pipeline.errand import Errand, all_keys_refused
 from gateway.pipeline.hedge import hedged
 from gateway.pipeline.resolve import Recipe
@@ -15,7 +15,7 @@ from gateway.pipeline.services import Services
 from gateway.pipeline.waiting import wait_for_place
 from gateway.routing.failures import Next, judge
 from gateway.routing.table import Plan
-from gateway.routing.walk import Place, Walk
+from gateway.routing.walk import Place, Walk, first
 
 SHORTEST_RETRY_AFTER = 0.1
 """Seconds: a caller told to come back at once would only be refused again."""
@@ -29,18 +29,23 @@ async def call(
     dialect: str,
     journal: Journal,
     services: Services,
-) -> Answer:
+) -> Answer | WholeAnswer:
     """Make attempts in order until one answers. ``dialect`` is the caller's, by name.
 
     Raises the last failure; ``upstream_unavailable`` when no target could be asked, ``upstream_auth_error`` when none had a key.
     """
     upstream = _upstream_call(plan.stops[0].target, request, recipe, conversation, dialect)
-    errand = Errand(upstream, request, dialect, journal, services)
-    walk = Walk(plan)
-    clock = services.clock
+    asked = journal.inbound.headers.get(b"x-first-token-timeout-ms")
+    errand = Errand(upstream, request, dialect, journal, services, None if asked is None else int(asked) / 1000)
+    clock, hedge_after = services.clock, plan.policy.hedge_after
+    place = first(plan, clock())
+    if place is not None and plan.attempts == 1 and hedge_after is None:
+        return await errand.visit(*place)
+    walk = Walk(plan, begun=place is not None)
     failure: GatewayError | None = None
     while True:
-        place = walk.next(clock())
+        if place is None:
+            place = walk.next(clock())
         if place is None:
             if failure is None:
                 place = walk.came_to(await _wait(plan, journal, services))
@@ -51,13 +56,13 @@ async def call(
                 await asyncio.sleep(pause)
                 continue
         try:
-            if plan.policy.hedge_after is None:
+            if hedge_after is None:
                 return await errand.visit(*place)
-            return await hedged(errand, place, walk, plan.policy.hedge_after)
+            return await hedged(errand, place, walk, hedge_after)
         except GatewayError as error:
             if judge(error).next is Next.NOTHING or errand.is_over():
                 raise
-            failure = error
+            failure, place = error, None
 
 
 async def _wait(plan: Plan, journal: Journal, services: Services) -> Place:

@@ -2,15 +2,15 @@
 
 import logging
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from gateway.core.errors import MALFORMED, UPSTREAM_AUTH, GatewayError
 from gateway.core.journal import Journal
 from gateway.core.requests import ChatRequest
 from gateway.core.upstream import CHAT, Target, UpstreamCall
-from gateway.pipeline.attempt import Answer, attempt
+from gateway.pipeline.attempt import Answer, WholeAnswer, attempt
 from gateway.pipeline.record import intent_of, row_of
-from gateway.pipeline.services import Services
+from gateway.pipeline.services import Provider, Services
 from gateway.pipeline.tracing import traced
 from gateway.routing.failures import Next, judge
 from gateway.routing.table import MAX_ATTEMPTS, Stop
@@ -18,36 +18,32 @@ from gateway.routing.table import MAX_ATTEMPTS, Stop
 _log = logging.getLogger("gateway.upstream")
 
 
-class Errand:
+class Errand(Struct):
     """What all attempts of a call share."""
 
-    __slots__ = ("_dialect", "_first_token", "_request", "_unbooked", "_upstream", "begun", "journal", "services")
-
-    def __init__(
-        self, upstream: UpstreamCall, request: ChatRequest, dialect: str, journal: Journal, services: Services
-    ) -> None:
-        self._upstream = upstream
-        self._request = request
-        self._dialect = dialect
-        asked = journal.inbound.headers.get(b"x-first-token-timeout-ms")
-        self._first_token = None if asked is None else int(asked) / 1000
-        self.journal = journal
-        self.services = services
-        self._unbooked: GatewayError | None = None
-        self.begun = 0
-        """The highest number of an attempt whose intent may be down."""
+    upstream: UpstreamCall
+    request: ChatRequest
+    dialect: str
+    journal: Journal
+    services: Services
+    first_token: float | None
+    """Seconds that the caller gives a first token; None where it says nothing."""
+    unbooked: GatewayError | None = None
+    """The failure whose row is not written yet."""
+    begun: int = 0
+    """The highest number of an attempt whose intent may be down."""
 
     def is_over(self) -> bool:
         """Whether nothing more may be tried, for want of time or after too many attempts."""
         journal = self.journal
         return journal.attempts >= MAX_ATTEMPTS or self.services.clock() >= journal.inbound.deadline
 
-    async def visit(self, stop: Stop, key: int) -> Answer:
+    async def visit(self, stop: Stop, key: int) -> Answer | WholeAnswer:
         """Ask a target where a place was taken, with one key after the other if need be. Raises the last failure."""
         used: tuple[int, ...] = ()
-        keys, health = stop.account.keys, stop.health
         while True:
-            self.book_failure()
+            if self.unbooked is not None:
+                self.book_failure()
             try:
                 return await self.ask(stop, key, self.number())
             except GatewayError as error:
@@ -56,8 +52,8 @@ class Errand:
                     raise
                 used = (*used, key)
                 now = self.services.clock()
-                other = None if self.is_over() else keys.pick(now, used)
-                if other is None or not health.enter(now):
+                other = None if self.is_over() else stop.account.keys.pick(now, used)
+                if other is None or not stop.health.enter(now):
                     failure = _all_refused(stop, error, now)
                     self.failed(failure)
                     raise failure from error
@@ -71,52 +67,47 @@ class Errand:
 
     def book_failure(self) -> None:
         """Write the row of the failed attempt that another one follows. Without one it is the call's own, which ``record`` writes."""
-        if self._unbooked is not None:
-            self.services.ledger.append(row_of(self.journal, self.services, self._unbooked))
-            self._unbooked = None
+        if self.unbooked is not None:
+            self.services.ledger.append(row_of(self.journal, self.services, self.unbooked))
+            self.unbooked = None
 
     def failed(self, failure: GatewayError) -> None:
         """The last attempt failed; its row waits until it is known whether another one follows."""
-        self._unbooked = failure
+        self.unbooked = failure
 
     def turn_to(self, number: int, target: Target) -> None:
         """The attempt that the journal, and with it the next row, is about."""
         self.journal.attempt, self.journal.target = number, target
 
-    async def ask(self, stop: Stop, key: int, number: int) -> Answer:
+    async def ask(self, stop: Stop, key: int, number: int) -> Answer | WholeAnswer:
         """One attempt with one key. Raises the provider's failures, ``malformed``, ``ledger_full``."""
         journal, services = self.journal, self.services
         target = stop.targets[key]
         self.begun = number
-        self.turn_to(number, target)
+        journal.attempt, journal.target = number, target
         try:
             services.ledger.intend(intent_of(journal))
+            journal.intended = True
+            provider = services.providers[target.provider]
+            spoken = self._spoken(target, provider)
         except BaseException:
             stop.health.leave()
             raise
-        journal.intended = True
-        began = services.clock()
+        if self.first_token is not None:
+            target = self._hurried(target, self.first_token)
         try:
-            spoken = self._spoken(target)
-        except GatewayError:
-            stop.health.leave()
-            raise
-        try:
-            asking = attempt(stop, self._hurried(target), spoken, journal, services, native=spoken.dialect == self._dialect)
+            asking = attempt(stop, target, spoken, provider, journal, services, native=spoken.dialect == self.dialect)
             trace = journal.inbound.trace
             answer = await (asking if trace is None else traced(trace, number, target, asking, services.clock))
         except GatewayError as error:
             self._failed(stop, key, error)
-            self.turn_to(number, target)
+            self.turn_to(number, stop.targets[key])
             raise
         except BaseException:
             stop.health.breaker.abandoned()
             raise
-        finally:
-            journal.upstream += services.clock() - began
         stop.account.keys.accepted(key)
-        self.turn_to(number, target)
-        journal.first_byte = services.clock()
+        journal.attempt, journal.target = number, stop.targets[key]
         return answer
 
     def _failed(self, stop: Stop, key: int, error: GatewayError) -> None:
@@ -132,23 +123,21 @@ class Errand:
         elif verdict.limited_key:
             keys.limited(key, now, error.retry_after)
 
-    def _hurried(self, target: Target) -> Target:
+    @staticmethod
+    def _hurried(target: Target, asked: float) -> Target:
         """The target with the caller's own first-token timeout, which can only be shorter than the operator's."""
-        asked = self._first_token
-        if asked is None:
-            return target
         set_up = target.timeouts.first_token
         seconds = asked if set_up is None else min(asked, set_up)
         return structs.replace(target, timeouts=structs.replace(target.timeouts, first_token=seconds))
 
-    def _spoken(self, target: Target) -> UpstreamCall:
+    def _spoken(self, target: Target, provider: Provider) -> UpstreamCall:
         """The call for this target: in the caller's dialect where its provider speaks it, else in the common one."""
-        upstream = self._upstream
+        upstream = self.upstream
         if target.model != upstream.model:
             upstream = structs.replace(upstream, model=target.model)
-        if self._dialect in self.services.providers[target.provider].translator.speaks:
+        if self.dialect in provider.translator.speaks:
             return upstream
-        name = self._request.untranslatable
+        name = self.request.untranslatable
         if name is not None:
             raise GatewayError(
                 MALFORMED, f"{name}: has no form that the model {upstream.model[:100]!r} can be given", param=name

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from gateway.core.errors import GatewayError
 from gateway.core.upstream import Target
-from gateway.pipeline.attempt import Answer
+from gateway.pipeline.attempt import Answer, WholeAnswer
 from gateway.pipeline.errand import Errand
 from gateway.pipeline.record import lost_row, row_of
 from gateway.routing.table import Stop
@@ -20,7 +20,7 @@ class _Leg(Struct, frozen=True):
     stop: Stop
 
 
-async def hedged(errand: Errand, place: Place, walk: Walk, after: float | Literal["p95"]) -> Answer:
+async def hedged(errand: Errand, place: Place, walk: Walk, after: float | Literal["p95"]) -> Answer | WholeAnswer:
     """Ask at ``place``, and after so many seconds without a first token at the next one as well. Raises the last failure.
 
     The loser is cancelled, and has a row of its own; so has the one of two that failed.
@@ -30,7 +30,7 @@ async def hedged(errand: Errand, place: Place, walk: Walk, after: float | Litera
     account.hedges.earn()
     errand.book_failure()
     began, upstream = services.clock(), journal.upstream
-    running: dict[asyncio.Task[Answer], _Leg] = {}
+    running: dict[asyncio.Task[Answer | WholeAnswer], _Leg] = {}
 
     def start(stop: Stop, key: int) -> None:
         number = errand.number()
@@ -67,14 +67,14 @@ def _patience(stop: Stop, after: float | Literal["p95"]) -> float | None:
     return after if after != "p95" else stop.health.latency.p95 or None
 
 
-async def _call_off(running: dict[asyncio.Task[Answer], _Leg], errand: Errand) -> None:
+async def _call_off(running: dict[asyncio.Task[Answer | WholeAnswer], _Leg], errand: Errand) -> None:
     """Cancel who is still under way and write their rows; the journal's own is left to ``record``."""
     journal, services = errand.journal, errand.services
     for task in running:
         task.cancel()
     ended = await asyncio.gather(*running, return_exceptions=True)
     for leg, end in zip(running.values(), ended, strict=True):
-        if isinstance(end, Answer):
+        if isinstance(end, Answer | WholeAnswer):
             end.close()
         if leg.number > errand.begun:
             # Cancelled before its first step: nothing was asked or written, only the place was taken.

@@ -111,6 +111,7 @@ async def _answer(
             received = Bounded(received, ends, request, journal, spoken=spoken, dialect=dialect.name)
         lap(clock())
         translated, limit = spoken != dialect.name, services.max_answer_bytes
+        answer = received
         answer = guard_out(recipe, received, masks, journal, streamed=request.stream, translated=translated, limit=limit)
         if others is not None:
             answer = await others.after(answer)

@@ -201,7 +201,7 @@ class GatewayProtocol(HttpToolsProtocol):
             self._busy(heads.route, heads.known)
             self.on_response_complete()
             return True
-        cycle = HotReply(self, heads.route, heads.known, keep_alive=True)
+        cycle = HotReply(self, heads.route, heads.known, True)
         self.cycle = cycle  # pyright: ignore[reportAttributeAccessIssue]
         self._run_hot(cycle, body)
         return True
@@ -262,7 +262,7 @@ class GatewayProtocol(HttpToolsProtocol):
             return
         known = {name: value for name, value in headers if name in _READ}
         self.http_1_0 = parser.get_http_version() == "1.0"
-        cycle = HotReply(self, hot, known, keep_alive=not (self.http_1_0 or self._stopping) and parser.should_keep_alive())
+        cycle = HotReply(self, hot, known, not (self.http_1_0 or self._stopping) and parser.should_keep_alive())
         if int(known.get(b"content-length", b"0")) > limits.max_body_bytes:
             self._refuse(TOO_LARGE, f"the body exceeds {limits.max_body_bytes} bytes", dialect=hot.dialect)
             return
