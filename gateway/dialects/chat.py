@@ -13,7 +13,7 @@ from gateway.wire import openai as wire
 MAX_CHOICES = 8
 """``n``: every number that multiplies cost is bounded (threat T12)."""
 
-_ACTED_ON = ("model", "messages", "stream", "prompt", "variables")
+_ACTED_ON = frozenset(("model", "messages", "stream", "prompt", "variables"))
 _NULL_USAGE = b',"usage":null'
 """What providers add to every chunk once usage is asked for; as a JSON text it cannot occur inside a string."""
 _NANO = 1_000_000_000
@@ -34,8 +34,8 @@ class ChatDialect:
         except wire.DECODE_ERRORS as error:
             raise malformed(error) from None
         messages = read_messages(body.messages)
-        for name in _ACTED_ON:
-            fields.pop(name, None)
+        for name in _ACTED_ON & fields.keys():
+            del fields[name]
         check_names(body.model, body.user)
         choices = 1 if body.n is None else body.n
         if not 1 <= choices <= MAX_CHOICES:
