@@ -62,3 +62,5 @@ def configure(level: str, form: str) -> None:
     root.setLevel(level.upper())
     for chatty in ("httpx", "httpcore", "uvicorn.access", "asyncio"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    # Why a batch of spans was lost is worth a line, each of its repetitions is not.
+    logging.getLogger("opentelemetry").setLevel(logging.ERROR)

@@ -196,11 +196,17 @@ def test_a_call_that_fails_says_where_and_its_log_line_names_the_trace(gateway: 
 def test_what_waits_is_sent_when_the_gateway_ends_and_is_counted(gateway: Any, collector: Collector) -> None:
     sent = len(collector.spans)
 
-    def exported() -> float:
+    def metric(name: str) -> float:
         text = httpx.get(f"{gateway.url}/metrics", trust_env=False).text
-        return float(text.partition("\npromptgate_spans_exported_total ")[2].partition("\n")[0])
+        return float(text.partition(f"\npromptgate_{name}_total ")[2].partition("\n")[0])
 
-    eventually(lambda: exported() >= sent)
+    eventually(lambda: metric("spans_exported") >= sent)
+    assert metric("spans_dropped") == 0
+    collector.status = 401
+    assert ask(gateway, "8" * 32, {"model": "embed", "input": "x"}, "/v1/embeddings").is_success
+    eventually(lambda: metric("spans_dropped") > 0)
+    assert "code: 401" in gateway.log
+    collector.status = 200
     ask(gateway, "7" * 32, {"model": "embed", "input": "x"}, "/v1/embeddings")
     assert gateway.stop() == 0
     assert "promptgate embeddings" in collector.of("7" * 32)
