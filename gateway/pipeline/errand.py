@@ -9,7 +9,7 @@ from gateway.core.journal import Journal
 from gateway.core.requests import ChatRequest
 from gateway.core.upstream import CHAT, Target, UpstreamCall
 from gateway.pipeline.attempt import Answer, WholeAnswer, attempt
-from gateway.pipeline.record import intent_of, row_of
+from gateway.pipeline.record import book_failure, intent_of
 from gateway.pipeline.services import Provider, Services
 from gateway.pipeline.tracing import traced
 from gateway.routing.failures import Next, judge
@@ -68,7 +68,7 @@ class Errand(Struct):
     def book_failure(self) -> None:
         """Write the row of the failed attempt that another one follows. Without one it is the call's own, which ``record`` writes."""
         if self.unbooked is not None:
-            self.services.ledger.append(row_of(self.journal, self.services, self.unbooked))
+            book_failure(self.journal, self.services, self.unbooked)
             self.unbooked = None
 
     def failed(self, failure: GatewayError) -> None:
@@ -85,9 +85,10 @@ class Errand(Struct):
         target = stop.targets[key]
         self.begun = number
         journal.attempt, journal.target = number, target
+        intent = intent_of(journal, number)
         try:
-            services.ledger.intend(intent_of(journal))
-            journal.intended = True
+            services.ledger.intend(intent)
+            journal.intent = intent
             provider = services.providers[target.provider]
             spoken = self._spoken(target, provider)
         except BaseException:
