@@ -147,6 +147,8 @@ class Running:
         gauge("ledger_alarm", ledger.spool_alarm)
         gauge("ledger_refused", ledger.refused)
         gauge("ledger_dropped_refusals", ledger.dropped_refusals)
+        gauge("ledger_shortened", ledger.shortened)
+        gauge("ledger_account_only", ledger.accounts_only)
         gauge("ledger_mended", ledger.mended)
         limits = self.services.limits
         gauge("limits_degraded", self.services.permits.degraded or limits.degraded)
@@ -205,7 +207,10 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
         slot,
         writer,
         limits=SpoolLimits(
-            segment_bytes=settings.ledger.segment_bytes, max_bytes=settings.ledger.max_bytes, fsync=settings.ledger.fsync
+            segment_bytes=settings.ledger.segment_bytes,
+            max_bytes=settings.ledger.max_bytes,
+            reserve_bytes=settings.ledger.reserve_bytes if settings.ledger.when_full == "account-only" else 0,
+            fsync=settings.ledger.fsync,
         ),
         price=lambda intent: _price_of_input(prices, intent),
     )
@@ -392,7 +397,11 @@ async def _readiness(
     checks = {
         "postgres": "unreachable: serving last-known-good" if releases.degraded else "ok",
         "redis": "ok" if await link.version(PROBE_TIMEOUT_SECONDS) else "unreachable: limits are kept per worker",
-        "ledger": "spool over 80 % full" if counters.spool_alarm else "ok",
+        "ledger": "spool full: rows keep only what money is counted by"
+        if counters.accounts_only
+        else "spool over 80 % full"
+        if counters.spool_alarm
+        else "ok",
     }
     degraded = [name for name, found in checks.items() if found != "ok"]
     able = not releases.degraded or releases.has_something

@@ -124,7 +124,11 @@ class Ledger(Section, frozen=True):
     segment_bytes: Annotated[int, Meta(ge=65_536)] = 8 * 1024 * 1024
     """Of one spool file; a file is deleted when all its rows are committed."""
     max_bytes: Annotated[int, Meta(ge=1_048_576)] = 1024 * 1024 * 1024
-    """Of all spool files of a worker; beyond it calls are refused with ``ledger_full`` rather than lost."""
+    """Of all spool files of a worker; beyond it ``when_full`` says what happens."""
+    when_full: Literal["refuse", "account-only"] = "refuse"
+    """``refuse``: calls get ``ledger_full``. ``account-only``: they are answered, and their rows keep only what money is counted by."""
+    reserve_bytes: Annotated[int, Meta(ge=65_536)] = 64 * 1024 * 1024
+    """For such rows, beside ``max_bytes``, allocated at the start; once it is full too, calls are refused."""
     fsync: Literal["off", "group"] = "off"
     """``off`` survives the death of any process; ``group`` survives loss of power, for some milliseconds per call."""
     retention_days: Annotated[int, Meta(ge=1, le=36_500)] | None = None
