@@ -8,8 +8,8 @@ providers   our call to their bytes and back, pure            transport  the onl
 prompts     templates, contracts, merging                     guards     what may go in and come out
 routing     which targets, in which order                     limits     permits and token counts
 pricing     integer money                                     dialects   what callers speak, pure
-experiments  who gets which variant of a split alias       accounts  settings to upstream accounts
-storage     Postgres, Redis, memory twins, the ledger         telemetry  logs, metrics
+experiments  who gets which variant of a split alias       accounts  settings to whom we speak to
+storage     Postgres, Redis, memory twins, the ledger         telemetry  logs, metrics, traces
 control     the control plane: one folder per resource        embedded   Postgres and Redis from their wheels
 
 settings reads sections of its own, settings_providers upstream accounts and routes, both by settings_tables.

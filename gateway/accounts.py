@@ -1,11 +1,13 @@
-"""Settings -> who can be asked: upstream accounts, and the services of guards, each with its translator and its connections."""
+"""Settings -> whom we speak to: upstream accounts and the services of guards, each with its connections, and a collector of traces."""
 
 import time
 from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from gateway.core.forward import FILES
 from gateway.core.upstream import Target, Transport
-from gateway.pipeline.services import GuardEndpoint, Provider
+from gateway.pipeline.services import GuardEndpoint, Observer, Provider
 from gateway.providers.completions import CompletionsTranslator
 from gateway.providers.echo import echo
 from gateway.providers.registry import forwarders, own_translator, translators
@@ -16,6 +18,9 @@ from gateway.settings import Settings, is_configured
 from gateway.transport.client import Http1Transport
 from gateway.transport.httpx_twin import HttpxTransport
 from gateway.transport.local import LocalTransport
+
+if TYPE_CHECKING:
+    from gateway.telemetry.traces.tracing import Tracing
 
 
 def providers_of(settings: Settings, new_id: Callable[[], str]) -> tuple[dict[str, Provider], list[Transport]]:
@@ -51,6 +56,18 @@ def endpoints_of(settings: Settings, transports: list[Transport]) -> dict[str, G
         breaker = Breaker(compile_rules(settings.resilience).breaker)
         made[name] = GuardEndpoint(target, endpoint.secret.encode(), transport, breaker)
     return made
+
+
+def tracing_of(settings: Settings, counting: Observer, slot: int) -> "Tracing | None":
+    """Spans of sampled calls, which are told of beside ``counting``; None where the settings name no collector."""
+    if not settings.traces.endpoint:
+        return None
+    # Here, because OpenTelemetry takes half a second to load.
+    from gateway.telemetry.traces.attributes import vendor
+    from gateway.telemetry.traces.tracing import open_tracing
+
+    vendors = {name: vendor(provider.kind) for name, provider in settings.providers.items()}
+    return open_tracing(settings.traces, counting, slot=slot, version=version("promptgate"), vendors=vendors)
 
 
 def passthrough_of(settings: Settings, providers: Mapping[str, Provider]) -> str | None:

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 from litestar import Litestar
@@ -20,7 +21,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.types import ASGIApp
 
-from gateway.accounts import endpoints_of, passthrough_of, providers_of
+from gateway.accounts import endpoints_of, passthrough_of, providers_of, tracing_of
 from gateway.control import openapi, problems
 from gateway.control.routes import control_router, with_encoded_slashes
 from gateway.control.services import ControlServices
@@ -32,6 +33,7 @@ from gateway.core.events import Usage
 from gateway.core.ids import RANDOM_BITS, uuid7
 from gateway.core.ledger import Intent
 from gateway.core.stored import Keeping
+from gateway.core.trace import Sampler
 from gateway.core.upstream import Target, Transport
 from gateway.edge.ops import Readiness, ops_handlers
 from gateway.edge.schema import data_plane_paths
@@ -72,6 +74,9 @@ from gateway.telemetry.metrics import Table, exposition
 from gateway.telemetry.targets import SetGauge
 from gateway.telemetry.targets import report as report_targets
 from gateway.transport.client import Http1Transport
+
+if TYPE_CHECKING:
+    from gateway.telemetry.traces.tracing import Tracing
 
 FIRST_LOOKS = 3
 """Tries of a starting worker to ask the registry: one slow connection on a busy host is no reason to start without it."""
@@ -114,6 +119,7 @@ class Running:
         transports: list[Transport],
         rejected: Callable[[], int],
         stop: Callable[[], Awaitable[None]],
+        tracing: "Tracing | None",
     ) -> None:
         self.settings = settings
         self.services = services
@@ -123,6 +129,7 @@ class Running:
         self._transports = transports
         self._rejected = rejected
         self._stop = stop
+        self._tracing = tracing
         self._targets = frozenset(target_names(settings))
 
     def refresh(self, gauge: SetGauge) -> None:
@@ -140,6 +147,8 @@ class Running:
         gauge("ledger_alarm", ledger.spool_alarm)
         gauge("ledger_refused", ledger.refused)
         gauge("ledger_dropped_refusals", ledger.dropped_refusals)
+        gauge("ledger_shortened", ledger.shortened)
+        gauge("ledger_account_only", ledger.accounts_only)
         gauge("ledger_mended", ledger.mended)
         limits = self.services.limits
         gauge("limits_degraded", self.services.permits.degraded or limits.degraded)
@@ -153,6 +162,9 @@ class Running:
         gauge("recall_misses", memory.misses)
         gauge("recall_replayed", memory.replayed)
         gauge("recall_outliving", memory.outliving)
+        if self._tracing is not None:
+            gauge("spans_exported", self._tracing.exported)
+            gauge("spans_dropped", self._tracing.dropped)
         report_targets(self.services.routes, self._targets, self.services.clock(), gauge)
         own = [t for t in self._transports if isinstance(t, Http1Transport)]
         gauge("upstream_connections_opened", sum(t.opened for t in own))
@@ -162,7 +174,8 @@ class Running:
     async def close(self) -> None:
         """Give everything back in reverse order, the ledger's last rows first: they are what must not be lost."""
         await self.services.memory.close()
-        await self.ledger.drain(LEDGER_DRAIN_SECONDS)
+        flush = () if self._tracing is None else (self._tracing.close(),)
+        await asyncio.gather(self.ledger.drain(LEDGER_DRAIN_SECONDS), *flush)
         await self._stop()
 
 
@@ -194,7 +207,10 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
         slot,
         writer,
         limits=SpoolLimits(
-            segment_bytes=settings.ledger.segment_bytes, max_bytes=settings.ledger.max_bytes, fsync=settings.ledger.fsync
+            segment_bytes=settings.ledger.segment_bytes,
+            max_bytes=settings.ledger.max_bytes,
+            reserve_bytes=settings.ledger.reserve_bytes if settings.ledger.when_full == "account-only" else 0,
+            fsync=settings.ledger.fsync,
         ),
         price=lambda intent: _price_of_input(prices, intent),
     )
@@ -202,6 +218,7 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
     kept = PostgresResponses(pool)
     registry = Registry(pool, _new_id, lambda: datetime.now(UTC), max(LIVE_S, LIVE_POLLS * settings.registry.poll_ms / 1000))
     control = _control(settings, pool, registry, prices, cache, counters, link, ledger)
+    tracing = tracing_of(settings, observer, slot)
     services = Services(
         releases=releases,
         permits=Permits(RedisLeases(link, time.monotonic), time.monotonic, settings.limits.requests_per_minute),
@@ -210,7 +227,7 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
         providers=providers,
         prices=prices,
         ledger=ledger.ledger,
-        observer=observer,
+        observer=observer if tracing is None else tracing,
         tokens=ThreadedTokenCounter(),
         clock=time.monotonic,
         default_model=settings.default_model,
@@ -260,11 +277,13 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
         return cache.rejected + answers.rejected
 
     litestar = _litestar(settings, control, ops_handlers(readiness, lambda: exposition(table)))
+    random_bits = random.Random(secrets.token_bytes(32)).getrandbits  # noqa: S311 - ids must be unique, not secret
     receiver = Receiver(
         time.monotonic,
         _now_ms,
-        random.Random(secrets.token_bytes(32)).getrandbits,  # noqa: S311 - ids must be unique, not secret
+        random_bits,
         settings.server.request_timeout_ms / 1000,
+        None if tracing is None else Sampler(settings.traces.sample_ratio, random_bits),
     )
     # Last, because what was made above held the loop up: a question on its way would have timed out for no fault of a store.
     follower = Follower(releases, report, repair, settings.registry.poll_ms / 1000)
@@ -277,7 +296,7 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
         asyncio.ensure_future(_keep_snapshot(releases, shelf, secret, settings.registry.snapshot_seconds)),
     ]
     await _first_look(releases)
-    return Running(settings, services, receiver, litestar, ledger, transports, rejected, stop)
+    return Running(settings, services, receiver, litestar, ledger, transports, rejected, stop, tracing)
 
 
 def _price_of_input(prices: PriceTable, intent: Intent) -> tuple[int, str] | None:
@@ -378,7 +397,11 @@ async def _readiness(
     checks = {
         "postgres": "unreachable: serving last-known-good" if releases.degraded else "ok",
         "redis": "ok" if await link.version(PROBE_TIMEOUT_SECONDS) else "unreachable: limits are kept per worker",
-        "ledger": "spool over 80 % full" if counters.spool_alarm else "ok",
+        "ledger": "spool full: rows keep only what money is counted by"
+        if counters.accounts_only
+        else "spool over 80 % full"
+        if counters.spool_alarm
+        else "ok",
     }
     degraded = [name for name, found in checks.items() if found != "ok"]
     able = not releases.degraded or releases.has_something

@@ -44,6 +44,10 @@ from gateway.settings_tables import (
     refuse_unknown,
 )
 
+_OTLP_HEADER = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+=[\x21-\x2b\x2d-\x7e]*"
+_OTLP_HEADERS = rf"^({_OTLP_HEADER}(,{_OTLP_HEADER})*)?$"
+"""``name=value`` pairs with commas between, values percent-encoded (OpenTelemetry's specification of its exporters)."""
+
 __all__ = [
     "OPENAI_API",
     "OWN_KEY_PREFIX",
@@ -120,7 +124,11 @@ class Ledger(Section, frozen=True):
     segment_bytes: Annotated[int, Meta(ge=65_536)] = 8 * 1024 * 1024
     """Of one spool file; a file is deleted when all its rows are committed."""
     max_bytes: Annotated[int, Meta(ge=1_048_576)] = 1024 * 1024 * 1024
-    """Of all spool files of a worker; beyond it calls are refused with ``ledger_full`` rather than lost."""
+    """Of all spool files of a worker; beyond it ``when_full`` says what happens."""
+    when_full: Literal["refuse", "account-only"] = "refuse"
+    """``refuse``: calls get ``ledger_full``. ``account-only``: they are answered, and their rows keep only what money is counted by."""
+    reserve_bytes: Annotated[int, Meta(ge=65_536)] = 64 * 1024 * 1024
+    """For such rows, beside ``max_bytes``, allocated at the start; once it is full too, calls are refused."""
     fsync: Literal["off", "group"] = "off"
     """``off`` survives the death of any process; ``group`` survives loss of power, for some milliseconds per call."""
     retention_days: Annotated[int, Meta(ge=1, le=36_500)] | None = None
@@ -197,6 +205,21 @@ class Telemetry(Section, frozen=True):
     """Whether answers carry ``server-timing``."""
 
 
+class Traces(Section, frozen=True):
+    """``[traces]``: OpenTelemetry spans of sampled calls, sent to a collector by OTLP over HTTP."""
+
+    endpoint: Annotated[str, Meta(pattern=r"^(https?://[^\s/?#@]+(/[^\s?#]*)?)?$")] = ""
+    """The collector; ``/v1/traces`` is added, as to ``OTEL_EXPORTER_OTLP_ENDPOINT``. Empty: no spans are made."""
+    headers: Annotated[str, Meta(pattern=_OTLP_HEADERS)] = ""
+    """What the collector wants to be told (``authorization=Basic%20...``): in the form of ``OTEL_EXPORTER_OTLP_HEADERS``."""
+    sample_ratio: Annotated[float, Meta(ge=0, le=1)] = 0.1
+    """Share of the calls that are recorded, of those whose caller sends no ``traceparent``; what that says is followed."""
+    service_name: Annotated[str, Meta(pattern=r"^[\x21-\x7e]{1,100}$")] = "promptgate"
+    """How the spans name this installation (``service.name``)."""
+    ca_file: str = ""
+    """PEM file of the authorities to trust for the collector; empty means the usual ones."""
+
+
 class Upstream(Section, frozen=True):
     """``[upstream]``: connections to providers."""
 
@@ -260,6 +283,7 @@ class Settings(Struct, frozen=True):
     responses: Responses = Responses()
     recall: Recall = Recall()
     telemetry: Telemetry = Telemetry()
+    traces: Traces = Traces()
     upstream: Upstream = Upstream()
     resilience: Resilience = Resilience()
     providers: Mapping[str, Provider] = {}
@@ -283,6 +307,7 @@ _SECTIONS: dict[str, type[Section]] = {
     "responses": Responses,
     "recall": Recall,
     "telemetry": Telemetry,
+    "traces": Traces,
     "upstream": Upstream,
     "resilience": Resilience,
 }

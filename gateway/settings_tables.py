@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
-from msgspec.inspect import BoolType, DictType, IntType, LiteralType, NoneType, StrType, Type, UnionType, type_info
+from msgspec.inspect import BoolType, DictType, FloatType, IntType, LiteralType, NoneType, StrType, Type, UnionType, type_info
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Positive = Annotated[int, Meta(ge=1)]
@@ -88,6 +88,8 @@ def _accepted(info: Type) -> str:
             return "true or false"
         case IntType(ge=low, le=high):
             return "an integer" + (f" from {low}" if low is not None else "") + (f" to {high}" if high is not None else "")
+        case FloatType(ge=low, le=high):
+            return "a number" + (f" from {low:g}" if low is not None else "") + (f" to {high:g}" if high is not None else "")
         case LiteralType(values=values):
             return "one of " + ", ".join(map(str, values))
         case StrType(pattern=pattern):

@@ -36,7 +36,8 @@ class ServedPrompt(Struct, array_like=True, frozen=True, gc=False):
     version: int
     alias: str | None
     variant: str | None
-    content_hash: str
+    content_hash: str | None
+    """None only where a full spool left it out."""
     generation: int
 
 

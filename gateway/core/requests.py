@@ -9,6 +9,7 @@ from gateway.core.conversation import Message
 from gateway.core.grants import Grant
 from gateway.core.limits import LimitRule
 from gateway.core.references import Reference
+from gateway.core.trace import Trace
 
 
 class Inbound(Struct, gc=False):
@@ -31,6 +32,8 @@ class Inbound(Struct, gc=False):
     """Monotonic seconds after which the call fails with ``deadline``."""
     query: str = ""
     """What follows ``?`` in the request's path, still percent-encoded; empty where no route takes any."""
+    trace: Trace | None = None
+    """The trace that the call is part of; None unless the caller named one, or the call is sampled."""
 
 
 class Caller(Struct, frozen=True):

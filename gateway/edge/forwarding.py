@@ -7,7 +7,7 @@ from gateway.core.errors import GatewayError
 from gateway.core.forward import AUDIO, BATCHES, EMBEDDINGS, FILES, IMAGES, MODERATIONS
 from gateway.core.requests import Inbound
 from gateway.dialects.forwarded import ForwardedSpeech
-from gateway.edge.openai import Door
+from gateway.edge.openai import Door, traceable
 from gateway.edge.problems import log, refuse
 from gateway.pipeline.forward import forward
 from gateway.pipeline.forwarding.placing import Errand
@@ -36,6 +36,8 @@ def passing(errand: Errand) -> Door:
         return cut
 
     async def door(inbound: Inbound, services: Services, reply: Reply) -> None:
+        if inbound.trace is not None:
+            reply = traceable(reply, inbound.trace)
         try:
             if keyed and HEADER in inbound.headers:
                 cut = await once_only(inbound, services, reply)

@@ -7,12 +7,14 @@ from msgspec import Struct
 from gateway.core.dialect import Dialect
 from gateway.core.errors import GatewayError
 from gateway.core.requests import Inbound
+from gateway.core.trace import Trace
 from gateway.dialects.chat import CHAT_DIALECT
 from gateway.dialects.completions import COMPLETIONS_DIALECT
 from gateway.dialects.messages.dialect import MESSAGES_DIALECT
 from gateway.dialects.responses.dialect import RESPONSES_DIALECT
 from gateway.edge.problems import refuse
 from gateway.pipeline.idempotency import HEADER, once
+from gateway.pipeline.marked import Marked
 from gateway.pipeline.reply import Reply
 from gateway.pipeline.serve import serve
 from gateway.pipeline.services import Services
@@ -20,10 +22,17 @@ from gateway.pipeline.services import Services
 Door = Callable[[Inbound, Services, Reply], Awaitable[None]]
 
 
+def traceable(reply: Reply, trace: Trace) -> Reply:
+    """A way back that says in which trace the call's spans are found, if it has any."""
+    return Marked(reply, trace.head) if trace.recorded else reply
+
+
 def speaking(dialect: Dialect) -> Door:
     """The door where callers speak ``dialect``: answers one call, whatever happens."""
 
     async def door(inbound: Inbound, services: Services, reply: Reply) -> None:
+        if inbound.trace is not None:
+            reply = traceable(reply, inbound.trace)
         try:
             if HEADER in inbound.headers:
                 await once(inbound, services, reply, dialect, lambda to: serve(inbound, services, to, dialect))

@@ -36,6 +36,7 @@ def log(error: GatewayError, inbound: Inbound) -> None:
             "call failed",
             extra={
                 "call_id": inbound.call_id,
+                "trace_id": inbound.trace and inbound.trace.name,
                 "kind": error.kind.name,
                 "detail": error.detail,
                 "cause": error.cause,

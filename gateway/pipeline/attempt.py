@@ -203,7 +203,10 @@ async def _exchanged(
     native: bool,
 ) -> Answer | WholeAnswer:
     translator = provider.translator
-    exchange = await provider.transport.send(target, translator.request(target, upstream), journal.inbound.deadline)
+    request, trace = translator.request(target, upstream), journal.inbound.trace
+    if trace is not None:
+        request = trace.carried(request)
+    exchange = await provider.transport.send(target, request, journal.inbound.deadline)
     if exchange.status == 200 and not upstream.stream:
         try:
             body = await exchange.read(services.max_answer_bytes)

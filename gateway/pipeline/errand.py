@@ -14,6 +14,7 @@ from gateway.core.upstream import CHAT, Target, UpstreamCall
 from gateway.pipeline.attempt import Answer, WholeAnswer, attempt
 from gateway.pipeline.record import book_failure, intent_of
 from gateway.pipeline.services import Provider, Services
+from gateway.pipeline.tracing import traced
 from gateway.routing.failures import Next, judge
 from gateway.routing.table import MAX_ATTEMPTS, Stop
 
@@ -116,9 +117,10 @@ class Attempts(Generic[A]):
         except BaseException:
             stop.health.leave()
             raise
+        trace = journal.inbound.trace
         began = clock()
         try:
-            answer = await making
+            answer = await (making if trace is None else traced(trace, number, target, making, clock))
         except BaseException as error:
             journal.upstream += clock() - began
             if isinstance(error, GatewayError):

@@ -21,6 +21,7 @@ from gateway.core.sameness import once_name, received_digest
 from gateway.pipeline.admit import admit
 from gateway.pipeline.authenticate import authenticate
 from gateway.pipeline.fetch import BRIEF
+from gateway.pipeline.marked import Marked
 from gateway.pipeline.record import record
 from gateway.pipeline.reply import Reply
 from gateway.pipeline.services import Services
@@ -100,7 +101,7 @@ async def once(inbound: Inbound, services: Services, reply: Reply, dialect: Spee
     if found:
         await _outliving(_make(application_id, name, mine, services, reply, work), services, reply)
     else:
-        await work(Marked(reply))
+        await work(Marked(reply, UNAVAILABLE))
 
 
 def _key_of(inbound: Inbound) -> bytes:
@@ -220,30 +221,3 @@ async def _outliving(made: Awaitable[None], services: Services, reply: Reply) ->
 
 async def _awaited(made: Awaitable[None]) -> None:
     await made
-
-
-class Marked:
-    """A ``Reply`` that says that nothing was looked up and nothing is kept."""
-
-    def __init__(self, reply: Reply) -> None:
-        self._reply = reply
-        self.write = reply.write
-        self.end = reply.end
-
-    @property
-    def started(self) -> bool:
-        """Whether a byte has been promised."""
-        return self._reply.started
-
-    @property
-    def gone(self) -> bool:
-        """Whether the caller has left."""
-        return self._reply.gone
-
-    async def whole(self, status: int, head: bytes, body: bytes) -> None:
-        """Send a complete response."""
-        await self._reply.whole(status, head + UNAVAILABLE, body)
-
-    async def start(self, status: int, head: bytes) -> None:
-        """Begin a streamed response."""
-        await self._reply.start(status, head + UNAVAILABLE)

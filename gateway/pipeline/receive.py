@@ -5,6 +5,7 @@ from collections.abc import Callable
 from gateway.core.errors import MALFORMED, UNSUPPORTED, GatewayError
 from gateway.core.ids import IdSequence
 from gateway.core.requests import Inbound
+from gateway.core.trace import TRACEPARENT, TRACESTATE, Sampler, given
 
 KNOWN_HEADERS = frozenset(
     {
@@ -15,6 +16,8 @@ KNOWN_HEADERS = frozenset(
         b"content-type",
         b"content-encoding",
         b"idempotency-key",
+        TRACEPARENT,
+        TRACESTATE,
         b"x-api-key",
         b"x-first-token-timeout-ms",
         b"x-prompt",
@@ -31,7 +34,7 @@ KNOWN_HEADERS = frozenset(
 """Request headers that mean something to the data plane; all others are dropped at the door."""
 
 _TIMEOUTS = (b"x-request-timeout-ms", b"x-first-token-timeout-ms")
-_OWN = frozenset((b"x-request-id", b"x-request-timeout-ms"))
+_OWN = frozenset((b"x-request-id", b"x-request-timeout-ms", TRACEPARENT))
 """What callers may fix of what :meth:`Receiver.receive` fixes."""
 _JUDGED = frozenset((b"content-encoding", *_TIMEOUTS))
 """Headers that may be wrong whatever the body is."""
@@ -41,15 +44,24 @@ MAX_REQUEST_ID = 128
 
 
 class Receiver:
-    """Makes Inbounds: holds the clocks, the randomness and the longest time a call may take (seconds)."""
+    """Makes Inbounds: holds the clocks, the randomness and the longest time a call may take (seconds).
+
+    ``sampler`` decides which calls are traced; None: none is, and what callers send is only passed on.
+    """
 
     def __init__(
-        self, clock: Callable[[], float], wall_ms: Callable[[], int], random_bits: Callable[[int], int], longest: float
+        self,
+        clock: Callable[[], float],
+        wall_ms: Callable[[], int],
+        random_bits: Callable[[int], int],
+        longest: float,
+        sampler: Sampler | None = None,
     ) -> None:
         self._clock = clock
         self._wall_ms = wall_ms
         self._ids = IdSequence(random_bits)
         self._longest = longest
+        self._sampler = sampler
 
     def request_id(self, headers: dict[bytes, bytes]) -> str:
         """The id to answer with when no call is made of a request."""
@@ -61,12 +73,15 @@ class Receiver:
         started_ms = self._wall_ms()
         request_id = call_id = self._ids.next(started_ms)
         longest = self._longest
+        trace = None if self._sampler is None else self._sampler.trace(headers)
         if not _OWN.isdisjoint(headers):
             request_id = _given_id(headers) or call_id
             asked = headers.get(b"x-request-timeout-ms")
             if asked is not None and asked.isdigit() and len(asked) < 10:
                 longest = min(longest, int(asked) / 1000)
-        return Inbound(door, headers, body, call_id, request_id, started_ms, started, started + longest, query)
+            if self._sampler is None:
+                trace = given(headers)
+        return Inbound(door, headers, body, call_id, request_id, started_ms, started, started + longest, query, trace)
 
 
 def _given_id(headers: dict[bytes, bytes]) -> str | None:

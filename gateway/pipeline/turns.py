@@ -82,7 +82,10 @@ async def _kept(turn: Turn, body: bytes, application_id: str, inbound: Inbound, 
 
 
 def _not_kept(inbound: Inbound, cause: str) -> None:
-    _log.warning("a response is not kept", extra={"call_id": inbound.call_id, "cause": cause})
+    _log.warning(
+        "a response is not kept",
+        extra={"call_id": inbound.call_id, "trace_id": inbound.trace and inbound.trace.name, "cause": cause},
+    )
 
 
 def _refused(detail: str) -> GatewayError:

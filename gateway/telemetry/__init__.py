@@ -1,1 +1,1 @@
-"""Logs and metrics: what operators see."""
+"""Logs, metrics and traces: what operators see."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-FIELDS = ("call_id", "kind", "detail", "cause", "target", "slot", "pid", "path", "generation", "error")
+FIELDS = ("call_id", "trace_id", "kind", "detail", "cause", "target", "slot", "pid", "path", "generation", "error")
 """What may be attached to a line with ``extra=``; everything else is left out."""
 
 _encode = msgspec.json.Encoder().encode
@@ -62,3 +62,5 @@ def configure(level: str, form: str) -> None:
     root.setLevel(level.upper())
     for chatty in ("httpx", "httpcore", "uvicorn.access", "asyncio"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    # Why a batch of spans was lost is worth a line, each of its repetitions is not.
+    logging.getLogger("opentelemetry").setLevel(logging.ERROR)

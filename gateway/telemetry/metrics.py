@@ -75,6 +75,8 @@ GAUGES = (
     Gauge("ledger_alarm", "Workers whose spool is over 80 % full."),
     Gauge("ledger_refused", "Calls refused because the spool was full.", counter=True),
     Gauge("ledger_dropped_refusals", "Rows of refused calls that found no room in a full spool.", counter=True),
+    Gauge("ledger_shortened", "Rows without labels and error texts, because the spool was full.", counter=True),
+    Gauge("ledger_account_only", "Workers that write such rows now."),
     Gauge("ledger_mended", "Records that could not be stored word for word.", counter=True),
     Gauge("upstream_connections_opened", "Connections opened to providers.", counter=True),
     Gauge("upstream_connections_reused", "Requests sent on a kept connection.", counter=True),
@@ -96,6 +98,8 @@ GAUGES = (
     Gauge("recall_coalesced", "Calls that shared the answer of a running one.", counter=True),
     Gauge("recall_misses", "Calls of versions with a cache that asked a provider.", counter=True),
     Gauge("recall_replayed", "Retries answered by their idempotency key.", counter=True),
+    Gauge("spans_exported", "Spans that the collector took.", counter=True),
+    Gauge("spans_dropped", "Spans lost: the queue was full, or the collector could not be given them.", counter=True),
     Gauge("recall_outliving", "Calls that go on after their callers have left."),
 )
 

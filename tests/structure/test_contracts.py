@@ -95,6 +95,7 @@ HOMES = {
     "redis": ("gateway/storage/redis/",),
     "prometheus_client": ("gateway/telemetry/",),
     "opentelemetry": ("gateway/telemetry/",),
+    "requests": ("gateway/telemetry/traces/",),
     "tiktoken": ("gateway/limits/tokens.py",),
     "minijinja": ("gateway/prompts/",),
     "re2": ("gateway/guards/",),

@@ -87,6 +87,7 @@ def test_shorthands(tmp_path: Path) -> None:
 def test_every_field_is_documented_and_has_an_override(tmp_path: Path) -> None:
     source = Path(module.__file__).read_text()
     samples = {"url": {"database": "postgres://h/d", "redis": "redis://h"}, "front": "asgi", "fsync": "group"}
+    samples |= {"endpoint": "http://collector:4318", "headers": "a=b", "sample_ratio": "0.5"}
     for section, cls in module._SECTIONS.items():
         for field in msgspec.structs.fields(cls):
             after = source.split(f"class {cls.__name__}(", 1)[1].split(f"    {field.name}: ", 1)[1]
@@ -123,6 +124,11 @@ def test_every_field_is_documented_and_has_an_override(tmp_path: Path) -> None:
         ("[server]\nprot = 1", r"\[server\]: key 'prot' is unknown; did you mean port\? Known: body_timeout_ms, "),
         ("[servers]\nport = 1", r"gateway\.toml: section 'servers' is unknown; did you mean server\?"),
         ("server = 3", r"\[server\]: got a value of type int, expected a table"),
+        ("[traces]\nsample_ratio = 'x'", r"\[traces\] sample_ratio: got a value of type str, expected a number from 0 to 1"),
+        ("[traces]\nsample_ratio = 1.1", r"\[traces\] sample_ratio: got a value of type float"),
+        ("[traces]\nendpoint = 'http://user@host'", r"\[traces\] endpoint: got a value of type str, expected text matching"),
+        ("[traces]\nheaders = 'authorization'", r"\[traces\] headers: got a value of type str, expected text matching"),
+        ("[traces]\nheaders = 'a=b,,c=d'", r"\[traces\] headers: got a value of type str"),
         ("[telemetry]\nserver_timing = 'yes'", r"server_timing: got a value of type str, expected true or false"),
         ("[limits]\nrequests_per_minute = 'many'", r"expected an integer from 1 or null"),
         ("[redis]\nurl = 'localhost:6379'", r"\[redis\] url: got a value of type str, expected text matching .*redis"),

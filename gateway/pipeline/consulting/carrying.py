@@ -14,6 +14,7 @@ from gateway.core.forward import EMBEDDINGS, MODERATIONS
 from gateway.core.ids import RANDOM_BITS, uuid7
 from gateway.core.journal import Journal
 from gateway.core.requests import Caller, ChatRequest, Inbound
+from gateway.core.trace import SPAN_BITS
 from gateway.core.upstream import CHAT, HttpRequest
 from gateway.dialects.forwarded import read_forwarded
 from gateway.guards.remote.asking import ChatQuestion, EmbeddingQuestion, HttpQuestion, ModerationQuestion, Vectors
@@ -184,6 +185,7 @@ class Carrier(Struct, frozen=True):
             started_ms=started_ms,
             started=now,
             deadline=min(now + seconds, about.deadline),
+            trace=about.trace and about.trace.within(secrets.randbits(SPAN_BITS)),
         )
         return Journal(inbound, self.caller, request)
 

@@ -17,6 +17,10 @@ read back; a reader that falls behind reads the segments until it has caught up.
 An intent needs ``_free >= its own size + reservation``; a final row gives back what it did not use. An intent whose call is
 still open when its segment is due for removal is copied to the end, so a call of ten minutes does not pin gigabytes.
 
+With ``reserve_bytes`` (policy ``account-only``) the last spare segments are a reserve, on the disk from the start and not part of
+``room``. When room runs out they are lent to it one by one, and while any is lent records are written in short form (:mod:`.short`);
+calls are refused only when the reserve is used up too. New segments fill the reserve again before they make room.
+
 Limits: the promise holds for one process and one thread; after a power loss only with ``fsync="group"``.
 """
 
@@ -33,6 +37,7 @@ from gateway.storage.ledger.folder import SpoolFolder
 from gateway.storage.ledger.frames import FINAL, FIRST, OVERHEAD, final_frame, header_at, intent_frame
 from gateway.storage.ledger.records import FINAL_EXTRA, MAX_ENDING, MAX_INTENT, MAX_RECORD, PAIR, as_stored, decode_final
 from gateway.storage.ledger.segment import Segment
+from gateway.storage.ledger.short import short_ending, short_intent
 
 RETRY_AFTER_S = 5.0
 """What a refused caller is told: the shipper's longest pause between two tries at the store."""
@@ -53,6 +58,8 @@ class SpoolLimits(Struct, frozen=True):
     """About 1.3 million calls: at a worker's full speed a minute of an absent store, at 100 calls/s three and a half hours."""
     segment_bytes: int = 8 << 20
     """Some 10,000 calls: large enough that rotation is rare, small enough that space comes back soon."""
+    reserve_bytes: int = 0
+    """Beside ``max_bytes``, for rows in short form once those are used up; 0: calls are refused then."""
     fsync: Fsync = "off"
     recent_rows: int = 4000
     """Kept in memory: a fifth of a second at full speed, some 4 MB. Reading a row back costs 2 us, and encoding it then costs
@@ -79,6 +86,8 @@ class Spool:
         """Rows of calls that never had an intent, lost because the spool was full to the last byte."""
         self.mended = 0
         """Records that could not be stored word for word (:func:`gateway.storage.ledger.records.mended`)."""
+        self.shortened = 0
+        """Rows in short form: room for more was not left."""
         self.unreadable: list[bytes] = []
         """Final records that do not decode as rows: a defect of ours, kept for the dead letters."""
 
@@ -97,6 +106,12 @@ class Spool:
         self._write = self._current.memory.write
         self._tail = FIRST
         self._free = size - FIRST - MAX_RECORD - self._floor
+        self._reserve = -(-limits.reserve_bytes // size)
+        """Segments that the reserve should have."""
+        self._kept_back = 0
+        """Segments that it has: the last of the spares."""
+        self._lent = 0
+        """Segments of it that were made room and not replaced yet."""
         self._open: dict[tuple[str, int], tuple[int, Intent, bytes]] = {}
         """(segment number, intent, the same encoded) of calls under way, oldest segment first."""
         self._reading: tuple[Segment, int] = (self._current, FIRST)
@@ -108,12 +123,15 @@ class Spool:
         """How many may be there: none while older ones have to be read from the segments first."""
         self._unsynced = 0
         self._closed = False
+        self._fill_reserve()
         self.tend()
 
     # --- the port ---------------------------------------------------------------------------------------------------
 
     def intend(self, intent: Intent) -> None:
         """Promise N1. Raises ``ledger_full`` when there is no room for the intent and its final row."""
+        if self._lent:
+            intent = short_intent(intent)
         stored, body = as_stored(intent, MAX_INTENT)
         if stored is not intent:
             self.mended += 1
@@ -133,6 +151,9 @@ class Spool:
     def append(self, intent: Intent, ending: Ending) -> None:
         """Promise N2. Never raises."""
         opened = self._open.pop((intent.call_id, intent.attempt), None)
+        if self._lent:
+            intent, ending = short_intent(intent), short_ending(ending)
+            self.shortened += 1
         if opened is None:
             told, before = as_stored(intent, MAX_INTENT)
             reserved = 0
@@ -146,8 +167,10 @@ class Spool:
         need = len(frame)
         free = self._free + reserved - need
         if opened is None and free < -self._rows_floor:
-            self.dropped_refusals += 1
-            return
+            if not self._lend():
+                self.dropped_refusals += 1
+                return
+            free = self._free - need
         self._free = free
         tail = self._tail + need
         if tail > self._size:
@@ -210,6 +233,11 @@ class Spool:
         return self.bytes + self.adopted_bytes >= ALARM_SHARE * self.limits.max_bytes
 
     @property
+    def accounts_only(self) -> bool:
+        """Whether records are written in short form now."""
+        return self._lent > 0
+
+    @property
     def open_calls(self) -> int:
         """Intents without a final row."""
         return len(self._open)
@@ -219,8 +247,8 @@ class Spool:
         if self._closed:
             return
         self._collect()
-        if self._coming is None and self._free < SPARE_SEGMENTS * self._size:
-            held = len(self._held) + len(self._spares)
+        if self._coming is None and (self._free < SPARE_SEGMENTS * self._size or self._kept_back < self._reserve):
+            held = len(self._held) + len(self._spares) - self._reserve
             # The first spare is outside the bargain: without one nothing could ever be written.
             if held < 2 or (held + 1) * self._size + self.adopted_bytes <= self.limits.max_bytes:
                 self._coming = self._executor.submit(self._make_segment)
@@ -282,13 +310,35 @@ class Spool:
             # The next ``tend`` tries again; until then intents are refused, loudly.
             self.disk_error = str(error)
         else:
-            self._free += self._size - FIRST - MAX_RECORD
             self.disk_error = None
+            if self._kept_back < self._reserve:
+                self._kept_back += 1
+                self._lent = max(0, self._lent - 1)
+            else:
+                self._free += self._size - FIRST - MAX_RECORD
         self._coming = None
+
+    def _fill_reserve(self) -> None:
+        """Allocate it before the first call. A disk without room for it is no reason not to serve; ``tend`` tries again."""
+        try:
+            while self._kept_back < self._reserve:
+                self._spares.append(self._make_segment())
+                self._kept_back += 1
+        except OSError as error:
+            self.disk_error = str(error)
+
+    def _lend(self) -> bool:
+        """Make room of a segment of the reserve; False when there is none."""
+        if not self._kept_back:
+            return False
+        self._kept_back -= 1
+        self._lent += 1
+        self._free += self._size - FIRST - MAX_RECORD
+        return True
 
     def _make_room(self, need: int) -> None:
         self.tend()
-        if need > self._free:
+        if need > self._free and not self._lend():
             self.refused += 1
             raise GatewayError(
                 LEDGER_FULL,

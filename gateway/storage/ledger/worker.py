@@ -31,6 +31,10 @@ class LedgerCounters(Struct, frozen=True):
     """Calls refused because the spool was full."""
     dropped_refusals: int
     """Rows of refused calls that found no room at all."""
+    shortened: int
+    """Rows written in short form because the spool was full."""
+    accounts_only: bool
+    """Whether rows are written so now."""
     mended: int
     """Records whose texts had to be cut or escaped to be stored."""
     pending: int
@@ -99,6 +103,8 @@ class WorkerLedger:
             dead_letters=shipper.dead_letters,
             refused=spool.refused,
             dropped_refusals=spool.dropped_refusals,
+            shortened=spool.shortened,
+            accounts_only=spool.accounts_only,
             mended=spool.mended,
             pending=spool.pending,
             open_calls=spool.open_calls,

@@ -316,7 +316,7 @@ async def test_a_claim_granted_to_who_has_left_is_given_back(world: Any, say: An
 
 async def test_unavailable_marks_know_what_the_caller_knows(world: Any) -> None:
     caller = world.caller()
-    marked = idempotency.Marked(caller)
+    marked = idempotency.Marked(caller, idempotency.UNAVAILABLE)
     assert (marked.started, marked.gone) == (False, False)
     await marked.start(200, b"")
     assert (marked.started, caller.head) == (True, {"x-idempotency": "unavailable"})

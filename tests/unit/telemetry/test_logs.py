@@ -72,7 +72,9 @@ def test_text_for_a_terminal() -> None:
 def root() -> Iterator[logging.Logger]:
     root = logging.getLogger()
     before, level = root.handlers[:], root.level
-    chatty = {name: logging.getLogger(name).level for name in ("httpx", "httpcore", "uvicorn.access", "asyncio")}
+    chatty = {
+        name: logging.getLogger(name).level for name in ("httpx", "httpcore", "uvicorn.access", "asyncio", "opentelemetry")
+    }
     yield root
     root.handlers[:] = before
     root.setLevel(level)
