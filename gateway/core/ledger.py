@@ -94,6 +94,10 @@ class LedgerRow(Struct, array_like=True, gc=False):
     """``batch``, ``flex``, ``priority``; None is the standard one."""
     verdicts: list[str] | None = None
     """What guards found, one text for each (:func:`gateway.core.notes.written`); None in rows of older programs."""
+    route: str | None = None
+    """What the route table was asked for when the limits of the application let the call in; None where it has none."""
+    shadowed: list[str] | None = None
+    """The shadow rules that would have refused the call, by name; None where no limits were asked, or the call was refused."""
 
 
 class Intent(Struct, array_like=True, gc=False):
@@ -121,3 +125,5 @@ class Intent(Struct, array_like=True, gc=False):
     user: str | None
     session: str | None
     tags: list[str]
+    route: str | None = None
+    shadowed: list[str] | None = None

@@ -70,7 +70,8 @@ async def _by_rules(
             expected = estimated(recipe, request, journal, services, priced=priced)
     permit = await services.permits.take(caller)
     try:
-        taken, standings = await limits.reserve(application_id, reservation, found, expected)
+        shadowed: list[str] = []
+        taken, standings = await limits.reserve(application_id, reservation, found, expected, shadowed)
     except BaseException:
         services.permits.give_back(caller)
         raise
@@ -78,6 +79,7 @@ async def _by_rules(
     if request.stream and not forwarded:
         allowance = _allowance(limits, application_id, reservation, found, expected, taken)
     journal.holding = limits.hold(application_id, reservation, taken)
+    journal.route, journal.shadowed = model, shadowed
     shown = permit_of(permit.standing, standings)
     return Permit(shown.standing, shown.tokens, allowance)
 

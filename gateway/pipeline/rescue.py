@@ -138,7 +138,6 @@ def _book(journal: Journal, refusal: GatewayError, services: Services) -> None:
         services.ledger.append(
             structs.replace(row, outcome=refusal.kind.name, status=refusal.status, error=refusal.detail, guard=journal.guard)
         )
-        journal.spent_nano += journal.bill.cost_nano or 0
         if journal.usage is not None:
             set_aside(journal, journal.usage, journal.bill.cost_nano)
         journal.booked_notes = len(journal.notes)

@@ -154,4 +154,6 @@ def interrupted(intent: Intent, price: Price | None = None) -> LedgerRow:
         tags=intent.tags,
         guard=None,
         error="the worker that served this call ended before the call did",
+        route=intent.route,
+        shadowed=intent.shadowed,
     )

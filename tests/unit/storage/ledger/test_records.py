@@ -60,7 +60,7 @@ def test_a_row_of_an_older_program_gets_the_defaults_of_newer_fields(row_of):
     assert msgspec.msgpack.decode(old, type=Newer).added is None
 
 
-NEWER = 11
+NEWER = 13
 """Fields that rows have had since usage has more than four counts."""
 
 
