@@ -150,6 +150,13 @@ class Limits:
         """Where counters stand; None: the store cannot be asked, or does not know."""
         return await self.seeding.look(application_id, asks)
 
+    def held(self, match: Match) -> Standing | None:
+        """What this worker has at hand of a leased rule; None: nothing was leased for its window."""
+        held = self._leased.held(match.counter)
+        if held is None or held.limit != match.rule.amount or self._clock() >= held.ends:
+            return None
+        return held.standing(self._clock())
+
     async def run(self) -> None:
         """For ever: let the reservations of running calls live on, and send again what did not arrive. Cancel to end."""
         while True:
