@@ -39,5 +39,5 @@ class Charge(Struct, frozen=True):
     model: str | None
     """What the route table was asked for."""
     user: str | None
-    tags: list[str]
+    tags: tuple[str, ...]
     spent: Spent

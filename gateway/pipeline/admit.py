@@ -71,7 +71,7 @@ async def _by_rules(
     if request.stream and not forwarded:
         allowance = _allowance(limits, application_id, reservation, found, expected, taken)
     journal.holding = limits.hold(application_id, reservation, taken)
-    journal.route, journal.shadowed = request.model if recipe is None else recipe.model, shadowed
+    journal.route, journal.shadowed = request.model if recipe is None else recipe.model, tuple(shadowed)
     shown = permit_of(permit.standing, standings)
     return Permit(shown.standing, shown.tokens, allowance)
 

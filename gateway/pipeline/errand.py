@@ -9,7 +9,7 @@ from gateway.core.journal import Journal
 from gateway.core.requests import ChatRequest
 from gateway.core.upstream import CHAT, Target, UpstreamCall
 from gateway.pipeline.attempt import Answer, attempt
-from gateway.pipeline.record import intent_of, row_of
+from gateway.pipeline.record import book_failure, intent_of
 from gateway.pipeline.services import Services
 from gateway.routing.failures import Next, judge
 from gateway.routing.table import MAX_ATTEMPTS, Stop
@@ -71,7 +71,7 @@ class Errand:
     def book_failure(self) -> None:
         """Write the row of the failed attempt that another one follows. Without one it is the call's own, which ``record`` writes."""
         if self._unbooked is not None:
-            self.services.ledger.append(row_of(self.journal, self.services, self._unbooked))
+            book_failure(self.journal, self.services, self._unbooked)
             self._unbooked = None
 
     def failed(self, failure: GatewayError) -> None:
@@ -88,12 +88,13 @@ class Errand:
         target = stop.targets[key]
         self.begun = number
         self.turn_to(number, target)
+        intent = intent_of(journal, number)
         try:
-            services.ledger.intend(intent_of(journal))
+            services.ledger.intend(intent)
         except BaseException:
             stop.health.leave()
             raise
-        journal.intended = True
+        journal.intent = intent
         began = services.clock()
         try:
             spoken = self._spoken(target)

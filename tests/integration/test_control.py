@@ -138,12 +138,7 @@ def control(module_database: str) -> Iterator[Control]:
                 prices=PRICES,
                 money=Prices(pool, new_id, lambda: datetime.now(UTC)),
                 cache=workers,
-                counters=Seeding(
-                    MemoryLimits(time.monotonic, lambda: time.time_ns() // 1_000_000),
-                    MemorySpending(lambda: ()),
-                    "w",
-                    time.monotonic,
-                ),
+                counters=Seeding(MemoryLimits(time.monotonic, lambda: 0), MemorySpending(tuple), "w", time.monotonic),
                 probes=(Probe("generation", generation, "none"),),
                 random_bytes=secrets.token_bytes,
                 clock=lambda: datetime.now(UTC),
@@ -685,7 +680,7 @@ def row(application_id: str, prompt: str, outcome: str) -> LedgerRow:
     values.update(
         call_id=new_id(), attempt=1, state=State.FINAL, application_id=application_id, request_id="r", door="chat", prompt=prompt,
         version=1, stream=False, provider="echo", model="echo", outcome=outcome, status=200, input_tokens=3, output_tokens=4,
-        cost_nano=5, latency_us=1500, attempts=1, tags=["t"],
+        cost_nano=5, latency_us=1500, attempts=1, tags=("t",),
     )  # fmt: skip
     return LedgerRow(**values)
 

@@ -10,7 +10,7 @@ from gateway.core.upstream import Exchange, Target
 from gateway.dialects.forwarded import Body
 from gateway.pipeline.attempt import MAX_ERROR_BYTES
 from gateway.pipeline.forwarding.placing import Errand
-from gateway.pipeline.record import intent_of, row_of
+from gateway.pipeline.record import book_failure, intent_of
 from gateway.pipeline.services import Provider, Services
 from gateway.routing.failures import Next, judge
 
@@ -47,15 +47,16 @@ async def ask(asking: Asking, plan: tuple[Target, ...]) -> tuple[Exchange, Targe
         call = asking.to(target, asking.inbound.query)
         journal.attempts = number
         journal.target = target
-        services.ledger.intend(intent_of(journal))
-        journal.intended = True
+        intent = intent_of(journal, number)
+        services.ledger.intend(intent)
+        journal.intent = intent
         try:
             return await exchange_with(target, call, journal, services), target
         except GatewayError as error:
             if number == last or judge(error).next is Next.NOTHING or services.clock() >= journal.inbound.deadline:
                 raise
             failure = error
-        services.ledger.append(row_of(journal, services, failure))
+        book_failure(journal, services, failure)
     raise AssertionError("a plan is never empty")
 
 

@@ -46,8 +46,9 @@ async def list_owned(asking: Asking, target: Target, caller: Caller, permit: Per
     has_more = await book.has_any(caller.application_id, target.provider)
     if has_more:
         journal.attempts, journal.target = 1, target
-        services.ledger.intend(intent_of(journal))
-        journal.intended = True
+        intent = intent_of(journal, 1)
+        services.ledger.intend(intent)
+        journal.intent = intent
         for _ in range(MAX_PAGES):
             call = asking.to(target, urlencode([*kept, ("limit", max(limit, LEAST_PAGE)), *cursor]))
             relay.exchange = await exchange_with(target, call, journal, services)

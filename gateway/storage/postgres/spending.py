@@ -55,7 +55,7 @@ class PostgresSpending:
                 row["key"],
                 row["model"],
                 row["user"],
-                row["tags"],
+                tuple(row["tags"]),
                 Spent(row["input_tokens"], row["output_tokens"], row["cost_nano"]),
             )
             for row in rows

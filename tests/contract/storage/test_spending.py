@@ -56,7 +56,7 @@ class Books:
             "status": 200,
             "latency_us": 1_000_000,
             "attempts": 1,
-            "tags": [],
+            "tags": (),
             "input_tokens": 10,
             "output_tokens": 5,
             "cost_nano": 100,
@@ -106,8 +106,8 @@ async def books(database: str | None) -> AsyncIterator[Books]:
 async def test_calls_are_summed_up_by_the_values_of_a_scope(books: Books) -> None:
     await books.write(
         [
-            books.row(user="ann", tags=["a", "b", "a"], route="fast"),
-            books.row(user="ann", tags=["b"], requested_model="slow", cost_nano=None),
+            books.row(user="ann", tags=("a", "b", "a"), route="fast"),
+            books.row(user="ann", tags=("b",), requested_model="slow", cost_nano=None),
             books.row(user=None, key_id=None, input_tokens=None, output_tokens=None),
             books.row(user="bob", application_id=STRANGER),
             books.row(TODAY - 1, user="ann"),
@@ -129,7 +129,7 @@ async def test_a_call_is_one_request_whatever_its_attempts(books: Books) -> None
         [
             books.row(call_id=call, attempt=1, **nobody_asked),
             books.row(call_id=call, attempt=2),
-            books.row(attempt=0, shadowed=[], **nobody_asked),
+            books.row(attempt=0, shadowed=(), **nobody_asked),
             books.row(attempt=0, shadowed=None, outcome="rate_limited", status=429, **nobody_asked),
         ]
     )
@@ -148,16 +148,16 @@ async def test_what_calls_came_to_is_the_sum_of_their_attempts(books: Books) -> 
     one, other = new_id(TODAY), new_id(TODAY)
     await books.write(
         [
-            books.row(call_id=one, attempt=1, user="ann", tags=["x", "y"], route="fast"),
-            books.row(call_id=one, attempt=2, user="ann", tags=["x", "y"], route="fast", output_tokens=None),
+            books.row(call_id=one, attempt=1, user="ann", tags=("x", "y"), route="fast"),
+            books.row(call_id=one, attempt=2, user="ann", tags=("x", "y"), route="fast", output_tokens=None),
             books.row(call_id=other, key_id=None, requested_model="slow", cost_nano=None),
             books.row(),
         ]
     )
     charges = {charge.call_id: charge for charge in await books.spending.charges([one, other, new_id(NOW)])}
     assert charges == {
-        one: Charge(one, books.app, "public", "fast", "ann", ["x", "y"], Spent(20, 5, 200)),
-        other: Charge(other, books.app, None, "slow", None, [], Spent(10, 5, 0)),
+        one: Charge(one, books.app, "public", "fast", "ann", ("x", "y"), Spent(20, 5, 200)),
+        other: Charge(other, books.app, None, "slow", None, (), Spent(10, 5, 0)),
     }
 
 

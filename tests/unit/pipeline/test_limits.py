@@ -186,7 +186,7 @@ async def test_a_shadow_rule_counts_and_lets_pass(world: World) -> None:
         assert "x-ratelimit-limit-requests" not in answered.head
     assert await used(world) == 3
     assert (world.limits.shadowed, world.limits.refused) == (4, 0)
-    assert [row.shadowed for row in world.ledger.rows] == [[], ["l", "r"], ["l", "r"]]
+    assert [row.shadowed for row in world.ledger.rows] == [(), ("l", "r"), ("l", "r")]
     assert {row.route for row in world.ledger.rows} == {"gpt-4o-mini"}
 
 
