@@ -38,6 +38,7 @@ from gateway.core.upstream import Target, Transport
 from gateway.edge.ops import Readiness, ops_handlers
 from gateway.edge.schema import data_plane_paths
 from gateway.limits.tokens import count
+from gateway.pipeline.charging import Charging
 from gateway.pipeline.limits import Limits
 from gateway.pipeline.memory import Memory
 from gateway.pipeline.news import Follower
@@ -45,6 +46,7 @@ from gateway.pipeline.outages import OutageNews
 from gateway.pipeline.permits import Permits
 from gateway.pipeline.receive import Receiver
 from gateway.pipeline.releases import CATALOG_PAUSE, Releases, Snapshot, decode_snapshot, encode_snapshot
+from gateway.pipeline.seeding import Seeding
 from gateway.pipeline.services import Observer, Services
 from gateway.pricing.table import PriceTable, load_prices, price
 from gateway.routing.compile import compile_routes, compile_rules, target_names
@@ -62,6 +64,7 @@ from gateway.storage.postgres.prices import Prices
 from gateway.storage.postgres.registry import Registry
 from gateway.storage.postgres.responses import PostgresResponses
 from gateway.storage.postgres.revisions import pending
+from gateway.storage.postgres.spending import PostgresSpending
 from gateway.storage.postgres.writing import LIVE_S
 from gateway.storage.redis.answers import RedisAnswers
 from gateway.storage.redis.cache import RedisCache
@@ -118,6 +121,7 @@ class Running:
         ledger: WorkerLedger,
         transports: list[Transport],
         rejected: Callable[[], int],
+        charging: Charging,
         stop: Callable[[], Awaitable[None]],
         tracing: "Tracing | None",
     ) -> None:
@@ -128,6 +132,7 @@ class Running:
         self.ledger = ledger
         self._transports = transports
         self._rejected = rejected
+        self._charging = charging
         self._stop = stop
         self._tracing = tracing
         self._targets = frozenset(target_names(settings))
@@ -154,7 +159,11 @@ class Running:
         gauge("limits_degraded", self.services.permits.degraded or limits.degraded)
         gauge("limits_refused", limits.refused)
         gauge("limits_shadowed", limits.shadowed)
-        gauge("limits_unsettled", limits.unsettled)
+        gauge("limits_unsettled", limits.after.unsettled)
+        gauge("limits_cancelled", limits.after.cancelled)
+        gauge("limits_rebuilt", limits.seeding.done)
+        gauge("limits_rebuild_failures", limits.seeding.failed)
+        gauge("limits_charged", self._charging.charged)
         gauge("cache_rejected", self._rejected())
         memory = self.services.memory
         gauge("recall_hits", memory.hits)
@@ -189,7 +198,10 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
     answers = RedisAnswers(answers_link, secret)
     limits_link = Link(settings.redis.url, time.monotonic, settings.limits.timeout_ms / 1000)
     counters = RedisLimits(limits_link, time.monotonic)
-    limits = Limits(counters, time.monotonic, _now_ms, settings.limits.reservation_seconds)
+    spending, worker_id = PostgresSpending(pool), _new_id()
+    seeding = Seeding(counters, spending, worker_id, time.monotonic, patience_s=settings.limits.rebuild_ms / 1000)
+    limits = Limits(counters, seeding, time.monotonic, _now_ms, settings.limits.reservation_seconds)
+    charging = Charging(counters, spending)
     memory = Memory(
         answers,
         max_bytes=settings.recall.max_answer_bytes,
@@ -213,11 +225,12 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
             fsync=settings.ledger.fsync,
         ),
         price=lambda intent: _price_of_input(prices, intent),
+        recovered=charging.recovered,
     )
     providers, transports = providers_of(settings, _new_id)
     kept = PostgresResponses(pool)
     registry = Registry(pool, _new_id, lambda: datetime.now(UTC), max(LIVE_S, LIVE_POLLS * settings.registry.poll_ms / 1000))
-    control = _control(settings, pool, registry, prices, cache, counters, link, ledger)
+    control = _control(settings, pool, registry, prices, cache, seeding, link, ledger)
     tracing = tracing_of(settings, observer, slot)
     services = Services(
         releases=releases,
@@ -248,7 +261,6 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
         models=models,
         endpoints=endpoints_of(settings, transports),
     )
-    worker_id = _new_id()
 
     async def report(generation: int) -> None:
         await registry.report_worker(worker_id, host=socket.gethostname(), pid=os.getpid(), slot=slot, generation=generation)
@@ -264,6 +276,7 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
             await registry.forget_worker(worker_id)
         for transport in transports:
             await transport.close()
+        await charging.close()
         await limits.close()
         await limits_link.close()
         await answers_link.close()
@@ -296,7 +309,7 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
         asyncio.ensure_future(_keep_snapshot(releases, shelf, secret, settings.registry.snapshot_seconds)),
     ]
     await _first_look(releases)
-    return Running(settings, services, receiver, litestar, ledger, transports, rejected, stop, tracing)
+    return Running(settings, services, receiver, litestar, ledger, transports, rejected, charging, stop, tracing)
 
 
 def _price_of_input(prices: PriceTable, intent: Intent) -> tuple[int, str] | None:
@@ -416,7 +429,7 @@ def _control(  # noqa: PLR0913, PLR0917 - the composition root knows everybody
     registry: Registry,
     prices: PriceTable,
     cache: RedisCache,
-    counters: RedisLimits,
+    counters: Seeding,
     link: Link,
     ledger: WorkerLedger,
 ) -> ControlServices:

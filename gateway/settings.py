@@ -170,6 +170,9 @@ class Limits(Section, frozen=True):
     of the cache: who asks for exactness would rather wait than be let through uncounted."""
     reservation_seconds: Annotated[int, Meta(ge=2, le=3600)] = 30
     """How long what a worker has reserved outlives that worker; renewed while the call runs."""
+    rebuild_ms: Milliseconds = 2000
+    """How long a call waits while counters that Redis has lost are made again from the ledger; then its limits say what holds without
+    Redis."""
 
 
 class Responses(Section, frozen=True):

@@ -7,7 +7,8 @@ from typing import Any
 from msgspec import Struct
 
 from gateway.control.status.probes import Probe
-from gateway.core.ports import Cache, LimitStore
+from gateway.core.ports import Cache
+from gateway.pipeline.seeding import Seeding
 from gateway.pricing.table import PriceTable
 from gateway.storage.postgres.calls import CallReader
 from gateway.storage.postgres.prices import Prices
@@ -23,7 +24,7 @@ class ControlServices(Struct, frozen=True):
     prices: PriceTable
     money: Prices
     cache: Cache
-    counters: LimitStore
+    counters: Seeding
     probes: tuple[Probe, ...]
     random_bytes: Callable[[int], bytes]
     """``secrets.token_bytes``."""

@@ -57,14 +57,16 @@ class Journal(Struct, gc=False):
     """The types of guards that are not called like them, by what they are called."""
     booked_notes: int = 0
     """How many of them are on rows of earlier attempts."""
-    spent_nano: int = 0
-    """Cost of earlier attempts that were answered, and whose answers guards refused: each has its own row."""
     head: str = ""
     """Further response header lines, of phases that not every call goes through."""
     holding: Holding | None = None
     """What is reserved of the application's limits."""
+    route: str | None = None
+    """What the route table was asked for, where limits were asked."""
+    shadowed: tuple[str, ...] | None = None
+    """The shadow rules that would have refused the call; None: no limits were asked."""
     aside: Spent = NOTHING_SPENT
-    """What other attempts of the call used, those whose rows are written already."""
+    """What other attempts of the call used, those whose rows are written already: hedges that lost, answers that guards refused."""
 
 
 class PromptFacts:

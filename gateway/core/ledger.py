@@ -76,6 +76,8 @@ class Intent(Struct, array_like=True, frozen=True, gc=False):
     prompt: ServedPrompt | None
     estimated_input_tokens: int
     """A cheap bound (characters / 4): what an interrupted row bills as its input estimate."""
+    route: str | None = None
+    shadowed: tuple[str, ...] | None = None
 
 
 class Ending(Struct, array_like=True, frozen=True, gc=False):
@@ -175,6 +177,11 @@ class LedgerRow(Struct, array_like=True, gc=False):
     cost_status: str | None = None
     """``exact``, ``estimated``, ``unpriced``, or None when nothing was generated."""
     price_version: str | None = None
+    # As Intent has them.
+    route: str | None = None
+    """What the route table was asked for when the limits of the application let the call in; None where it has none."""
+    shadowed: tuple[str, ...] | None = None
+    """The shadow rules that would have refused the call, by name; None where no limits were asked, or the call was refused."""
 
 
 _FINAL = (int(State.FINAL),)
@@ -194,5 +201,6 @@ def row_of(intent: Intent, ending: Ending) -> LedgerRow:
         + astuple(ending)[:_ENDING_COLUMNS]
         + (_NO_COUNTS if counts is None else counts)
         + astuple(ending.bill)
+        + (intent.route, intent.shadowed)
     )
     return LedgerRow(*columns)

@@ -17,6 +17,8 @@ MAX_RULES = 64
 """Rules of one application: every call looks at all of them."""
 EACH = "*"
 """The match of a rule in which each value has a counter of its own."""
+LONG_WINDOWS: frozenset[Window] = frozenset({"hour", "day", "month"})
+"""Windows whose counters are made anew from the ledger when the store has lost them. A shorter one is over before that is done."""
 
 Amount = Annotated[int, Meta(ge=0, le=LARGEST_AMOUNT)]
 
@@ -84,6 +86,12 @@ class Reserved(Struct, frozen=True, gc=False):
     granted: bool
     states: list[CounterState]
     """In the order asked."""
+    epoch: int = 0
+    """Which life of the store's data this is: another number than before means that it lost everything in between."""
+
+
+class Unseeded(Struct, frozen=True, gc=False):
+    """The answer of a store that does not know what the long windows of an application have used; nothing was taken."""
 
 
 class Settlement(Struct, frozen=True, gc=False):
@@ -94,6 +102,34 @@ class Settlement(Struct, frozen=True, gc=False):
     id: str
     reserved: int
     truth: int
+    period: Window = "none"
+    """What the window's number counts."""
+    epoch: int = 0
+    """That of the reservation (:attr:`Reserved.epoch`)."""
+
+
+class Seed(Struct, frozen=True, gc=False):
+    """What a counter has used by the ledger's account."""
+
+    counter: str
+    period: Window
+    window: int
+    """The window's number."""
+    used: int
+
+
+Stage = Literal["more", "first", "last", "given_up"]
+"""Of seeding: ``more`` seeds follow; with ``first`` the counters are complete and may be used; ``last`` follows when what was not in
+the ledger yet must have come; ``given_up``: somebody else may try."""
+
+
+class Turn(Struct, frozen=True, gc=False):
+    """Who is to seed an application's counters."""
+
+    whose: Literal["nobody", "mine", "theirs"]
+    """``nobody``: they are known."""
+    now_ms: int
+    """By the store's clock, in milliseconds since the epoch."""
 
 
 class Spent(Struct, frozen=True, gc=False):

@@ -7,8 +7,9 @@ from msgspec import Struct
 
 from gateway.core.documents import Change, KeyDocument, ReleaseDocument
 from gateway.core.ledger import Ending, Intent
-from gateway.core.limits import Ask, CounterState, Reserved, Settlement, Window
+from gateway.core.limits import Ask, CounterState, LimitRule, Reserved, Seed, Settlement, Stage, Turn, Unseeded, Window
 from gateway.core.references import Reference
+from gateway.core.spending import Charge, Question, Total
 
 
 class Catalog(Protocol):
@@ -81,11 +82,18 @@ class LimitStore(Protocol):
     """The shared counters behind limit rules (Redis or its memory twin). Nothing raises; None: the store cannot be asked.
 
     A counter is an application and a name. Its window is decided by the store's clock. What is reserved and neither settled nor
-    renewed in time counts no longer.
+    renewed in time counts no longer. ``Unseeded``: the store has no account of an application's long windows
+    (:data:`gateway.core.limits.LONG_WINDOWS`), since it is new or has lost its data; they are to be seeded before they can be asked.
     """
 
-    async def reserve(self, application_id: str, reservation: str, seconds: float, asks: Sequence[Ask]) -> Reserved | None:
+    async def reserve(
+        self, application_id: str, reservation: str, seconds: float, asks: Sequence[Ask]
+    ) -> Reserved | Unseeded | None:
         """Check all counters and take all that is asked, or nothing, in one step. Reservations live for so many seconds."""
+        ...
+
+    async def cancel(self, application_id: str, reservation: str, asks: Sequence[Ask]) -> bool | None:
+        """Undo a reservation whose answer never came: whether there was one. ``asks`` are those that it was made with."""
         ...
 
     async def settle(self, application_id: str, settlements: Sequence[Settlement], *, again: bool = False) -> bool:
@@ -95,16 +103,53 @@ class LimitStore(Protocol):
         """
         ...
 
-    async def renew(self, application_id: str, seconds: float, held: Sequence[Settlement]) -> bool:
-        """Let reservations live for so many seconds from now; ``truth`` says nothing here. False: the store cannot be asked."""
+    async def renew(self, application_id: str, seconds: float, held: Sequence[Settlement]) -> int | None:
+        """Let reservations live for so many seconds from now; ``truth`` says nothing here. The store's epoch.
+
+        Those of an earlier epoch, which the store has lost, are made again.
+        """
         ...
 
-    async def look(self, application_id: str, asks: Sequence[Ask]) -> list[CounterState] | None:
+    async def look(self, application_id: str, asks: Sequence[Ask]) -> list[CounterState] | Unseeded | None:
         """Where counters stand; nothing is taken."""
         ...
 
-    async def lease(self, application_id: str, counter: str, window: Window, limit: int, want: int) -> Lease | None:
+    async def lease(self, application_id: str, counter: str, window: Window, limit: int, want: int) -> Lease | Unseeded | None:
         """Take up to ``want`` of a counter for good, to be handed out locally."""
+        ...
+
+    async def turn(self, application_id: str, who: str, seconds: float) -> Turn | None:
+        """Whether ``who`` is to seed the application's counters. If so, nobody else is within so many seconds."""
+        ...
+
+    async def seed(self, application_id: str, seeds: Sequence[Seed], stage: Stage) -> int | None:
+        """Add what the ledger knows to counters made in this epoch, in the place of what an earlier seed said.
+
+        The store's clock, in milliseconds since the epoch: calls that ended before the seed ``first`` are the ledger's to count.
+        """
+        ...
+
+    async def charge(self, application_id: str, name: str, started_ms: int, spent: Sequence[Seed]) -> bool:
+        """Count what a call used that nobody settled; ``name`` counts once. False: the store cannot be asked.
+
+        While a seed ``last`` is to come, calls that started before the first are left to it.
+        """
+        ...
+
+
+class Spending(Protocol):
+    """What the ledger says that calls have used. Raises ``store_unavailable`` when it cannot be asked, or not within its time."""
+
+    async def rules(self, application_id: str) -> list[LimitRule]:
+        """The limit rules of an application, as they stand now."""
+        ...
+
+    async def totals(self, application_id: str, question: Question, low_ms: int, high_ms: int) -> list[Total]:
+        """The answer to a question for calls that started from ``low_ms`` up to ``high_ms``, by value."""
+        ...
+
+    async def charges(self, call_ids: Sequence[str]) -> list[Charge]:
+        """What calls came to, all their attempts together. Not among them: calls that the ledger does not have."""
         ...
 
 

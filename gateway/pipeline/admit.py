@@ -64,18 +64,11 @@ async def _by_rules(
     forwarded: bool = False,
 ) -> Permit:
     limits, application_id, reservation = services.limits, caller.application_id, journal.inbound.call_id
-    model = request.model if recipe is None else recipe.model
-    found = matches(caller.limits, Labels(caller.public_id, model, request.user, request.tags))
-    expected = _NOTHING
-    if recipe is not None:
-        priced = any(match.rule.metric == "cost_nano" for match in found)
-        if forwarded:
-            expected = _forwarded(recipe, request, journal, services, priced=priced)
-        else:
-            expected = estimated(recipe, request, journal, services, priced=priced)
+    found, expected = expectation(caller, request, recipe, journal, services, forwarded=forwarded)
     permit = await services.permits.take(caller)
     try:
-        taken, standings = await limits.reserve(application_id, reservation, found, expected)
+        shadowed: list[str] = []
+        taken, standings = await limits.reserve(application_id, reservation, found, expected, shadowed)
     except BaseException:
         services.permits.give_back(caller)
         raise
@@ -83,8 +76,28 @@ async def _by_rules(
     if request.stream and not forwarded:
         allowance = _allowance(limits, application_id, reservation, found, expected, taken)
     journal.holding = limits.hold(application_id, reservation, taken)
+    journal.route, journal.shadowed = request.model if recipe is None else recipe.model, tuple(shadowed)
     shown = permit_of(permit.standing, standings)
     return Permit(shown.standing, shown.tokens, allowance)
+
+
+def expectation(
+    caller: Caller,
+    request: ChatRequest,
+    recipe: Recipe | None,
+    journal: Journal,
+    services: Services,
+    *,
+    forwarded: bool = False,
+) -> tuple[list[Match], Estimate]:
+    """The counters of a call, and what it is expected to need of them. Raises ``unknown_model`` where its price matters."""
+    model = request.model if recipe is None else recipe.model
+    found = matches(caller.limits, Labels(caller.public_id, model, request.user, request.tags))
+    if recipe is None:
+        return found, _NOTHING
+    priced = any(match.rule.metric == "cost_nano" for match in found)
+    ask = _forwarded if forwarded else estimated
+    return found, ask(recipe, request, journal, services, priced=priced)
 
 
 def _forwarded(recipe: Recipe, request: ChatRequest, journal: Journal, services: Services, *, priced: bool) -> Estimate:

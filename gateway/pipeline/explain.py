@@ -29,6 +29,7 @@ from gateway.pipeline.render import render
 from gateway.pipeline.resolve import Recipe, resolve
 from gateway.pipeline.route import route
 from gateway.pipeline.services import Services
+from gateway.pipeline.standing import RuleStanding, standings
 from gateway.pricing.table import price
 
 PER_MINUTE = 60
@@ -82,14 +83,16 @@ class Rendered(Struct, frozen=True):
     input_tokens: int
 
 
-class Limits(Struct, frozen=True):
-    """Where the key stands; nothing is taken from it."""
+class Limits(Struct, frozen=True, omit_defaults=True):
+    """Where the key stands, and the rules of its application; nothing is taken from them."""
 
     requests_per_minute: int | None
     """None: no limit."""
     remaining: int | None
     """As far as this worker knows; None if it has not asked yet."""
     reset_seconds: float | None
+    rules: tuple[RuleStanding, ...] = ()
+    """All that apply to the call; empty where it would be refused before."""
 
 
 class Guarded(Struct, frozen=True):
@@ -153,7 +156,9 @@ async def explain(inbound: Inbound, request: ChatRequest, caller: Caller, servic
     """Everything that is decided about a call before a provider is asked."""
     journal = Journal(inbound, caller, request)
     told: dict[str, Any] = {}
-    verb = "resolve"
+    rules: tuple[RuleStanding, ...] = ()
+    fault: Fault | None = None
+    refused_by = verb = "resolve"
     try:
         recipe = await resolve(request, caller, services)
         journal.prompt = recipe.release.facts if recipe.release else None
@@ -163,20 +168,31 @@ async def explain(inbound: Inbound, request: ChatRequest, caller: Caller, servic
         journal.input_chars = sum([len(message.text) for message in conversation])
         tokens = await _count(recipe.model, conversation, services)
         told["render"] = Rendered([Raw(message.raw) for message in conversation], tokens)
+        verb = "admit"
+        rules, refusal = await standings(caller, request, recipe, journal, services)
+        if refusal is not None:
+            fault, refused_by = _fault(refusal), verb
         verb = "guard_in"
         conversation, guarded = _guarded(recipe, request, conversation, journal)
         told["guards"] = guarded
-        fault = None if guarded is None else guarded.fault
+        if fault is None and guarded is not None and guarded.fault is not None:
+            fault, refused_by = guarded.fault, verb
         told["recall"] = await _recalled(recipe, conversation, caller, services)
-        if fault is None:
-            verb = "route"
+        verb = "route"
         plan = route(recipe, request, journal, services)
         told["route"] = tuple([_choice(target, tokens, recipe, services) for target in plan.targets])
     except GatewayError as error:
-        fault = _fault(error)
-    refused_by = verb if fault is not None else None
+        if fault is None:
+            fault, refused_by = _fault(error), verb
+    limits = _limits(caller, rules, services)
     return Explanation(
-        "explanation", fault is None, _asked(request), _limits(caller, services), **told, refused_by=refused_by, error=fault
+        "explanation",
+        fault is None,
+        _asked(request),
+        limits,
+        **told,
+        refused_by=None if fault is None else refused_by,
+        error=fault,
     )
 
 
@@ -249,11 +265,11 @@ def _choice(target: Target, tokens: int, recipe: Recipe, services: Services) -> 
     return Choice(target.provider, target.model, cost(Usage(tokens, 0)), most)
 
 
-def _limits(caller: Caller, services: Services) -> Limits:
+def _limits(caller: Caller, rules: tuple[RuleStanding, ...], services: Services) -> Limits:
     limit, standing = services.permits.look(caller)
     if standing is None:
-        return Limits(limit, None, None)
-    return Limits(limit, standing.remaining, round(standing.reset, 3))
+        return Limits(limit, None, None, rules)
+    return Limits(limit, standing.remaining, round(standing.reset, 3), rules)
 
 
 def _fault(error: GatewayError) -> Fault:

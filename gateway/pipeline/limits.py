@@ -6,8 +6,7 @@ call, in batches, and nobody waits for it.
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
 
 from msgspec import Struct, structs
 
@@ -21,13 +20,13 @@ from gateway.limits.rules import Estimate, Match, need, truth
 from gateway.limits.windows import LONGEST_S
 from gateway.pipeline.leased import Leased, StoreAwayError
 from gateway.pipeline.refusals import over_limit, store_away
+from gateway.pipeline.seeding import Seeding
+from gateway.pipeline.settlements import BATCH, Settlements
 
 LIFETIME_S = 30.0
 """How long a reservation outlives its worker: three renewals, of which two may fail."""
-BATCH = 100
-"""Counters per message to the store: some 10 KB, and under a millisecond of Redis' time."""
-MAX_LATE = 10_000
-"""Settlements kept for another try while the store is away; beyond it their reservations expire by themselves."""
+MAX_NAMES = 10_000
+"""Applications and rules that something is remembered of; past it all is forgotten, and costs a question or a log line more."""
 PROCESS_MS = 86_400_000
 """How long local reservations live: a worker's own end is the end of its counters, so nothing else need end them."""
 LOG_PAUSE_S = 10.0
@@ -50,32 +49,39 @@ class Taken(Struct, frozen=True, gc=False):
     permits: leases.Permits | None = None
     """Of a leased rule: where the permits are from, and in which window."""
     ends: float = 0.0
+    epoch: int = 0
+    """The store's, when it was counted."""
 
 
 class Limits:
     """A worker's part in the limits of all applications. ``clock`` gives monotonic seconds, ``now_ms`` those of the epoch."""
 
     def __init__(
-        self, store: LimitStore, clock: Callable[[], float], now_ms: Callable[[], int], lifetime_s: float = LIFETIME_S
+        self,
+        store: LimitStore,
+        seeding: Seeding,
+        clock: Callable[[], float],
+        now_ms: Callable[[], int],
+        lifetime_s: float = LIFETIME_S,
     ) -> None:
         self._store = store
+        self.seeding = seeding
+        """What makes lost counters again."""
         self._clock = clock
         self._now_ms = now_ms
         self._lifetime_s = lifetime_s
         self._leased = Leased(clock)
         self._local = Counters()
         self._running: dict[str, tuple[str, list[Taken]]] = {}
-        self._unsettled: dict[str, list[Settlement]] = {}
-        self._late: list[tuple[float, str, list[Settlement]]] = []
+        self._epochs: dict[str, int] = {}
         self._logged: dict[str, float] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
         self._away = False
+        self.after = Settlements(store, clock, lifetime_s)
+        """What is told to the store after calls."""
         self.refused = 0
         """Calls refused by a rule."""
         self.shadowed = 0
         """Times that a shadow rule would have refused a call."""
-        self.unsettled = 0
-        """Settlements given up: their reservations expire instead."""
 
     @property
     def degraded(self) -> bool:
@@ -83,10 +89,11 @@ class Limits:
         return self._away or self._leased.degraded
 
     async def reserve(
-        self, application_id: str, reservation: str, matches: Sequence[Match], estimate: Estimate
+        self, application_id: str, reservation: str, matches: Sequence[Match], estimate: Estimate, shadowed: list[str]
     ) -> tuple[list[Taken], list[tuple[LimitRule, Standing]]]:
         """Count a call in all its counters, or in none. What was taken, and where the rules stand now.
 
+        The names of shadow rules that would have refused it are added to ``shadowed``.
         Raises ``rate_limited`` or ``budget_exhausted`` naming the rule, ``store_unavailable``.
         """
         taken: list[Taken] = []
@@ -94,11 +101,11 @@ class Limits:
         try:
             for match in matches:
                 if match.rule.mode == "leased":
-                    await self._lease(application_id, match, need(match.rule, estimate), taken, standings)
+                    await self._lease(application_id, match, need(match.rule, estimate), taken, standings, shadowed)
             exact = [match for match in matches if match.rule.mode == "exact"]
             if exact:
                 asks = [_ask(match, need(match.rule, estimate)) for match in exact]
-                await self._reserve(application_id, reservation, exact, asks, taken, standings)
+                await self._reserve(application_id, reservation, exact, asks, taken, standings, shadowed)
         except BaseException:
             self.cancel(taken)
             raise
@@ -132,16 +139,23 @@ class Limits:
         """Reserve more for a running call; False when the limit has no more."""
         try:
             if match.rule.mode == "leased":
-                await self._lease(application_id, match, amount, taken, [])
+                await self._lease(application_id, match, amount, taken, [], [])
             else:
-                await self._reserve(application_id, reservation, [match], [_ask(match, amount)], taken, [])
+                await self._reserve(application_id, reservation, [match], [_ask(match, amount)], taken, [], [])
         except GatewayError:
             return False
         return True
 
-    async def look(self, application_id: str, matches: Sequence[Match]) -> list[CounterState] | None:
-        """Where counters stand; None: the store cannot be asked."""
-        return await self._store.look(application_id, [_ask(match, 0) for match in matches])
+    async def look(self, application_id: str, asks: Sequence[Ask]) -> list[CounterState] | None:
+        """Where counters stand; None: the store cannot be asked, or does not know."""
+        return await self.seeding.look(application_id, asks)
+
+    def held(self, match: Match) -> Standing | None:
+        """What this worker has at hand of a leased rule; None: nothing was leased for its window."""
+        held = self._leased.held(match.counter)
+        if held is None or held.limit != match.rule.amount or self._clock() >= held.ends:
+            return None
+        return held.standing(self._clock())
 
     async def run(self) -> None:
         """For ever: let the reservations of running calls live on, and send again what did not arrive. Cancel to end."""
@@ -151,25 +165,39 @@ class Limits:
 
     async def round(self) -> None:
         """One turn of :meth:`run`."""
-        held: dict[str, list[Settlement]] = {}
-        for application_id, taken in self._running.values():
-            mine = [_settlement(one, 0) for one in taken if one.permits is None and not one.local and one.amount]
-            held.setdefault(application_id, []).extend(mine)
-        for application_id, settlements in held.items():
-            for start in range(0, len(settlements), BATCH):
-                await self._store.renew(application_id, self._lifetime_s, settlements[start : start + BATCH])
-        late, self._late = self._late, []
-        for since, application_id, batch in late:
-            if await self._store.settle(application_id, batch, again=True):
-                continue
-            if self._clock() - since < self._lifetime_s:
-                self._late.append((since, application_id, batch))
-            else:
-                self.unsettled += len(batch)
+        for application_id in {application_id for application_id, _ in self._running.values()}:
+            await self._renew(application_id)
+        await self.after.round()
 
     async def close(self) -> None:
         """Send what is left to settle."""
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.seeding.close()
+        await self.after.close()
+
+    async def _renew(self, application_id: str) -> None:
+        """Let what running calls of an application hold live on."""
+        held = [
+            _settlement(one, 0)
+            for owner, taken in self._running.values()
+            if owner == application_id
+            for one in taken
+            if one.permits is None and not one.local and one.amount and one.rule.metric != "requests"
+        ]
+        for start in range(0, len(held), BATCH):
+            epoch = await self._store.renew(application_id, self._lifetime_s, held[start : start + BATCH])
+            if epoch is not None:
+                self._epochs[application_id] = epoch
+
+    def _heard(self, application_id: str, epoch: int) -> None:
+        """The store has lost its data if its epoch is another one than before: what is under way here is told at once."""
+        before = self._epochs.get(application_id)
+        if before == epoch:
+            return
+        if len(self._epochs) >= MAX_NAMES:
+            self._epochs.clear()
+        self._epochs[application_id] = epoch
+        if before is not None:
+            self.after.spawn(self._renew(application_id))
 
     # --- exact ------------------------------------------------------------------------------------------------------
     async def _reserve(
@@ -180,17 +208,30 @@ class Limits:
         asks: list[Ask],
         taken: list[Taken],
         standings: list[tuple[LimitRule, Standing]],
+        shadowed: list[str],
     ) -> None:
-        found = await self._store.reserve(application_id, reservation, self._lifetime_s, asks)
-        self._away = local = found is None
-        if found is None:
-            found, asks = self._reserve_here(reservation, matches, asks)
+        own = asks
+        try:
+            found = await self.seeding.reserve(application_id, reservation, self._lifetime_s, asks)
+            self._away = local = found is None
+            if found is None:
+                found, own = self._reserve_here(reservation, matches, asks)
+        except BaseException:
+            # Refused, or the caller has left: should the store have counted the call, it is not made.
+            self.after.doubt(application_id, reservation, asks)
+            raise
+        if not local:
+            self._heard(application_id, found.epoch)
+        elif not found.granted:
+            self.after.doubt(application_id, reservation, asks)
+        asks = own
         for match, ask, state in zip(matches, asks, found.states, strict=True):
             standings.append((match.rule, _standing(ask, state)))
             if found.granted:
-                taken.append(Taken(match.rule, ask.counter, ask.need, state.window, reservation, local))
+                one = Taken(match.rule, ask.counter, ask.need, state.window, reservation, local, epoch=found.epoch)
+                taken.append(one)
                 if not state.fits:
-                    self._shadow(match.rule)
+                    self._shadow(match.rule, shadowed)
         if not found.granted:
             over = [
                 (state.left_ms, match, ask)
@@ -216,25 +257,8 @@ class Limits:
         settlement = _settlement(one, real)
         if one.local:
             self._local.settle([settlement])
-            return
-        if not self._unsettled:
-            self._spawn(self._send())
-        self._unsettled.setdefault(application_id, []).append(settlement)
-
-    async def _send(self) -> None:
-        """Everything that was settled in this turn of the loop."""
-        unsettled, self._unsettled = self._unsettled, {}
-        for application_id, settlements in unsettled.items():
-            for start in range(0, len(settlements), BATCH):
-                batch = settlements[start : start + BATCH]
-                if not await self._store.settle(application_id, batch):
-                    self._try_later(application_id, batch)
-
-    def _try_later(self, application_id: str, batch: list[Settlement]) -> None:
-        if len(self._late) * BATCH >= MAX_LATE:
-            self.unsettled += len(batch)
         else:
-            self._late.append((self._clock(), application_id, batch))
+            self.after.settle(application_id, settlement)
 
     # --- leased -----------------------------------------------------------------------------------------------------
     async def _lease(
@@ -244,6 +268,7 @@ class Limits:
         amount: int,
         taken: list[Taken],
         standings: list[tuple[LimitRule, Standing]],
+        shadowed: list[str],
     ) -> None:
         rule, counter = match.rule, match.counter
         held = self._leased.held(counter)
@@ -255,7 +280,7 @@ class Limits:
                 counter,
                 held,
                 amount,
-                lambda want: self._store.lease(application_id, counter, rule.window, rule.amount, want),
+                lambda want: self.seeding.lease(application_id, counter, rule.window, rule.amount, want),
                 closed=closed,
             )
         except StoreAwayError:
@@ -264,25 +289,21 @@ class Limits:
         if retry_after is None:
             taken.append(Taken(rule, counter, amount, 0, "", permits=held, ends=held.ends))
         elif rule.shadow:
-            self._shadow(rule)
+            self._shadow(rule, shadowed)
         else:
             self.refused += 1
             raise over_limit(match, retry_after, amount, standings)
 
     # --- the rest ---------------------------------------------------------------------------------------------------
-    def _shadow(self, rule: LimitRule) -> None:
+    def _shadow(self, rule: LimitRule, shadowed: list[str]) -> None:
         self.shadowed += 1
+        shadowed.append(rule.name)
         now = self._clock()
         if now >= self._logged.get(rule.id, 0.0):
-            if len(self._logged) >= MAX_LATE:
+            if len(self._logged) >= MAX_NAMES:
                 self._logged.clear()
             self._logged[rule.id] = now + LOG_PAUSE_S
             _log.info("a shadow rule would have refused a call", extra={"rule": rule.name, "rule_id": rule.id})
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
 
 class Held:
@@ -309,7 +330,7 @@ def _ask(match: Match, amount: int) -> Ask:
 
 
 def _settlement(one: Taken, real: int) -> Settlement:
-    return Settlement(one.counter, one.window, one.id, one.amount, real)
+    return Settlement(one.counter, one.window, one.id, one.amount, real, one.rule.window, one.epoch)
 
 
 def _standing(ask: Ask, state: CounterState) -> Standing:

@@ -63,15 +63,15 @@ def spent(journal: Journal) -> Spent:
 
 
 def set_aside(journal: Journal, usage: Usage, cost_nano: int | None) -> None:
-    """Note what an attempt used whose row is written already, for the limits: they get the sum at the end of the call."""
+    """Note what an attempt used whose row is written already: the caller is told the sum, and the limits get it at the end."""
     was = journal.aside
     journal.aside = Spent(was.input_tokens + usage.input, was.output_tokens + usage.output, was.cost_nano + (cost_nano or 0))
 
 
 def cost_so_far(journal: Journal, services: Services) -> int | None:
-    """What the call has cost, refused attempts included; None when the one that answers has no price."""
+    """What the call has cost, with all that is set aside; None when the attempt that answers has no price."""
     cost = settle(journal, services)
-    return None if cost is None else cost + journal.spent_nano
+    return None if cost is None else cost + journal.aside.cost_nano
 
 
 def ending_of(journal: Journal, now: float) -> Ending:
@@ -172,6 +172,8 @@ def intent_of(journal: Journal, attempt: int) -> Intent:
         tags,
         None if prompt is None else prompt.served,
         estimate(journal.input_chars),
+        journal.route,
+        journal.shadowed,
     )
 
 

@@ -135,7 +135,6 @@ def _book(journal: Journal, refusal: GatewayError, services: Services) -> None:
     """Write the row of the attempt that was refused, and make room for the next one's."""
     if journal.intent is not None:
         book_refusal(journal, services, refusal)
-        journal.spent_nano += journal.bill.cost_nano or 0
         if journal.usage is not None:
             set_aside(journal, journal.usage, journal.bill.cost_nano)
         journal.booked_notes = len(journal.notes)

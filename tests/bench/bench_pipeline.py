@@ -31,6 +31,7 @@ from gateway.pipeline.memory import Memory
 from gateway.pipeline.permits import Permits
 from gateway.pipeline.receive import KNOWN_HEADERS, Receiver
 from gateway.pipeline.releases import Releases
+from gateway.pipeline.seeding import Seeding
 from gateway.pipeline.serve import serve
 from gateway.pipeline.services import Provider, Services
 from gateway.pricing.table import load_prices
@@ -43,6 +44,7 @@ from gateway.storage.memory.cache import MemoryCache
 from gateway.storage.memory.catalog import MemoryCatalog
 from gateway.storage.memory.leases import MemoryLeases
 from gateway.storage.memory.limits import MemoryLimits
+from gateway.storage.memory.spending import MemorySpending
 from gateway.telemetry.metrics import Meter, Table
 from gateway.transport.local import LocalTransport
 
@@ -127,11 +129,13 @@ async def main() -> None:
     await cache.put_key(key.digest, KeyDocument("k", "app", "demo", key.public_id, requests_per_minute=100_000_000))
     laps = Laps(Meter(Table(1, ["openai"]), 0))
     spool = Spool(make_folder(folder, 0), SpoolLimits())
+    counters = MemoryLimits(time.monotonic, now_ms)
+    seeding = Seeding(counters, MemorySpending(lambda: ()), "bench", time.monotonic)
     services = Services(
         memory=Memory(MemoryAnswers(time.monotonic), max_bytes=1 << 20, keep_seconds=86_400, sleep=asyncio.sleep),
         releases=Releases(MemoryCatalog(), cache, time.monotonic),
         permits=Permits(MemoryLeases(time.monotonic), time.monotonic, None),
-        limits=Limits(MemoryLimits(time.monotonic, now_ms), time.monotonic, now_ms),
+        limits=Limits(counters, seeding, time.monotonic, now_ms),
         routes=RouteTable([Route(("*",), (Target("openai", "", "http://canned", "sk"),))]),
         providers={"openai": Provider(OpenAITranslator(), LocalTransport(canned))},
         prices=load_prices((Path(__file__).parents[2] / "config" / "prices.toml").read_bytes()),

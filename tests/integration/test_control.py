@@ -32,8 +32,10 @@ from gateway.core.ids import uuid7
 from gateway.core.ledger import LedgerRow, State
 from gateway.core.limits import MAX_RULES
 from gateway.core.references import Reference
+from gateway.pipeline.seeding import Seeding
 from gateway.pricing.table import load_prices
 from gateway.storage.memory.limits import MemoryLimits
+from gateway.storage.memory.spending import MemorySpending
 from gateway.storage.postgres.calls import CallReader, PostgresCallWriter
 from gateway.storage.postgres.catalog import PostgresCatalog
 from gateway.storage.postgres.pool import open_pool
@@ -136,7 +138,7 @@ def control(module_database: str) -> Iterator[Control]:
                 prices=PRICES,
                 money=Prices(pool, new_id, lambda: datetime.now(UTC)),
                 cache=workers,
-                counters=MemoryLimits(time.monotonic, lambda: time.time_ns() // 1_000_000),
+                counters=Seeding(MemoryLimits(time.monotonic, lambda: 0), MemorySpending(tuple), "w", time.monotonic),
                 probes=(Probe("generation", generation, "none"),),
                 random_bytes=secrets.token_bytes,
                 clock=lambda: datetime.now(UTC),

@@ -20,9 +20,11 @@ from gateway.control.services import ControlServices
 from gateway.core.errors import GatewayError
 from gateway.core.ids import uuid7
 from gateway.core.ledger import LedgerRow, State
+from gateway.pipeline.seeding import Seeding
 from gateway.pricing.table import PriceTable, load_prices
 from gateway.storage.memory.cache import MemoryCache
 from gateway.storage.memory.limits import MemoryLimits
+from gateway.storage.memory.spending import MemorySpending
 from gateway.storage.postgres import prices as stored
 from gateway.storage.postgres.calls import CallReader, PostgresCallWriter
 from gateway.storage.postgres.partitions import add_partitions
@@ -334,7 +336,7 @@ async def api(pool: Pool, money: Prices) -> AsyncIterator[httpx.AsyncClient]:
         prices=table("new"),
         money=money,
         cache=MemoryCache(),
-        counters=MemoryLimits(time.monotonic, lambda: NOW),
+        counters=Seeding(MemoryLimits(time.monotonic, lambda: NOW), MemorySpending(lambda: ()), "w", time.monotonic),
         probes=(),
         random_bytes=secrets.token_bytes,
         clock=lambda: datetime.fromtimestamp(NOW / 1000, UTC),

@@ -38,8 +38,12 @@ class Shipper:
         adopt: Callable[[], Iterable[DeadSpool]],
         dead_letters: Path,
         clock: Callable[[], float] = time.time,
+        recovered: Callable[[list[LedgerRow]], None] | None = None,
     ) -> None:
-        """``adopt`` finds spools without an owner. ``dead_letters`` is the file of last resort. ``clock``: wall seconds."""
+        """``adopt`` finds spools without an owner. ``dead_letters`` is the file of last resort. ``clock``: wall seconds.
+
+        ``recovered`` is told the rows of such spools when they are committed.
+        """
         self.rows_shipped = 0
         self.rows_recovered = 0
         self.batches = 0
@@ -52,6 +56,7 @@ class Shipper:
         self._adopt = adopt
         self._file = dead_letters
         self._clock = clock
+        self._recovered = recovered
         self._dead: list[DeadSpool] = []
         self._oldest_ms: float | None = None
         self._stopping = False
@@ -131,6 +136,8 @@ class Shipper:
             if rows:
                 self._oldest_ms = self._finished_ms(rows[0]) if source is self._spool else None
                 await self._deliver(rows)
+                if self._recovered is not None and source is not self._spool:
+                    self._recovered(rows)
             self._keep_unreadable(source)
         except BaseException:
             source.rewind()

@@ -1,11 +1,12 @@
 """The ledger as one worker holds it: its spool, its shipper, and the spools it inherits."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from msgspec import Struct
 
+from gateway.core.ledger import LedgerRow
 from gateway.core.ports import Ledger
 from gateway.storage.ledger.durability import DURABILITY, GroupSync
 from gateway.storage.ledger.folder import dead_folders, make_folder
@@ -50,28 +51,43 @@ class LedgerCounters(Struct, frozen=True):
 class WorkerLedger:
     """Made by :meth:`open`, given back by :meth:`drain`. The store may be away at any time, at the start too."""
 
-    def __init__(self, root: Path, spool: Spool, writer: CallWriter, price: Price | None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        spool: Spool,
+        writer: CallWriter,
+        price: Price | None,
+        recovered: Callable[[list[LedgerRow]], None] | None,
+    ) -> None:
         self._root = root
         self._spool = spool
         self._writer = writer
         self._price = price
         self._sync = GroupSync(spool)
-        self._shipper = Shipper(spool, writer, self._adopt, root / DEAD_LETTERS)
+        self._shipper = Shipper(spool, writer, self._adopt, root / DEAD_LETTERS, recovered=recovered)
         self._task = asyncio.create_task(self._shipper.run())
 
     @classmethod
     async def open(
-        cls, root: Path, slot: int, writer: CallWriter, *, limits: SpoolLimits | None = None, price: Price | None = None
+        cls,
+        root: Path,
+        slot: int,
+        writer: CallWriter,
+        *,
+        limits: SpoolLimits | None = None,
+        price: Price | None = None,
+        recovered: Callable[[list[LedgerRow]], None] | None = None,
     ) -> "WorkerLedger":
         """Make a spool under ``root`` (one directory for all workers of a host) and start shipping.
 
         To be called in the process that serves, after any fork: a child would share the lock. Dead workers' spools found there
-        are adopted in the background; ``price`` values the input of their interrupted calls.
+        are adopted in the background; ``price`` values the input of their interrupted calls, ``recovered`` is told their rows once
+        they are committed.
         The writer is closed by :meth:`drain`. Raises ``OSError`` when the disk has no room.
         """
         limits = limits or SpoolLimits()
         spool = await asyncio.to_thread(lambda: Spool(make_folder(root, slot), limits))
-        return cls(root, spool, writer, price)
+        return cls(root, spool, writer, price, recovered)
 
     @property
     def ledger(self) -> Ledger:

@@ -21,7 +21,10 @@ class LimitRules(Store):
             return await _rules(connection, owner)
 
     async def put_limit(self, application: str, rule: LimitRule, *, actor: str) -> Written[LimitRule]:
-        """Make a rule, or replace the one of that name, which keeps its id. Raises ``conflict`` above :data:`MAX_RULES`."""
+        """Make a rule, or replace the one of that name. Raises ``conflict`` above :data:`MAX_RULES`.
+
+        It keeps its id, and with it what it has counted, while it counts the same: another metric, scope or window begins anew.
+        """
         async with self._write(actor) as write:
             owner = await writable_application(write.connection, application)
             known = {old.name: old for old in await _rules(write.connection, owner)}
@@ -29,7 +32,7 @@ class LimitRules(Store):
             if old is None and len(known) >= MAX_RULES:
                 raise GatewayError(CONFLICT, f"application {owner.slug!r} has {MAX_RULES} limits, the most there may be")
             new = LimitRule(
-                id=self._ids() if old is None else old.id,
+                id=old.id if old is not None and _counts_alike(old, rule) else self._ids(),
                 name=rule.name,
                 scope=rule.scope,
                 metric=rule.metric,
@@ -73,6 +76,11 @@ class LimitRules(Store):
             old = struct(row, LimitRule)
             await write.connection.execute(_SQL["delete_rule"], old.id)
             return await _moved(write, owner, "limit.delete", old)
+
+
+def _counts_alike(old: LimitRule, new: LimitRule) -> bool:
+    """Whether what one has counted means the same to the other."""
+    return (old.scope, old.metric, old.window) == (new.scope, new.metric, new.window)
 
 
 async def _rules(connection: Connection, owner: Application) -> list[LimitRule]:

@@ -19,3 +19,33 @@ end
 local function keep(key, ms)
     if redis.call('PTTL', key) < ms then redis.call('PEXPIRE', key, ms) end
 end
+
+-- The epoch of an application's counters, and whether the long windows among them are known. An epoch begins with the first question after
+-- the data was lost. Should the marker alone go, counters of earlier epochs are complete by themselves and are not seeded.
+local function life_of(marker, now)
+    local known = redis.call('HMGET', marker, 'epoch', 'known')
+    if known[1] then return known[1], known[2] == '1' end
+    local epoch = string.format('%.0f', now)
+    redis.call('HSET', marker, 'epoch', epoch)
+    redis.call('PEXPIRE', marker, 7948800000) -- 92 days, longer than any window; seeding once a quarter costs nothing
+    return epoch, false
+end
+
+local long = {hour = true, day = true, month = true}
+
+-- Begin a counter's window with nothing in it.
+local function begin(hash, set, window, epoch)
+    redis.call('DEL', hash, set)
+    redis.call('HSET', hash, 'window', window, 'used', 0, 'held', 0, 'epoch', epoch)
+end
+
+-- The window that a counter is in. One that is not there, of the window that counts now, is begun: its data was lost while calls were under
+-- way. False: there is no such window any more.
+local function revived(hash, set, period, number, now, epoch)
+    local window = redis.call('HGET', hash, 'window')
+    if window then return tonumber(window) == number end
+    if number_of(period, now) ~= number then return false end
+    begin(hash, set, number, epoch)
+    keep(hash, math.max(0, end_of(period, number) - now) + 60000)
+    return true
+end

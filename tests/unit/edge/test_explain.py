@@ -8,6 +8,7 @@ import pytest
 
 from gateway.core.documents import AnswerCache
 from gateway.core.errors import GatewayError
+from gateway.core.limits import LimitRule
 from gateway.edge import doors
 from gateway.pipeline.explain import PER_MINUTE
 from gateway.pipeline.serve import serve
@@ -160,3 +161,77 @@ async def test_limits_are_told_and_not_taken_but_explanations_have_their_own(sho
         assert (await explained(shop, ask()))["limits"]["remaining"] == 9
     refused = await explained(shop, ask(), status=429)
     assert refused["error"]["code"] == "rate_limit_exceeded"
+
+
+def rule(name: str, metric: str, amount: int, window: str = "month", **fields: Any) -> LimitRule:
+    return LimitRule(
+        id=f"id-{name}", name=name, metric=metric, amount=amount, window=window, **{"scope": "application", **fields}
+    )  # type: ignore[arg-type]
+
+
+async def test_every_rule_is_told_with_its_standing_and_nothing_is_taken(shop: Any, say: Any) -> None:
+    shop.allow(
+        limits=[
+            rule("calls", "requests", 5, scope="tag"),
+            rule("words", "tokens", 1000, "day", scope="user", match="ann", hard=True),
+            rule("money", "cost_nano", 10**9, shadow=True, scope="key"),
+            rule("places", "concurrency", 2, "none"),
+            rule("bundles", "requests", 100, "hour", mode="leased", scope="model"),
+            rule("others", "requests", 0, scope="user", match="bob"),
+        ]
+    )
+    asked = ask(user="ann")
+    for _ in range(3):
+        told = (await explained(shop, asked, x_tags="a,b"))["limits"]
+    rules = {(each["name"], each["whose"]): each for each in told["rules"]}
+    public_id = shop.key.public_id
+    assert list(rules) == [
+        ("calls", "a"), ("calls", "b"), ("words", "ann"), ("money", public_id), ("places", ""), ("bundles", "gpt-4o-mini"),
+    ]  # fmt: skip
+    assert all(each["used"] == 0 and each["remaining"] == each["limit"] and each["fits"] for each in rules.values())
+    words = rules["words", "ann"]
+    assert 0 < words.pop("reset_seconds") <= 86_400
+    tokens = words.pop("needs")
+    assert words == {
+        "name": "words", "scope": "user", "whose": "ann", "metric": "tokens", "window": "day", "mode": "exact", "limit": 1000,
+        "used": 0, "remaining": 1000, "fits": True, "hard": True,
+    }  # fmt: skip
+    assert tokens == 5 + 100
+    assert rules["money", public_id]["shadow"] is True
+    assert rules["money", public_id]["needs"] == 5 * 150 + 100 * 600
+    assert rules["places", ""]["reset_seconds"] is None
+    shop.script(say.completion())
+    await shop.call(asked, x_tags="a,b")
+    await asyncio.sleep(0.01)
+    after = {(e["name"], e["whose"]): e for e in (await explained(shop, asked, x_tags="a,b"))["limits"]["rules"]}
+    assert [after["calls", tag]["used"] for tag in "ab"] == [1, 1]
+    assert (after["places", ""]["used"], after["words", "ann"]["used"]) == (0, 12)
+    # Ten are leased by this worker, of which nine are left for its calls.
+    assert after["bundles", "gpt-4o-mini"]["remaining"] == 99
+    assert after["bundles", "gpt-4o-mini"]["used"] > 1
+
+
+async def test_a_limit_that_would_refuse_is_told_as_the_call_would_be_refused(shop: Any) -> None:
+    shop.allow(limits=[rule("tight", "tokens", 50), rule("none", "requests", 0), rule("ghost", "requests", 0, shadow=True)])
+    told = await explained(shop, ask(variables={"q": "a bomb"}))
+    assert (told["answerable"], told["refused_by"]) == (False, "admit")
+    assert [each["fits"] for each in told["limits"]["rules"]] == [True, False, False]
+    error = await fails(shop, shop.services, ask())
+    assert (error.kind.name, error.status) == (told["error"]["kind"], told["error"]["status"]) == ("rate_limited", 429)
+    assert told["error"]["message"].partition(" It resets")[0] == error.detail.partition(" It resets")[0]
+    # What comes after is told all the same.
+    assert told["guards"]["verdict"] == "block"
+    assert "route" in told
+
+
+async def test_without_counters_the_rules_are_told_without_a_standing(shop: Any) -> None:
+    shop.counters.available = False
+    shop.allow(limits=[rule("open", "requests", 5)])
+    told = await explained(shop, ask())
+    assert told["answerable"] is True
+    (open_rule,) = told["limits"]["rules"]
+    assert [open_rule[field] for field in ("used", "remaining", "reset_seconds", "fits")] == [None] * 4
+    shop.allow(limits=[rule("open", "requests", 5), rule("closed", "requests", 5, on_store_error="closed")])
+    told = await explained(shop, ask())
+    assert (told["refused_by"], told["error"]["kind"]) == ("admit", "store_unavailable")
+    assert "'closed'" in told["error"]["message"]

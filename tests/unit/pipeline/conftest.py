@@ -25,6 +25,7 @@ from gateway.pipeline.memory import Memory
 from gateway.pipeline.permits import Permits
 from gateway.pipeline.receive import Receiver
 from gateway.pipeline.releases import Releases
+from gateway.pipeline.seeding import Seeding
 from gateway.pipeline.serve import serve
 from gateway.pipeline.services import GuardEndpoint, Provider, Services
 from gateway.pricing.table import load_prices
@@ -37,6 +38,7 @@ from gateway.storage.memory.catalog import MemoryCatalog
 from gateway.storage.memory.leases import MemoryLeases
 from gateway.storage.memory.ledger import MemoryLedger
 from gateway.storage.memory.limits import MemoryLimits
+from gateway.storage.memory.spending import MemorySpending
 
 PRICES = load_prices((Path(__file__).parents[3] / "config" / "prices.toml").read_bytes())
 TICK = 0.001
@@ -239,7 +241,11 @@ class World:
         self.releases = Releases(self.catalog, self.cache, self.clock)
         self.permits = Permits(self.leases, self.clock, None)
         self.counters = MemoryLimits(self.clock, self.now_ms)
-        self.limits = Limits(self.counters, self.clock, self.now_ms)
+        self.naps: dict[float, asyncio.Event] = {}
+        """What those who rest for so many seconds wait for; others take a turn of the loop."""
+        self.spending = MemorySpending(lambda: self.ledger.rows)
+        self.seeding = Seeding(self.counters, self.spending, "worker", self.clock, sleep=self.rest)
+        self.limits = Limits(self.counters, self.seeding, self.clock, self.now_ms)
         self.targets = (Target("openai", "", "http://one", "sk-1"),)
         self.routes: list[Route] = []
         self.table: RouteTable | None = None
@@ -257,6 +263,11 @@ class World:
     def now_ms(self) -> int:
         """Wall clock, milliseconds since the epoch; looking does not make time pass."""
         return STARTED_MS + int((self.clock.now - 600.0) * 1000)
+
+    async def rest(self, seconds: float) -> None:
+        """Between two looks of those who work beside the calls."""
+        nap = self.naps.get(seconds)
+        await (asyncio.sleep(0) if nap is None else nap.wait())
 
     def allow(self, **fields: Any) -> None:
         """(Re)make the key with other rights."""

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gateway.core.errors import UPSTREAM_ERROR, GatewayError
-from gateway.core.limits import Ask, LimitRule
+from gateway.core.limits import Ask, LimitRule, Settlement
 from gateway.dialects.messages.dialect import MESSAGES_DIALECT
 from gateway.limits.rules import DEFAULT_OUTPUT
 from gateway.pipeline import limits as module
@@ -186,6 +186,8 @@ async def test_a_shadow_rule_counts_and_lets_pass(world: World) -> None:
         assert "x-ratelimit-limit-requests" not in answered.head
     assert await used(world) == 3
     assert (world.limits.shadowed, world.limits.refused) == (4, 0)
+    assert [row.shadowed for row in world.ledger.rows] == [(), ("l", "r"), ("l", "r")]
+    assert {row.route for row in world.ledger.rows} == {"gpt-4o-mini"}
 
 
 async def test_without_the_store_an_open_rule_holds_per_worker(world: World) -> None:
@@ -196,6 +198,7 @@ async def test_without_the_store_an_open_rule_holds_per_worker(world: World) -> 
     await world.call()
     assert world.limits.degraded
     assert "'r'" in (await world.fail("rate_limited")).detail
+    await turns()
     world.counters.available = True
     world.script(completion())
     await world.call()
@@ -236,13 +239,13 @@ async def test_settlements_that_did_not_arrive_are_sent_again_and_then_given_up(
     await world.limits.round()
     assert [await used(world, "t", "month"), await used(world, "p", "none")] == [12, 0]
     world.counters.available = False
-    world.limits._try_later("app-1", [])
+    world.limits.after.settle("app-1", Settlement("c", 0, "x", 1, 1))
+    await turns()
     await world.limits.round()
-    world.clock.now += module.LIFETIME_S
-    world.limits._try_later("app-1", [module.Settlement("c", 0, "x", 1, 1)])
+    assert world.limits.after.unsettled == 0
     world.clock.now += module.LIFETIME_S
     await world.limits.round()
-    assert world.limits.unsettled == 1
+    assert world.limits.after.unsettled == 1
 
 
 async def test_running_calls_keep_their_places(world: World) -> None:
