@@ -60,8 +60,9 @@ async def resolve(request: ChatRequest, caller: Caller, services: Services) -> R
         model = request.model or caller.default_model or services.default_model
         if grant is not None:
             grant.check_model(model)
-        return Recipe(None, model, request.fields, None, services.releases.guards_of(caller.guardrails))
-    guards = release.guards_with(caller.guardrails)
+        plan = releases.guards_now(caller.guardrails) or await releases.guards(caller.guardrails, None)
+        return Recipe(None, model, request.fields, None, plan)
+    guards = release.guards_now(caller.guardrails) or await releases.guards(caller.guardrails, release)
     asked = "" if _names_prompt(request.model, release) else request.model
     if asked and grant is not None:
         grant.check_model(asked)
