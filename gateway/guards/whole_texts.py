@@ -2,6 +2,7 @@
 
 from gateway.guards.catalogue import GuardType
 from gateway.guards.choices import ChoicesOptions, make_choices
+from gateway.guards.formats import FormatOptions, make_format
 from gateway.guards.gibberish import GibberishOptions, make_gibberish
 from gateway.guards.injection.guard import InjectionOptions, make_injection
 from gateway.guards.json_shape import JsonOptions, make_json
@@ -23,6 +24,14 @@ WHOLE_TEXTS: tuple[GuardType, ...] = (
     ),
     GuardType(
         "choices", ChoicesOptions, make_choices, "An answer that is none of the given ones.", "No method: equality", rank=0
+    ),
+    GuardType(
+        "format",
+        FormatOptions,
+        make_format,
+        "An answer, or a field of a JSON answer, that is no date, number, e-mail address and the like.",
+        "JSON Schema draft 2020-12, Validation 7.3; RFC 6901 for fields; ITU-T E.164",
+        rank=0,
     ),
     GuardType(
         "json",
