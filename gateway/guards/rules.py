@@ -37,6 +37,16 @@ class Remote(Struct, frozen=True):
         """Whether its answer may put other texts in the place of those that go in."""
         return False
 
+    @property
+    def first(self) -> bool:
+        """Whether, going in, it is asked before the provider is, and not beside it."""
+        return self.rewrites
+
+    @property
+    def meters(self) -> bool:
+        """Whether, coming out, it can judge a stream that is still coming."""
+        return False
+
 
 class RemoteRule(Struct, frozen=True):
     """A validator that somebody else judges."""
@@ -54,6 +64,11 @@ class RemoteRule(Struct, frozen=True):
     def rewrites(self) -> bool:
         """Whether its answer may put other texts in the place of those that go in."""
         return self.remote.rewrites and self.validator.mode == "enforce"
+
+    @property
+    def first(self) -> bool:
+        """Whether, going in, it is asked before the provider is, and not beside it."""
+        return self.rewrites or (self.remote.first and self.validator.mode == "enforce")
 
 
 class Rule(Struct, frozen=True):

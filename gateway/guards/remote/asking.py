@@ -70,7 +70,15 @@ class EmbeddingQuestion(Struct, frozen=True):
     examples: tuple[str, ...]
 
 
-Question = HttpQuestion | ModerationQuestion | ChatQuestion | EmbeddingQuestion
+class TokenQuestion(Struct, frozen=True):
+    """For the counter of tokens, which is in this process and in another thread."""
+
+    model: str
+    """Whose tokens; empty: those of the newest table."""
+    texts: tuple[str, ...]
+
+
+Question = HttpQuestion | ModerationQuestion | ChatQuestion | EmbeddingQuestion | TokenQuestion
 
 
 class Opinion(Struct, frozen=True):
@@ -118,6 +126,19 @@ class AsksForVectors(Protocol):
 
     def compare(self, texts: Vectors, examples: Vectors) -> Opinion:
         """What the vectors mean. Raises :class:`AnswerError`."""
+        ...
+
+
+@runtime_checkable
+class AsksForCounts(Protocol):
+    """A :class:`~gateway.guards.rules.Remote` that counts tokens."""
+
+    def question(self, matter: Matter) -> TokenQuestion | None:
+        """What to count; None: there cannot be too many."""
+        ...
+
+    def judged(self, counts: Sequence[int], matter: Matter) -> Opinion:
+        """What the tokens of each text mean."""
         ...
 
 

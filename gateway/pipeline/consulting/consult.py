@@ -18,6 +18,7 @@ from gateway.guards.remote.asking import (
     NOTHING_FOUND,
     AnswerError,
     AsksForBytes,
+    AsksForCounts,
     AsksForVectors,
     ChatQuestion,
     HttpQuestion,
@@ -86,6 +87,11 @@ async def _asked(rule: RemoteRule, matter: Matter, carrier: Carrier) -> Opinion:
             return NOTHING_FOUND
         texts, examples = await carrier.vectors(wanted, seconds)
         return await asyncio.to_thread(remote.compare, texts, examples)
+    if isinstance(remote, AsksForCounts):
+        tokens = remote.question(matter)
+        if tokens is None:
+            return NOTHING_FOUND
+        return remote.judged(await carrier.services.tokens.count(tokens.model, list(tokens.texts)), matter)
     if not isinstance(remote, AsksForBytes):
         raise AnswerError("its type asks nobody")
     question = remote.question(matter)

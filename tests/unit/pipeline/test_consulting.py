@@ -348,3 +348,66 @@ async def test_a_variant_has_guards_of_its_own(world: Any, say: Any):
     assert [(row.variant, row.outcome) for row in world.ledger.rows] == [
         ("strict", "blocked"), ("strict", "ok"), ("control", "blocked"), ("control", "ok"),
     ]  # fmt: skip
+
+
+# --- tokens -------------------------------------------------------------------------------------------------------------
+
+TOKENS = {"type": "tokens", "options": {"max_tokens": 8, "model": "gpt-4o"}}
+"""The world counts words."""
+
+
+async def test_too_many_tokens_are_not_sent(guarded: Any, say: Any):
+    world = guarded("pre", TOKENS)
+    error = await world.fail("blocked", say.chat("one two three four five six seven eight", model="faq"))
+    assert error.param == "pre:tokens"
+    assert world.transport.requests == []
+    assert world.tokens.asked == [("gpt-4o", ["Help.", "one two three four five six seven eight"])]
+    world.script(say.completion("Hello."))
+    assert (await world.call(say.chat("one two three four five six seven", model="faq"))).status == 200
+
+
+async def test_few_bytes_need_no_counting(guarded: Any, say: Any):
+    world = guarded("pre", TOKENS)
+    world.script(say.completion("Hello."))
+    assert (await world.call(say.chat("Hi", model="faq"))).status == 200
+    assert world.tokens.asked == []
+
+
+async def test_tokens_of_a_whole_answer(guarded: Any, say: Any):
+    world = guarded("post", TOKENS)
+    world.script(
+        say.completion("one two three four five six seven eight"),
+        say.completion("one two three four five six seven eight nine"),
+    )
+    assert (await world.call(say.chat(model="faq"))).status == 200
+    assert (await world.fail("blocked", say.chat(model="faq"))).param == "post:tokens"
+
+
+@pytest.mark.parametrize("mode", ["enforce", "observe"])
+async def test_a_stream_is_ended_at_the_first_word_too_many_and_not_held_back(guarded: Any, say: Any, mode: str):
+    world = guarded("post", {**TOKENS, "mode": mode, "options": {"max_tokens": 2, "model": "gpt-4o"}})
+    gate = asyncio.Event()
+    deltas = [
+        say.delta("one "),
+        say.delta("two "),
+        gate,
+        say.delta("three "),
+        say.delta("four "),
+        say.delta(finish="stop"),
+        say.DONE,
+    ]
+    world.script(say.stream(*deltas))
+    caller = world.caller()
+    answering = world.call if mode == "observe" else lambda *given: world.fail("blocked", *given)
+    running = asyncio.ensure_future(answering(say.chat(model="faq", stream=True), caller))
+    while b"two " not in b"".join(caller.pieces):
+        await asyncio.sleep(0)
+    gate.set()
+    ended = await running
+    body = b"".join(caller.pieces)
+    assert (b"three " in body, b"four " in body) == ((True, True) if mode == "observe" else (False, False))
+    assert world.row.verdicts == [
+        "post:tokens;action=block" + (";observe" if mode == "observe" else "") + ';found="too_many_tokens"'
+    ]
+    if mode == "enforce":
+        assert ended.param == "post:tokens"
