@@ -81,6 +81,16 @@ class TokenQuestion(Struct, frozen=True):
 Question = HttpQuestion | ModerationQuestion | ChatQuestion | EmbeddingQuestion | TokenQuestion
 
 
+class Span(Struct, frozen=True, gc=False):
+    """Where somebody found something: characters ``start`` to ``end`` (exclusive) of one of the judged texts."""
+
+    text: int
+    start: int
+    end: int
+    what: str
+    """The kind, as it may be shown."""
+
+
 class Opinion(Struct, frozen=True):
     """What somebody found."""
 
@@ -88,6 +98,8 @@ class Opinion(Struct, frozen=True):
     """Kinds, one for each finding; empty: nothing."""
     texts: tuple[str, ...] | None = None
     """What is to stand in the place of the judged texts; None: they stay."""
+    spans: tuple[Span, ...] | None = None
+    """Where it was found, in order and not overlapping; None: nobody said."""
 
 
 NOTHING_FOUND = Opinion()

@@ -4,7 +4,7 @@ Before the call those that may rewrite, beside it those that only judge what goe
 """
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct, structs
@@ -21,6 +21,7 @@ from gateway.guards.rules import RemoteRule
 from gateway.limits.tokens import estimate
 from gateway.pipeline.consulting.carrying import Carrier
 from gateway.pipeline.consulting.consult import Ruling, consult
+from gateway.pipeline.consulting.masking import Masking
 from gateway.pipeline.consulting.metered import Metered
 from gateway.pipeline.course import Course
 from gateway.pipeline.guard_in import BlockedError
@@ -41,21 +42,36 @@ class Consulted(Struct, frozen=True):
     journal: Journal
     services: Services
 
-    async def before(self, conversation: Conversation) -> Conversation:
-        """The conversation as those leave it that may rewrite. Raises ``blocked``, ``guard_unavailable``."""
+    async def before(self, conversation: Conversation, masks: Mapping[str, str]) -> tuple[Conversation, Mapping[str, str]]:
+        """The conversation as those leave it that may rewrite, and the placeholders in it. Raises ``blocked``, ``guard_unavailable``.
+
+        Who masks is asked first: who rewrites sees placeholders, and gives them back as it likes.
+        """
         rules = self._going_in(first=True)
-        if not rules:
-            return conversation
-        if not any(rule.rewrites for rule in rules):
-            await self._judge_messages(rules, conversation)
-            return conversation
+        judging = [rule for rule in rules if not rule.rewrites]
+        if judging:
+            await self._judge_messages(judging, conversation)
+        masking = [rule for rule in rules if rule.rewrites and rule.masks]
+        if masking:
+            made = Masking(conversation, masks)
+            conversation = await self._rewritten(masking, conversation, made)
+            masks = made.values
+        rewriting = [rule for rule in rules if rule.rewrites and not rule.masks]
+        if rewriting:
+            conversation = await self._rewritten(rewriting, conversation, None)
+        return conversation, masks
+
+    async def _rewritten(
+        self, rules: Sequence[RemoteRule], conversation: Conversation, masking: Masking | None
+    ) -> Conversation:
         parts = [message_texts(message.raw) for message in conversation]
         texts = tuple([text for some in parts for text in some])
         roles = tuple([message.role for message, some in zip(conversation, parts, strict=True) for _ in some])
         ruling = await self._ruling("pre", rules, texts, roles)
-        if ruling.texts is None or ruling.texts == texts:
+        written = ruling.texts if masking is None else masking.over(texts, ruling.marked)
+        if written is None or written == texts:
             return conversation
-        given = iter(ruling.texts)
+        given = iter(written)
         return tuple(
             [
                 structs.replace(message, text=_BETWEEN.join(new), raw=with_message_texts(message.raw, new), native=None)

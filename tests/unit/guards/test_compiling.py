@@ -327,3 +327,28 @@ def test_a_length_in_a_stream_has_only_upper_bounds_and_ends_it(rails: Guardrail
     with pytest.raises(GatewayError, match=said) as caught:
         compile_guards(rails)
     assert caught.value.param == "guardrails.post_validation.validators[0].stage"
+
+
+@pytest.mark.parametrize(
+    ("rails", "said"),
+    [
+        (pre(Validator("judge", options={"model": "m", "instruction": "x"}, on_fail="mask")), "judge only says yes or no"),
+        (post(Validator("presidio", options={"endpoint": "x"}, on_fail="redact")), "is for what goes in"),
+        (pre(Validator("http", options={"endpoint": "x", "may_rewrite": True}, on_fail="redact")), "choose one"),
+    ],
+)
+def test_who_writes_over_places_must_be_able_to(rails: Guardrails, said: str):
+    with pytest.raises(GatewayError, match=said) as caught:
+        compile_guards(rails)
+    assert str(caught.value.param).endswith("validators[0].on_fail")
+
+
+def test_a_service_that_masks_is_asked_first_and_needs_the_chat_form():
+    masking = compile_guards(pre(Validator("http", options={"endpoint": "x"}, on_fail="mask")))
+    assert masking.needs_chat
+    assert masking.pre is not None
+    assert [rule.first for rule in masking.pre.remote] == [True]
+    watching = compile_guards(pre(Validator("http", options={"endpoint": "x"}, on_fail="mask", mode="observe")))
+    assert not watching.needs_chat
+    assert watching.pre is not None
+    assert [rule.first for rule in watching.pre.remote] == [False]

@@ -411,3 +411,89 @@ async def test_a_stream_is_ended_at_the_first_word_too_many_and_not_held_back(gu
     ]
     if mode == "enforce":
         assert ended.param == "post:tokens"
+
+
+# --- masks by place -------------------------------------------------------------------------------------------------------
+
+MASKING = {"type": "http", "name": "names", "options": {"endpoint": "rules"}, "on_fail": "mask"}
+
+
+def place(text: int, start: int, end: int, label: str = "person") -> dict[str, Any]:
+    return {"text": text, "start": start, "end": end, "label": label}
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_what_a_service_finds_is_masked_and_put_back(guarded: Any, say: Any, streamed: bool):
+    world = guarded("pre", {"type": "pii", "on_fail": "mask"}, MASKING)
+    world.script(
+        say.opinion("mask", spans=[place(1, 5, 8), place(1, 12, 25, "contact"), place(0, 0, 4)]), provider="guard:rules"
+    )
+    answer = "Hello <PERSON_2> at <CONTACT_1>, <EMAIL_1>, <PERSON_9>"
+    whole = say.completion(answer)
+    world.script(say.stream(*[say.delta(char) for char in answer], say.delta(finish="stop"), say.DONE) if streamed else whole)
+    caller = await world.call(say.chat("I am Ada at a@mail.example, b.", model="faq", stream=streamed))
+    (question,) = sent(world, "guard:rules")
+    assert question["texts"] == ["Help.", "I am Ada at <EMAIL_1>, b."]
+    assert [message["content"] for message in sent(world, "openai")[0]["messages"]] == [
+        "<PERSON_1>.",
+        "I am <PERSON_2> at <CONTACT_1>",
+    ]
+    pieces = (
+        [chunk["choices"][0]["delta"].get("content", "") for chunk in caller.chunks if chunk["choices"]] if streamed else []
+    )
+    said = "".join(pieces) if streamed else caller.json["choices"][0]["message"]["content"]
+    assert said == "Hello Ada at a@mail.example, b., a@mail.example, <PERSON_9>"
+    assert 'pre:names;action=mask;found="person*2 contact"' in caller.head["x-guardrails"]
+
+
+@pytest.mark.parametrize(("on_fail", "written"), [("redact", "I am [PERSON]."), ("replace", "I am #.")])
+async def test_what_a_service_finds_is_written_over_for_good(guarded: Any, say: Any, on_fail: str, written: str):
+    world = guarded("pre", {**MASKING, "on_fail": on_fail, **({"replacement": "#"} if on_fail == "replace" else {})})
+    world.script(say.opinion("mask", spans=[place(1, 5, 8)]), provider="guard:rules")
+    world.script(say.completion("Hi [PERSON]."))
+    caller = await world.call(say.chat("I am Ada.", model="faq"))
+    assert caller.json["choices"][0]["message"]["content"] == "Hi [PERSON]."
+    assert sent(world, "openai")[0]["messages"][1]["content"] == written
+
+
+async def test_who_masks_is_asked_before_who_rewrites(guarded: Any, say: Any):
+    world = guarded("pre", {**HTTP, "options": {"endpoint": "rules", "may_rewrite": True}}, MASKING)
+    world.script(
+        say.opinion("mask", spans=[place(1, 5, 8)]),
+        say.opinion("rewrite", what="tone", texts=["Help.", "This is <PERSON_1>."]),
+        provider="guard:rules",
+    )
+    world.script(say.completion("Hi <PERSON_1>."))
+    caller = await world.call(say.chat("I am Ada.", model="faq"))
+    assert sent(world, "guard:rules")[1]["texts"] == ["Help.", "I am <PERSON_1>."]
+    assert sent(world, "openai")[0]["messages"][1]["content"] == "This is <PERSON_1>."
+    assert caller.json["choices"][0]["message"]["content"] == "Hi Ada."
+
+
+@pytest.mark.parametrize("on_error", ["closed", "open"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"action": "block", "what": "person"},
+        {"action": "mask"},
+        {"action": "mask", "spans": [place(1, 5, 99)]},
+        {"action": "mask", "spans": [place(1, 5, 8), place(1, 6, 9)]},
+    ],
+)
+async def test_a_service_that_does_not_say_where_could_not_judge(guarded: Any, say: Any, on_error: str, said: dict[str, Any]):
+    world = guarded("pre", {**MASKING, "on_error": on_error})
+    world.script(say.opinion(**said), provider="guard:rules")
+    if on_error == "closed":
+        assert (await world.fail("guard_unavailable", say.chat("I am Ada.", model="faq"))).param == "pre:names"
+        assert sent(world, "openai") == []
+        return
+    world.script(say.completion("Hi."))
+    assert (await world.call(say.chat("I am Ada.", model="faq"))).status == 200
+    assert sent(world, "openai")[0]["messages"][1]["content"] == "I am Ada."
+
+
+async def test_a_place_is_a_finding_where_a_guard_blocks(guarded: Any, say: Any):
+    world = guarded("pre", {**MASKING, "on_fail": "block"})
+    world.script(say.opinion("mask", spans=[place(1, 5, 8)]), provider="guard:rules")
+    world.script(say.completion("Hi."))
+    assert "found person" in (await world.fail("blocked", say.chat("I am Ada.", model="faq"))).detail
