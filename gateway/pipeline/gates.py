@@ -11,16 +11,19 @@ from gateway.core.events import Event
 from gateway.core.journal import Journal
 from gateway.core.verdicts import Block, OutputVerdict
 from gateway.guards.edits import rewritten
+from gateway.guards.judge import judge
 from gateway.guards.outgoing import CallTrack, Outgoing
 from gateway.guards.plan import OutputGuard
 from gateway.guards.rules import Tally
 from gateway.guards.stream import Rules, Window
+from gateway.guards.window import OutputScan
 from gateway.pipeline.guard_in import BlockedError
 from gateway.wire.chat_texts import TEXT_FIELDS, Put, SaidAnswer, TextField, decode_said, said_calls, with_said
 from gateway.wire.openai import DECODE_ERRORS
+from gateway.wire.thoughts import thoughts
 
-Mark = tuple[tuple[int, int], ...]
-"""Where an event ends: (choice, characters of that choice up to its end)."""
+Mark = tuple[tuple[OutputScan, int, int], ...]
+"""Where an event ends: (whose, choice, characters of that choice up to its end)."""
 
 
 class Gate(Protocol):
@@ -44,20 +47,28 @@ class Gate(Protocol):
 
 
 class QuickGate:
-    """Prohibited terms and required elements: events of any dialect, never changed."""
+    """Prohibited terms and required elements: events of any dialect, never changed.
 
-    __slots__ = ("_ends", "_guard", "_held", "_journal", "_scan")
+    Terms are looked for in thoughts too, of which each choice has one text beside its answer.
+    """
+
+    __slots__ = ("_ends", "_guard", "_held", "_journal", "_scan", "_thinking", "_thought")
 
     def __init__(self, guard: OutputGuard, journal: Journal, *, streamed: bool) -> None:
         self._guard = guard
         self._journal = journal
         self._scan = guard.scan() if streamed else None
+        self._thinking = OutputScan(guard.terms, guard.tails, None) if streamed and guard.terms is not None else None
+        self._thought: dict[int, int] = {}
         self._held: deque[tuple[Event, Mark]] = deque()
         self._ends: dict[int, int] = {}
 
     def whole(self, event: Event) -> Event:
         """As :meth:`Gate.whole`."""
         self._judge(self._guard.check(event.texts))
+        if self._guard.terms is not None:
+            for choice, text in _thoughts(event):
+                self._judge(judge(text, self._guard.terms, None, choice))
         return event
 
     def feed(self, events: list[Event]) -> list[Event]:
@@ -76,15 +87,20 @@ class QuickGate:
                     current = choice
                 run.append(text)
                 end = ends[choice] = ends.get(choice, 0) + len(text)
-                mark = (*mark, (choice, end))
+                mark = (*mark, (scan, choice, end))
+            if self._thinking is not None and (found := _thoughts(event)):
+                if run:
+                    self._judge(scan.feed(current, "".join(run)))
+                    run.clear()
+                mark = (*mark, *self._think(self._thinking, found))
             held.append((event, mark))
         if run:
             self._judge(scan.feed(current, "".join(run)))
         shown: list[Event] = []
         while held:
             event, mark = held[0]
-            for choice, end in mark:
-                if scan.released(choice) < end:
+            for whose, choice, end in mark:
+                if whose.released(choice) < end:
                     return shown
             held.popleft()
             shown.append(event)
@@ -94,12 +110,22 @@ class QuickGate:
         """As :meth:`Gate.end`."""
         assert self._scan is not None
         self._judge(self._scan.end())
+        if self._thinking is not None:
+            self._judge(self._thinking.end())
         rest = [event for event, _ in self._held]
         self._held.clear()
         return rest
 
     def abandon(self) -> None:
         """As :meth:`Gate.abandon`: nothing is left to be done."""
+
+    def _think(self, scan: OutputScan, found: list[tuple[int, str]]) -> Mark:
+        mark: Mark = ()
+        for choice, text in found:
+            self._judge(scan.feed(choice, text))
+            end = self._thought[choice] = self._thought.get(choice, 0) + len(text)
+            mark = (*mark, (scan, choice, end))
+        return mark
 
     def _judge(self, verdict: OutputVerdict) -> None:
         if isinstance(verdict, Block):
@@ -208,7 +234,8 @@ class JudgingGate:
 
     def _marks(self, event: Event) -> list[_Text | _Call]:
         if not self._chat:
-            return [self._text(choice, "content", text) for choice, text in event.texts if text]
+            texts = [self._text(choice, "content", text) for choice, text in event.texts if text]
+            return [*texts, *[self._text(choice, "reasoning", text) for choice, text in _thoughts(event)]]
         marks: list[_Text | _Call] = []
         for choice in _said(event).choices:
             said, index = choice.said, choice.index
@@ -226,6 +253,13 @@ class JudgingGate:
                     self._flush()
                     self._judge(self._outgoing.finish_calls(index))
         return marks
+
+
+def _thoughts(event: Event) -> list[tuple[int, str]]:
+    try:
+        return thoughts(event.data)
+    except DECODE_ERRORS as error:
+        raise GatewayError(UPSTREAM_INVALID, "the answer cannot be judged", cause=str(error)) from None
 
 
 def _said(event: Event) -> SaidAnswer:

@@ -2,7 +2,9 @@
 
 from typing import Any
 
+import msgspec
 import pytest
+from msgspec import structs
 
 from gateway.core.documents import Guardrails, PostValidation, Validator
 from gateway.core.errors import GatewayError
@@ -170,3 +172,35 @@ async def test_a_stream_that_may_be_too_short_waits_and_is_still_ended_when_it_i
         with pytest.raises(GatewayError, match=found):
             await guard.next()
         assert len(answer.batches) == (1 if "long" in found else 0)
+
+
+def thought(*texts: str) -> list[Event]:
+    return [Event(msgspec.json.encode({"choices": [{"index": 0, "delta": {"reasoning_content": text}}]})) for text in texts]
+
+
+@pytest.mark.parametrize("beside", [False, True], ids=["quick", "validators"])
+async def test_what_a_model_thinks_is_judged_too_and_apart_from_what_it_says(say: Any, beside: bool) -> None:
+    """A term that begins in a thought does not end in the answer, and a thought needs no required element."""
+
+    def judged(batches: list[list[Event]], *, streamed: bool = True) -> Guarded:
+        rails = say.guardrails(post=["secret"])
+        post = rails.post_validation
+        validators = [Validator("regex", options={"pattern": "x{9}"})] if beside else []
+        rails = Guardrails(
+            rails.pre_validation, structs.replace(post, validators=validators, required_elements=[] if beside else ["ok"])
+        )
+        return Guarded(Batches(batches), compile_guards(rails).post, journal(), streamed=streamed)  # type: ignore[arg-type]
+
+    mixed = [*thought("it is sec"), *events("ret is ok"), *thought("ond nature")]
+    assert await all_of(judged([[event] for event in mixed])) == mixed
+    guard = judged([[event] for event in [*events("ok"), *thought("it is ", "sec", "ret", " now")]])
+    assert (await guard.next())[0].texts == ((0, "ok"),)
+    assert await guard.next() == thought("it is ")
+    with pytest.raises(GatewayError, match="prohibited term 'secret'"):
+        await guard.next()
+    with pytest.raises(GatewayError, match="prohibited term 'secret'"):
+        await all_of(judged([[*events("ok"), *thought("a sec", "ret")]]))
+    whole = msgspec.json.encode({"choices": [{"message": {"reasoning": "a secret"}}]})
+    with pytest.raises(GatewayError, match="prohibited term 'secret'"):
+        judged([[Event(whole, ((0, "ok"),))]], streamed=False).whole()
+    assert judged([[Event(b"{}", ((0, "ok"),))]], streamed=False).whole().data == b"{}"
