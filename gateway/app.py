@@ -465,6 +465,7 @@ def _control(  # noqa: PLR0913, PLR0917 - the composition root knows everybody
         random_bytes=secrets.token_bytes,
         clock=lambda: datetime.now(UTC),
         monotonic=time.monotonic,
+        guard_endpoints=frozenset(settings.guard_endpoints),
     )
 
 

@@ -32,6 +32,8 @@ class ControlServices(Struct, frozen=True):
     """Aware, UTC."""
     monotonic: Callable[[], float]
     """Seconds."""
+    guard_endpoints: frozenset[str] = frozenset()
+    """The services that guards may ask, by name."""
 
     async def announce(self, written: Written[Any]) -> None:
         """Tell every worker what a committed write moved. Never raises: workers also poll, a second later."""

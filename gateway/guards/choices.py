@@ -8,6 +8,10 @@ from gateway.core.errors import MALFORMED, GatewayError
 from gateway.guards.fold import fold
 from gateway.guards.whole import WholeText
 
+_END = ".!?\u3002\uff01\uff1f"
+_END_AND_SPACE = _END + "".join(filter(str.isspace, map(chr, range(0x3001))))
+"""A blank before the mark is French, and one behind it an accident."""
+
 
 class ChoicesOptions(Struct, frozen=True, forbid_unknown_fields=True):
     """What ``choices`` may be told."""
@@ -42,10 +46,10 @@ class ChoicesGuard(WholeText):
 
     def _reduced(self, text: str) -> str:
         options = self._options
+        if options.ignore_end:
+            text = text.rstrip(_END_AND_SPACE if options.ignore_space else _END)
         if options.ignore_space:
             text = " ".join(text.split())
-        if options.ignore_end:
-            text = text.rstrip(".!?\u3002\uff01\uff1f")
         return fold(text) if options.ignore_case else text
 
 

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from gateway.core.documents import PostValidation, PreValidation, Validator
 from gateway.core.errors import MALFORMED, GatewayError
 from gateway.guards.catalogue import Direction, GuardType, make
-from gateway.guards.detector import Detector, Joint
+from gateway.guards.detector import Counting, Detector, Joint
 from gateway.guards.patterns import MAX_LONGEST
 from gateway.guards.rules import BLOCKING, REWRITING, Remote, RemoteRule, Rule
 
@@ -87,14 +87,36 @@ def _check(validator: Validator, judge: Detector | Remote, direction: Direction,
     if validator.stage in ("stream", "whole") and direction == "in":
         raise _wrong(f"{here}.stage", f"{validator.stage} is for what comes out; going in there are text and tools")
     if isinstance(judge, Remote):
-        if action in REWRITING:
-            raise _wrong(f"{here}.on_fail", f"{action} needs places, and {validator.type} only says yes or no")
+        _check_places(validator, judge, direction, here)
         if validator.stage == "stream":
             raise _wrong(f"{here}.stage", f"{validator.type} judges whole texts only")
         return
     if isinstance(judge, Joint) and direction == "in" and action in REWRITING:
         raise _wrong(f"{here}.on_fail", f"{action} needs places, and {validator.type} is about all messages together")
-    if validator.stage == "stream" and not streams(judge):
+    if validator.stage == "stream":
+        _check_stream(validator, judge, here)
+
+
+def _check_places(validator: Validator, judge: Remote, direction: Direction, here: str) -> None:
+    if validator.on_fail not in REWRITING:
+        return
+    if not judge.places:
+        raise _wrong(f"{here}.on_fail", f"{validator.on_fail} needs places, and {validator.type} only says yes or no")
+    if direction == "out":
+        raise _wrong(
+            f"{here}.on_fail", f"{validator.on_fail} by {validator.type} is for what goes in; of an answer it judges the whole"
+        )
+    if judge.rewrites:
+        raise _wrong(f"{here}.on_fail", f"{validator.on_fail} writes over places, and may_rewrite over whole texts: choose one")
+
+
+def _check_stream(validator: Validator, judge: Detector, here: str) -> None:
+    if isinstance(judge, Counting):
+        if validator.on_fail not in BLOCKING:
+            raise _wrong(f"{here}.stage", f"{validator.type} can end a stream, and not rewrite it; whole is possible")
+        if judge.rest is not None:
+            raise _wrong(f"{here}.stage", f"{validator.type} has bounds that only the end of a text can tell; text is possible")
+    elif not streams(judge):
         bound = "no bound" if judge.longest is None else f"{judge.longest} characters"
         raise _wrong(
             f"{here}.stage",
@@ -116,6 +138,10 @@ def _place(ruled: Ruled, validator: Validator, judge: Detector | Remote, directi
     rule = Rule(guard, judge, validator.on_fail, validator.mode, validator.replacement, validator.message, validator.fallback)
     if validator.stage == "tools":
         ruled.tools.append(rule)
+    elif direction == "out" and validator.stage != "whole" and rule.blocks and isinstance(judge, Counting):
+        ruled.text.append(rule)
+        if judge.rest is not None:
+            ruled.whole.append(structs.replace(rule, detector=judge.rest))
     elif direction == "in" or (validator.stage != "whole" and streams(judge)):
         ruled.text.append(rule)
     else:

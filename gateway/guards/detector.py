@@ -89,6 +89,31 @@ class Joint(Detector, Protocol):
         ...
 
 
+class Count(Protocol):
+    """One text on its way past a :class:`Counting` detector."""
+
+    def feed(self, text: str) -> tuple[int, str] | None:
+        """More of the text: where in it the first character stands that is too much, and the kind; None: all is well yet.
+
+        Whatever the pieces are, it says the same of the text. Not asked again after that.
+        """
+        ...
+
+
+@runtime_checkable
+class Counting(Detector, Protocol):
+    """A detector that counts from the beginning of a text. A stream is ended at the first character that is too much; none waits."""
+
+    def counter(self) -> Count:
+        """For one text."""
+        ...
+
+    @property
+    def rest(self) -> Detector | None:
+        """What only the end of a text can tell; None: nothing."""
+        ...
+
+
 # On the path of every call, so by the method: ``isinstance`` of a protocol takes twenty microseconds.
 def contextual(detector: Detector) -> Contextual | None:
     """The detector, if it is a :class:`Contextual` one."""
@@ -98,3 +123,8 @@ def contextual(detector: Detector) -> Contextual | None:
 def joint(detector: Detector) -> Joint | None:
     """The detector, if it is a :class:`Joint` one."""
     return cast("Joint", detector) if hasattr(detector, "missed") else None
+
+
+def counting(detector: Detector) -> Counting | None:
+    """The detector, if it is a :class:`Counting` one."""
+    return cast("Counting", detector) if hasattr(detector, "counter") else None

@@ -1,14 +1,14 @@
 """What is to be written in the place of what: by characters of the text as it was judged."""
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from msgspec import Struct
 
-from gateway.guards.rules import Rule
-
-Wanted = tuple[int, int, int, Rule, str]
+R = TypeVar("R")
+Wanted = tuple[int, int, int, R, str]
 """A finding to be written over: its start, the order of its rule, its end, the rule, its kind."""
-Write = Callable[[Rule, str, str], str]
+Write = Callable[[R, str, str], str]
 """What stands in the place of a text of a kind that a rule has found."""
 
 
@@ -27,7 +27,7 @@ def clipped(edit: Edit, end: int) -> Edit | None:
     return Edit(end, edit.end, edit.text) if edit.end > end else None
 
 
-def edits_of(text: str, wanted: list[Wanted], write: Write) -> list[Edit]:
+def edits_of(text: str, wanted: Sequence[Wanted[R]], write: Write[R]) -> list[Edit]:
     """What findings in a text come to, not overlapping. What is written for one never says what another has covered already."""
     edits: list[Edit] = []
     end = 0
@@ -39,7 +39,7 @@ def edits_of(text: str, wanted: list[Wanted], write: Write) -> list[Edit]:
     return edits
 
 
-def _place(one: Wanted) -> tuple[int, int]:
+def _place(one: tuple[int, int, int, object, str]) -> tuple[int, int]:
     return one[0], one[1]
 
 

@@ -45,7 +45,7 @@ class Incoming:
         rewrites = any(rule.rewrites for rule in rules)
         parts = [message_texts(message.raw) if rewrites else [message.text] for message in messages]
         texts = [_BETWEEN.join(some) for some in parts]
-        wanted: list[list[Wanted]] = [[] for _ in texts]
+        wanted: list[list[Wanted[Rule]]] = [[] for _ in texts]
         for order, rule in enumerate(rules):
             together = joint(rule.detector)
             if together is not None:

@@ -4,25 +4,23 @@ A word is a run without white space, a line is what line feeds separate (one at 
 that ends with a full stop, an exclamation or question mark, an ellipsis or their kin in other scripts before white space or the end: a
 cheap reading of Unicode Standard Annex 29 (``3.5`` ends none, ``e.g. this`` ends one). Where words are written without blanks, count
 characters.
+
+A stream is ended at the first character that is too much. That a text is too short only its end can tell.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
 from gateway.core.errors import MALFORMED, GatewayError
+from gateway.guards.counters import Characters, Counter, Lines, Sentences, Words, sentence_ends
 from gateway.guards.whole import WholeText
 
 _MOST = 100_000_000
 """Of anything: more than any body holds."""
 
 _Count = Annotated[int, Meta(ge=0, le=_MOST)] | None
-
-_SENTENCE_END = re.compile(
-    "(?:[.!?\u2026\u061f\u0964]++[\"')\\]\u201d\u2019]*+(?=\\s|\\Z))|[\u3002\uff01\uff1f]++",
-)
 
 
 class LengthOptions(Struct, frozen=True, forbid_unknown_fields=True):
@@ -39,12 +37,8 @@ class LengthOptions(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def _sentences(text: str) -> int:
-    ends = 0
-    last = 0
-    for end in _SENTENCE_END.finditer(text):
-        ends += 1
-        last = end.end()
-    return ends + bool(text[last:].strip())
+    ends = list(sentence_ends(text, complete=True))
+    return len(ends) + bool(text[ends[-1] if ends else 0 :].strip())
 
 
 def _lines(text: str) -> int:
@@ -59,27 +53,56 @@ _UNITS: dict[str, Callable[[str], int]] = {
 }
 
 
+_COUNTERS: dict[str, Callable[[int], Counter]] = {
+    "characters": Characters,
+    "words": Words,
+    "sentences": Sentences,
+    "lines": Lines,
+}
+
+
+class LengthCount:
+    """One text on its way past the upper bounds."""
+
+    __slots__ = ("_counters",)
+
+    def __init__(self, most: Mapping[str, int]) -> None:
+        self._counters = [(f"too_long: {unit}", _COUNTERS[unit](bound)) for unit, bound in most.items()]
+
+    def feed(self, text: str) -> tuple[int, str] | None:
+        """More of the text: where in it the first of the bounds is passed, and which (``too_long: words``)."""
+        passed = [(place, what) for what, counter in self._counters if (place := counter.feed(text)) is not None]
+        return min(passed, key=_first, default=None)
+
+
+def _first(passed: tuple[int, str]) -> int:
+    return passed[0]
+
+
 class LengthGuard(WholeText):
-    """Counts."""
+    """Counts. Of several upper bounds the one counts that is passed first; a text that is too long is not too short besides."""
 
-    __slots__ = ("_bounds",)
+    __slots__ = ("_least", "_most")
 
-    def __init__(self, bounds: Mapping[str, int | None]) -> None:
-        self._bounds = [
-            (unit, bounds[f"min_{unit}"], bounds[f"max_{unit}"], count)
-            for unit, count in _UNITS.items()
-            if bounds[f"min_{unit}"] is not None or bounds[f"max_{unit}"] is not None
-        ]
+    def __init__(self, least: Mapping[str, int], most: Mapping[str, int]) -> None:
+        self._least = least
+        self._most = most
 
     def judge(self, text: str) -> str | None:
         """``too_long`` or ``too_short`` with the unit (``too_long: words``)."""
-        for unit, least, most, count in self._bounds:
-            number = count(text)
-            if most is not None and number > most:
-                return f"too_long: {unit}"
-            if least is not None and number < least:
-                return f"too_short: {unit}"
-        return None
+        passed = self.counter().feed(text)
+        if passed is not None:
+            return passed[1]
+        return next((f"too_short: {unit}" for unit, least in self._least.items() if _UNITS[unit](text) < least), None)
+
+    def counter(self) -> LengthCount:
+        """As :meth:`Counting.counter <gateway.guards.detector.Counting.counter>`."""
+        return LengthCount(self._most)
+
+    @property
+    def rest(self) -> "LengthGuard | None":
+        """As :attr:`Counting.rest <gateway.guards.detector.Counting.rest>`."""
+        return LengthGuard(self._least, {}) if self._least else None
 
 
 def make_length(options: LengthOptions, param: str) -> LengthGuard:
@@ -92,4 +115,8 @@ def make_length(options: LengthOptions, param: str) -> LengthGuard:
         least, most = bounds[f"min_{unit}"], bounds[f"max_{unit}"]
         if least is not None and most is not None and least > most:
             raise GatewayError(MALFORMED, f"{place}.min_{unit} is more than max_{unit}", param=f"{place}.min_{unit}")
-    return LengthGuard(bounds)
+    return LengthGuard(_given("min", bounds), _given("max", bounds))
+
+
+def _given(side: str, bounds: Mapping[str, int | None]) -> dict[str, int]:
+    return {unit: bound for unit in _UNITS if (bound := bounds[f"{side}_{unit}"]) is not None}

@@ -1,4 +1,4 @@
-"""The guard types of lists that an author writes: ``regex``, ``terms`` and ``required``."""
+"""The guard types of lists that an author writes: ``regex``, ``terms``, ``competitors`` and ``required``."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -7,6 +7,7 @@ from msgspec import Meta, Struct
 
 from gateway.core.errors import MALFORMED, GatewayError
 from gateway.guards.catalogue import GuardType
+from gateway.guards.competitors import CompetitorsOptions, make_competitors
 from gateway.guards.detector import Detector, Finding
 from gateway.guards.patterns import MAX_PATTERNS, Pattern, RegexDetector
 from gateway.guards.required import RequiredDetector, RequiredSet
@@ -103,6 +104,14 @@ TERMS = GuardType(
     TermsOptions,
     _terms,
     "Finds the terms of a list (competitors, code names), in any case and at word edges.",
+    "Unicode case folding, https://www.unicode.org/reports/tr44/#CaseFolding.txt",
+    rank=0,
+)
+COMPETITORS = GuardType(
+    "competitors",
+    CompetitorsOptions,
+    make_competitors,
+    "Finds the names of competitors, with their aliases and usual spellings.",
     "Unicode case folding, https://www.unicode.org/reports/tr44/#CaseFolding.txt",
     rank=0,
 )

@@ -37,8 +37,6 @@ class _Regex(Protocol):
 
     def search(self, text: str, pos: int = ...) -> _Match | None: ...
 
-    def match(self, text: str, pos: int = ...) -> _Match | None: ...
-
 
 class Pattern(Struct, frozen=True):
     """One kind of thing to find."""
@@ -48,18 +46,17 @@ class Pattern(Struct, frozen=True):
     pattern: str
     """Python's syntax without what needs backtracking; see :func:`gateway.guards.partial.anatomy`."""
     ignore_case: bool = False
-    accept: Callable[[str], bool] | None = None
-    """Whether a match really is one (a checksum, an entropy), by its own text alone. None: it is."""
 
 
 class RegexDetector:
     """Finds matches of patterns, from left to right; where several begin at one place, the pattern that was named first wins.
 
-    A match that its ``accept`` refuses does not exist: whatever else begins at its place or inside it is found. ``param`` names the
+    Whether a match really is one (a checksum, an entropy) is not asked here: a refused match would have to be searched again from its
+    second character, which is quadratic. Tables of forms do that, within bounds (:mod:`gateway.guards.forms`). ``param`` names the
     patterns in errors: ``param(i)`` for pattern ``i``. Raises ``malformed``.
     """
 
-    __slots__ = ("_all", "_alone", "_any", "_checked", "_partial", "_patterns", "before", "longest", "probe")
+    __slots__ = ("_all", "_any", "_partial", "_patterns", "before", "longest", "probe")
 
     def __init__(self, patterns: Sequence[Pattern], param: Callable[[int], str]) -> None:
         if not 1 <= len(patterns) <= MAX_PATTERNS:
@@ -69,9 +66,8 @@ class RegexDetector:
         parts = [_anatomy(pattern, param(i)) for i, pattern in enumerate(patterns)]
         bounds = [part.longest for part in parts if part.longest is not None]
         self._patterns = tuple(patterns)
-        self._checked = any(pattern.accept is not None for pattern in patterns)
-        self._alone = [_compiled(part.full, param(i)) for i, part in enumerate(parts)]
-        self._all = _compiled("|".join([f"({part.full})" for part in parts]), param(0)) if len(parts) > 1 else self._alone[0]
+        alone = [_compiled(part.full, param(i)) for i, part in enumerate(parts)]
+        self._all = _compiled("|".join([f"({part.full})" for part in parts]), param(0)) if len(parts) > 1 else alone[0]
         bounded = len(bounds) == len(parts) and max(bounds) <= MAX_LONGEST
         self._any = possible([f"(?:{part.full})" for part in parts])
         beginnings = [f"{part.begun}\\z" for part in parts if part.begun is not None]
@@ -91,37 +87,14 @@ class RegexDetector:
         """Every match that begins at ``start`` or later; what is left of it is only looked at."""
         if self._any(text) is None:
             return []
-        if not self._checked:
-            return [Finding(*match.span(), self._what(match)) for match in self._all.finditer(text, start)]
-        found: list[Finding] = []
-        while (match := self._all.search(text, start)) is not None:
-            finding = self._accepted(text, match)
-            if finding is not None:
-                found.append(finding)
-                start = finding.end
-            else:
-                # Where no end is in sight a refused match is passed over as a whole: to look inside it might be quadratic.
-                start = match.start() + 1 if self._partial is not None else match.span()[1]
-        return found
+        return [Finding(*match.span(), self._what(match)) for match in self._all.finditer(text, start)]
 
     def _what(self, match: _Match) -> str:
         return self._patterns[(match.lastindex or 1) - 1].what
 
-    def _accepted(self, text: str, match: _Match) -> Finding | None:
-        """The first pattern that matches at the place of ``match`` and is not refused."""
-        first = (match.lastindex or 1) - 1
-        for i in range(first, len(self._patterns)):
-            here = match if i == first else self._alone[i].match(text, match.start())
-            if here is not None:
-                accept = self._patterns[i].accept
-                start, end = here.span()
-                if accept is None or accept(text[start:end]):
-                    return Finding(start, end, self._patterns[i].what)
-        return None
-
     def matches(self, text: str) -> bool:
         """Whether there is any match."""
-        return bool(self.find(text)) if self._checked else self._all.search(text) is not None
+        return self._all.search(text) is not None
 
     def hold(self, text: str) -> int:
         """Characters at the end of a text that may be, or become, part of a match."""

@@ -88,7 +88,9 @@ class OutputGuard(Struct, frozen=True):
     def holds(self) -> bool:
         """Whether an answer is read to its end before any of it is shown: others judge it, or the model may be asked again."""
         rules = (*(self.texts.stream + self.texts.whole if self.texts is not None else ()), *self.tools)
-        return bool(self.remote) or any(rule.action == "reask" and rule.mode == "enforce" for rule in rules)
+        return any(not rule.remote.meters for rule in self.remote) or any(
+            rule.action == "reask" and rule.mode == "enforce" for rule in rules
+        )
 
     def scan(self) -> OutputScan:
         """For a stream that needs the quick scan only: feed it as events come."""
@@ -145,7 +147,7 @@ def combined(
     post = _post([_Section.of(c.post_validation, f"{param}.post_validation", catalogue) for c, param in configs])
     if pre is None and post is None:
         return NO_GUARDS
-    consults = (pre is not None and bool(pre.remote)) or (post is not None and post.holds)
+    consults = (pre is not None and bool(pre.remote)) or (post is not None and (post.holds or bool(post.remote)))
     sections = [section for config, _ in configs for section in (config.pre_validation, config.post_validation)]
     types = {validator.name: validator.type for section in sections for validator in section.validators if validator.name}
     return GuardPlan(pre, post, _needs_chat(pre, post), max(config.max_reasks for config, _ in configs), types, consults)

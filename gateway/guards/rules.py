@@ -37,6 +37,21 @@ class Remote(Struct, frozen=True):
         """Whether its answer may put other texts in the place of those that go in."""
         return False
 
+    @property
+    def places(self) -> bool:
+        """Whether it can say where it found something, so that what stands there can be written over."""
+        return False
+
+    @property
+    def first(self) -> bool:
+        """Whether, going in, it is asked before the provider is, and not beside it."""
+        return self.rewrites
+
+    @property
+    def meters(self) -> bool:
+        """Whether, coming out, it can judge a stream that is still coming."""
+        return False
+
 
 class RemoteRule(Struct, frozen=True):
     """A validator that somebody else judges."""
@@ -52,8 +67,22 @@ class RemoteRule(Struct, frozen=True):
 
     @property
     def rewrites(self) -> bool:
-        """Whether its answer may put other texts in the place of those that go in."""
-        return self.remote.rewrites and self.validator.mode == "enforce"
+        """Whether what goes in may be another text after its answer."""
+        return (self.remote.rewrites or self.masks) and self.validator.mode == "enforce"
+
+    @property
+    def masks(self) -> bool:
+        """Whether what it finds is written over."""
+        return self.validator.on_fail in REWRITING
+
+    def written(self, what: str) -> str:
+        """What stands in the place of something of a kind; ``mask`` is the affair of whoever keeps the values."""
+        return self.validator.replacement if self.validator.on_fail == "replace" else f"[{what.upper()}]"
+
+    @property
+    def first(self) -> bool:
+        """Whether, going in, it is asked before the provider is, and not beside it."""
+        return self.rewrites or (self.remote.first and self.validator.mode == "enforce")
 
 
 class Rule(Struct, frozen=True):

@@ -6,13 +6,14 @@ written in the place of what, and what is counted depend on the text alone, neve
 
 - a finding of a blocking rule that begins at character p ends the answer. What is left of p may be shown, nothing from p on;
 - of findings that overlap, the one that begins first is written whole, and of the next one what is not covered yet;
+- rules that count (how long a text is) decide each character as it comes, and end the answer at the first that is too much;
 - rules that only watch (observe, annotate) hold nothing back. They judge the text once, when it is complete or where it was blocked.
 """
 
 from collections import deque
 
 from gateway.core.verdicts import ALLOW, OutputVerdict
-from gateway.guards.detector import Finding, Probed, contextual
+from gateway.guards.detector import Count, Finding, Probed, contextual, counting
 from gateway.guards.edits import Edit, clipped
 from gateway.guards.patterns import possible
 from gateway.guards.rules import Rule, Tally
@@ -69,6 +70,33 @@ class Reader:
         return min(self._detector.hold(view[max(0, start - self._before) :]), len(view) - start)
 
 
+class Follower:
+    """The way through a text of a rule that counts from its beginning: every character is decided as it comes."""
+
+    __slots__ = ("_count", "place")
+
+    def __init__(self, count: Count) -> None:
+        self._count = count
+        self.place = 0
+
+    @property
+    def needs_from(self) -> int:
+        """It looks at nothing again."""
+        return self.place
+
+    def read(self, text: str, base: int, *, complete: bool) -> list[Finding]:
+        """As :meth:`Reader.read`: what is too much of the text that came."""
+        del complete
+        origin, self.place = self.place, base + len(text)
+        passed = self._count.feed(text[origin - base :])
+        return [] if passed is None else [Finding(origin + passed[0], self.place, passed[1])]
+
+
+def _reader(rule: Rule) -> Reader | Follower:
+    counts = counting(rule.detector)
+    return Reader(rule) if counts is None else Follower(counts.counter())
+
+
 class Probe:
     """One pass over a text for all rules of a stream whose detectors can say beforehand what they look for."""
 
@@ -99,13 +127,14 @@ class Rules:
         watching: tuple[Rule, ...] = (),
         probe: "Probe | None" = None,
     ) -> None:
-        self.stream = stream
+        # Those that count come last, so that the others keep their places where these are left out.
+        self.stream = tuple(sorted(stream, key=_counts))
         """Enforced, as the text comes."""
         self.whole = whole
         """Enforced, when it is complete."""
         self.watching = watching
         """Found and written down only."""
-        self.probe = Probe(stream) if probe is None else probe
+        self.probe = Probe(self.stream) if probe is None else probe
         """Which of :attr:`stream` may have something to say on a text."""
 
     def restoring(self, rule: Rule) -> "Rules":
@@ -120,7 +149,8 @@ class Rules:
     def located(self) -> "Rules":
         """Without those that are about an answer as a whole: what a model thinks need not have the answer's shape."""
         whole = tuple([rule for rule in self.whole if _locates(rule)])
-        return Rules(self.stream, whole, tuple([rule for rule in self.watching if _locates(rule)]), self.probe)
+        stream = tuple([rule for rule in self.stream if not _counts(rule)])
+        return Rules(stream, whole, tuple([rule for rule in self.watching if _locates(rule)]), self.probe)
 
 
 _Found = tuple[int, int, Finding, str]
@@ -137,7 +167,7 @@ class Window:
 
     def __init__(self, rules: Rules, tally: Tally, choice: int | None = None) -> None:
         self._rules = rules
-        self._readers = [Reader(rule) for rule in rules.stream]
+        self._readers = [_reader(rule) for rule in rules.stream]
         self._tally = tally
         self._choice = choice
         self._pending = ""
@@ -255,6 +285,11 @@ class Window:
 def _locates(rule: Rule) -> bool:
     """Whether it finds places in a text, rather than judging the whole of it."""
     return rule.detector.longest is not None or contextual(rule.detector) is not None
+
+
+def _counts(rule: Rule) -> bool:
+    """Whether it is about how much of a text there is."""
+    return counting(rule.detector) is not None
 
 
 def _order(one: tuple[int, int, object] | tuple[int, int, object, object]) -> tuple[int, int]:

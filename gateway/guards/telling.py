@@ -94,4 +94,4 @@ def _others(rules: Iterable[RemoteRule], step: Step) -> list[Told]:
 
 
 def _asked_first(rule: RemoteRule) -> bool:
-    return not rule.rewrites
+    return not rule.first

@@ -35,10 +35,12 @@ def complete_call(call: Call) -> ToolCall:
     return ToolCall(function.name or "", function.arguments or "")
 
 
-def judge_call(call: ToolCall, rules: Sequence[Rule], tally: Tally, write: Write, choice: int | None = None) -> Block | str:
+def judge_call(
+    call: ToolCall, rules: Sequence[Rule], tally: Tally, write: Write[Rule], choice: int | None = None
+) -> Block | str:
     """The call's arguments as they may pass on, or what ends the answer. Rules come in the order in which they are asked."""
     text, escaped = (call.arguments, False) if call.plain else said_simply(call.arguments)
-    wanted: list[Wanted] = []
+    wanted: list[Wanted[Rule]] = []
     for order, rule in enumerate(rules):
         for finding in rule.detector.find(call.name) if rule.restores is None else ():
             tally.add(rule, finding.what)

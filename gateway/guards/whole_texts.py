@@ -2,9 +2,11 @@
 
 from gateway.guards.catalogue import GuardType
 from gateway.guards.choices import ChoicesOptions, make_choices
+from gateway.guards.formats import FormatOptions, make_format
 from gateway.guards.gibberish import GibberishOptions, make_gibberish
 from gateway.guards.injection.guard import InjectionOptions, make_injection
 from gateway.guards.json_shape import JsonOptions, make_json
+from gateway.guards.language.guard import LanguageOptions, make_language
 from gateway.guards.length import LengthOptions, make_length
 from gateway.guards.refusal import RefusalOptions, make_refusal
 from gateway.guards.script import ScriptOptions, make_script
@@ -22,6 +24,14 @@ WHOLE_TEXTS: tuple[GuardType, ...] = (
     ),
     GuardType(
         "choices", ChoicesOptions, make_choices, "An answer that is none of the given ones.", "No method: equality", rank=0
+    ),
+    GuardType(
+        "format",
+        FormatOptions,
+        make_format,
+        "An answer, or a field of a JSON answer, that is no date, number, e-mail address and the like.",
+        "JSON Schema draft 2020-12, Validation 7.3; RFC 6901 for fields; ITU-T E.164",
+        rank=0,
     ),
     GuardType(
         "json",
@@ -50,6 +60,14 @@ WHOLE_TEXTS: tuple[GuardType, ...] = (
         make_script,
         "Letters of writing systems that are not allowed, and words that mix look-alike ones.",
         "Unicode Standard Annex 24; Unicode Technical Standard 39, 5.1",
+    ),
+    GuardType(
+        "language",
+        LanguageOptions,
+        make_language,
+        "Passages in a language that is not allowed, of 176 that are told apart.",
+        "Joulin et al. (2016), https://arxiv.org/abs/1607.01759; the model lid.176.ftz",
+        rank=2,
     ),
     GuardType(
         "gibberish",

@@ -81,6 +81,25 @@ def count(model: str, text: str) -> int:
     return round(sampled * len(text) / (SAMPLES * SLICE))
 
 
+_PAUSES = "\uff0c\u3002\u3001\uff01\uff1f\uff1b\uff1a"
+"""Marks of Chinese and Japanese, where words are written without blanks."""
+
+
+def settled(text: str) -> int:
+    """How many characters of a text from its beginning have the tokens that they have, whatever follows the text.
+
+    Tables cut a text into words before they look for tokens, and none of their patterns has a blank behind a character that is none,
+    nor a mark of these behind a letter. So the tokens of a beginning that ends there are a beginning of the tokens of the whole.
+    """
+    blank = text.rfind(" ")
+    while blank > 0 and text[blank - 1].isspace():
+        blank = text.rfind(" ", 0, blank)
+    mark = max(map(text.rfind, _PAUSES))
+    if mark > 0 and not text[mark - 1].isalpha():
+        mark = 0
+    return max(blank, mark, 0)
+
+
 @cache
 def _encoding(name: str) -> tiktoken.Encoding:
     table = _TABLES[name]

@@ -13,16 +13,19 @@ from gateway.core.events import Event
 from gateway.core.journal import Journal
 from gateway.core.verdicts import ALLOW, Block, OutputVerdict
 from gateway.guards.edits import rewritten
+from gateway.guards.judge import judge
 from gateway.guards.outgoing import CallTrack, Outgoing
 from gateway.guards.plan import OutputGuard
 from gateway.guards.rules import Tally
 from gateway.guards.stream import Rules, Window
+from gateway.guards.window import OutputScan
 from gateway.pipeline.guard_in import BlockedError
 from gateway.wire.chat_texts import TEXT_FIELDS, Put, SaidAnswer, TextField, decode_said, said_calls, with_said
 from gateway.wire.openai import DECODE_ERRORS
+from gateway.wire.thoughts import may_think, thoughts
 
-Mark = tuple[tuple[int, int], ...]
-"""Where an event ends: (choice, characters of that choice up to its end)."""
+Mark = tuple[tuple[OutputScan, int, int], ...]
+"""Where an event ends: (whose, choice, characters of that choice up to its end)."""
 _choice_of: Callable[[tuple[int, str]], int] = itemgetter(0)
 _text_of: Callable[[tuple[int, str]], str] = itemgetter(1)
 
@@ -48,14 +51,19 @@ class Gate(Protocol):
 
 
 class QuickGate:
-    """Prohibited terms and required elements: events of any dialect, never changed."""
+    """Prohibited terms and required elements: events of any dialect, never changed.
 
-    __slots__ = ("_ends", "_guard", "_held", "_journal", "_scan")
+    Terms are looked for in thoughts too, of which each choice has one text beside its answer.
+    """
+
+    __slots__ = ("_ends", "_guard", "_held", "_journal", "_scan", "_thinking", "_thought")
 
     def __init__(self, guard: OutputGuard, journal: Journal, *, streamed: bool) -> None:
         self._guard = guard
         self._journal = journal
         self._scan = guard.scan() if streamed else None
+        self._thinking = OutputScan(guard.terms, guard.tails, None) if streamed and guard.terms is not None else None
+        self._thought: dict[int, int] = {}
         self._held: deque[tuple[Event, Mark]] = deque()
         self._ends: dict[int, int] = {}
 
@@ -66,46 +74,46 @@ class QuickGate:
 
     def feed(self, events: list[Event]) -> list[Event]:
         """As :meth:`Gate.feed`: one call per run of the same choice, then what is cleared from the front of the queue."""
-        scan, held = self._scan, self._held
+        scan = self._scan
         assert scan is not None
         texts = [text for event in events for text in event.texts]
-        if not held and len(set(map(_choice_of, texts))) == 1:
-            # Nearly every batch: of one choice, and with nothing in it that could become a violation.
-            choice = texts[0][0]
-            text = "".join(map(_text_of, texts))
-            start = self._ends.get(choice, 0)
-            self._judge(scan.feed(choice, text))
-            if scan.released(choice) == start + len(text):
-                self._ends[choice] = start + len(text)
-                return events
-            self._hold(events)
-        else:
-            self._feed_runs(texts)
-            self._hold(events)
+        if self._held or len(set(map(_choice_of, texts))) != 1 or any(map(may_think, [event.data for event in events])):
+            self._feed_each(scan, events)
+            return self._cleared()
+        # Nearly every batch: of one choice, and with nothing in it that could become a violation.
+        choice = texts[0][0]
+        text = "".join(map(_text_of, texts))
+        end = self._ends.get(choice, 0) + len(text)
+        self._judge(scan.feed(choice, text))
+        if scan.released(choice) == end:
+            self._ends[choice] = end
+            return events
+        self._held += [(event, self._mark(scan, event)) for event in events]
         return self._cleared()
 
-    def _feed_runs(self, texts: list[tuple[int, str]]) -> None:
-        assert self._scan is not None
-        for choice, run in groupby(texts, _choice_of):
-            self._judge(self._scan.feed(choice, "".join(map(_text_of, run))))
-
-    def _hold(self, events: list[Event]) -> None:
-        ends = self._ends
+    def _feed_each(self, scan: OutputScan, events: list[Event]) -> None:
         for event in events:
-            mark: Mark = ()
-            for choice, text in event.texts:
-                end = ends[choice] = ends.get(choice, 0) + len(text)
-                mark = (*mark, (choice, end))
+            for choice, run in groupby(event.texts, _choice_of):
+                self._judge(scan.feed(choice, "".join(map(_text_of, run))))
+            mark = self._mark(scan, event)
+            if self._thinking is not None:
+                mark = (*mark, *self._think(self._thinking, _thoughts(event)))
             self._held.append((event, mark))
 
+    def _mark(self, scan: OutputScan, event: Event) -> Mark:
+        mark: Mark = ()
+        for choice, text in event.texts:
+            end = self._ends[choice] = self._ends.get(choice, 0) + len(text)
+            mark = (*mark, (scan, choice, end))
+        return mark
+
     def _cleared(self) -> list[Event]:
-        scan, held = self._scan, self._held
-        assert scan is not None
+        held = self._held
         shown: list[Event] = []
         while held:
             event, mark = held[0]
-            for choice, end in mark:
-                if scan.released(choice) < end:
+            for whose, choice, end in mark:
+                if whose.released(choice) < end:
                     return shown
             held.popleft()
             shown.append(event)
@@ -115,12 +123,22 @@ class QuickGate:
         """As :meth:`Gate.end`."""
         assert self._scan is not None
         self._judge(self._scan.end())
+        if self._thinking is not None:
+            self._judge(self._thinking.end())
         rest = [event for event, _ in self._held]
         self._held.clear()
         return rest
 
     def abandon(self) -> None:
         """As :meth:`Gate.abandon`: nothing is left to be done."""
+
+    def _think(self, scan: OutputScan, found: list[tuple[int, str]]) -> Mark:
+        mark: Mark = ()
+        for choice, text in found:
+            self._judge(scan.feed(choice, text))
+            end = self._thought[choice] = self._thought.get(choice, 0) + len(text)
+            mark = (*mark, (scan, choice, end))
+        return mark
 
     def _judge(self, verdict: OutputVerdict) -> None:
         _refuse(verdict, self._journal)
@@ -131,6 +149,9 @@ def judge_whole(guard: OutputGuard, event: Event, journal: Journal) -> None:
     verdict = guard.check(event.texts)
     if verdict is not ALLOW:
         _refuse(verdict, journal)
+    if guard.terms is not None and may_think(event.data):
+        for choice, text in _thoughts(event):
+            _refuse(judge(text, guard.terms, None, choice), journal)
 
 
 def _refuse(verdict: OutputVerdict, journal: Journal) -> None:
@@ -240,7 +261,8 @@ class JudgingGate:
 
     def _marks(self, event: Event) -> list[_Text | _Call]:
         if not self._chat:
-            return [self._text(choice, "content", text) for choice, text in event.texts if text]
+            texts = [self._text(choice, "content", text) for choice, text in event.texts if text]
+            return [*texts, *[self._text(choice, "reasoning", text) for choice, text in _thoughts(event)]]
         marks: list[_Text | _Call] = []
         for choice in _said(event).choices:
             said, index = choice.said, choice.index
@@ -258,6 +280,13 @@ class JudgingGate:
                     self._flush()
                     self._judge(self._outgoing.finish_calls(index))
         return marks
+
+
+def _thoughts(event: Event) -> list[tuple[int, str]]:
+    try:
+        return thoughts(event.data)
+    except DECODE_ERRORS as error:
+        raise GatewayError(UPSTREAM_INVALID, "the answer cannot be judged", cause=str(error)) from None
 
 
 def _said(event: Event) -> SaidAnswer:

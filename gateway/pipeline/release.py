@@ -31,16 +31,16 @@ class Release(Struct, frozen=True):
     """Not None: the alias is split, and one of the variants in here answers instead of this release itself."""
     _joint: dict[bytes, GuardPlan] = {}
 
-    def guards_with(self, application: bytes) -> GuardPlan:
-        """Its guards after those of its application (:attr:`gateway.core.requests.Caller.guardrails`). Raises ``malformed``."""
-        if not application:
-            return self.guards
-        found = self._joint.get(application)
-        if found is None:
-            if len(self._joint) >= _JOINT:
-                self._joint.clear()
-            found = combined(decode_guardrails(application), self.document.content.guardrails)
-            self._joint[application] = found
+    def guards_now(self, application: bytes) -> GuardPlan | None:
+        """Its guards after those of its application (:attr:`gateway.core.requests.Caller.guardrails`); None: not compiled yet."""
+        return self._joint.get(application) if application else self.guards
+
+    def join_guards(self, application: bytes) -> GuardPlan:
+        """Compile the same, once. May take half a second, so not on the loop. Raises ``malformed``."""
+        found = combined(decode_guardrails(application), self.document.content.guardrails)
+        if len(self._joint) >= _JOINT:
+            self._joint.clear()
+        self._joint[application] = found
         return found
 
 

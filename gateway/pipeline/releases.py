@@ -46,6 +46,7 @@ CATALOG_PAUSE = 1.0
 """Seconds without asking a catalog that has just failed: one slow failure must not be paid by every miss."""
 
 T = TypeVar("T")
+K = TypeVar("K")
 ReleaseKey = tuple[str, str, str]
 
 
@@ -122,6 +123,8 @@ class Releases:
         self._slugs: dict[tuple[str, str], str | None] = {}
         self._catalog_rests_until = 0.0
         self._plain: dict[bytes, GuardPlan] = {}
+        self._compiling: dict[tuple[bytes, int], asyncio.Future[GuardPlan]] = {}
+        """Guards of applications on their way."""
         self.generation = 0
         """The generation applied: every change up to it has taken effect here."""
         self.degraded = False
@@ -149,19 +152,12 @@ class Releases:
         """The key if it is in memory."""
         return self._keys.live.get(digest)
 
-    def guards_of(self, application: bytes) -> GuardPlan:
+    def guards_now(self, application: bytes) -> GuardPlan | None:
         """What judges calls of an application that name no prompt (:attr:`gateway.core.requests.Caller.guardrails`).
 
-        Raises ``malformed``.
+        None: it is not compiled yet.
         """
-        if not application:
-            return NO_GUARDS
-        found = self._plain.get(application)
-        if found is None:
-            if len(self._plain) >= MAX_PLAIN:
-                self._plain.clear()
-            found = self._plain[application] = combined(decode_guardrails(application), None)
-        return found
+        return self._plain.get(application) if application else NO_GUARDS
 
     # --- misses -----------------------------------------------------------------------------------------------------
     async def release(self, application_id: str, reference: Reference) -> Release | None:
@@ -181,6 +177,27 @@ class Releases:
             return await asyncio.to_thread(self._compile, document) if _has_validators(document) else self._compile(document)
 
         return await self._load(self._releases, key, load, lambda: self._floors.get((application_id, reference.slug), 0))
+
+    async def guards(self, application: bytes, release: Release | None) -> GuardPlan:
+        """The guards of an application, and of a release after them, compiled in a thread. Raises ``malformed``.
+
+        Half a second at worst (tables of many forms, a model of languages), for which no other call waits.
+        """
+        key = (application, id(release))  # the flight keeps the release alive
+        running = self._compiling.get(key)
+        if running is None:
+            compiling = self._compile_plain if release is None else release.join_guards
+            running = asyncio.ensure_future(asyncio.to_thread(compiling, application))
+            self._compiling[key] = running
+            running.add_done_callback(lambda done: _over(self._compiling, key, done))
+        return await asyncio.shield(running)  # a caller who leaves must not end it for the others
+
+    def _compile_plain(self, application: bytes) -> GuardPlan:
+        found = combined(decode_guardrails(application), None)
+        if len(self._plain) >= MAX_PLAIN:
+            self._plain.clear()
+        self._plain[application] = found
+        return found
 
     async def key(self, digest: str) -> KeyEntry | None:
         """The key from memory, the cache or the catalog; None if unknown, revoked or expired. Raises ``store_unavailable``."""
@@ -366,7 +383,7 @@ def _generation(document: ReleaseDocument) -> int:
     return document.generation
 
 
-def _over(loading: dict[object, asyncio.Future[T | None]], key: object, done: asyncio.Future[T | None]) -> None:
+def _over(loading: dict[K, asyncio.Future[T]], key: K, done: asyncio.Future[T]) -> None:
     loading.pop(key, None)
     if not done.cancelled():
         done.exception()  # seen: every caller may have left by now

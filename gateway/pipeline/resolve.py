@@ -52,11 +52,16 @@ async def resolve(request: ChatRequest, caller: Caller, services: Services) -> R
             release = releases.release_now(application_id, named) or await _release(releases, application_id, named)
         if release is None:
             await _refuse_mistyped(request.model, caller, services)
-    return _recipe(release, request, caller, services)
+    release = _chosen(release, request, caller)
+    guards = _guards_now(release, caller, releases) or await releases.guards(caller.guardrails, release)
+    return _recipe(release, request, caller, services, guards)
 
 
 def resolve_now(request: ChatRequest, caller: Caller, services: Services) -> Recipe | None:
-    """As :func:`resolve` where the release is in memory, or known not to be there; None: the stores have to be asked."""
+    """As :func:`resolve` where the release is in memory, or known not to be there, and its guards are compiled.
+
+    None: it has to wait.
+    """
     named = request.reference or candidate(request.model)
     if named is None:
         return None
@@ -66,26 +71,40 @@ def resolve_now(request: ChatRequest, caller: Caller, services: Services) -> Rec
         plain = request.reference is None and request.model == named.slug and prompt_id_of(named.slug) is None
         if not plain or not releases.lacks(application_id, named):
             return None
-    return _recipe(release, request, caller, services)
+    release = _chosen(release, request, caller)
+    guards = _guards_now(release, caller, releases)
+    return None if guards is None else _recipe(release, request, caller, services, guards)
 
 
-def _recipe(release: Release | None, request: ChatRequest, caller: Caller, services: Services) -> Recipe:
-    reference, grant = request.reference, caller.grant
-    if release is not None and grant is not None:
-        grant.check_prompt(release.document.slug, release.document.selector)
-    pin = None if reference is None else reference.variant
-    if release is not None and release.split is not None:
-        release = release.split.choose(request.unit or caller.key_id, pin)
-    elif release is not None and pin is not None:
+def _chosen(release: Release | None, request: ChatRequest, caller: Caller) -> Release | None:
+    """The release itself, or the variant of it that is pinned or falls to the request's unit."""
+    if release is None:
+        return None
+    if caller.grant is not None:
+        caller.grant.check_prompt(release.document.slug, release.document.selector)
+    pin = None if request.reference is None else request.reference.variant
+    if release.split is not None:
+        return release.split.choose(request.unit or caller.key_id, pin)
+    if pin is not None:
         raise unsplit(release)
+    return release
+
+
+def _guards_now(release: Release | None, caller: Caller, releases: Releases) -> GuardPlan | None:
+    return (releases if release is None else release).guards_now(caller.guardrails)
+
+
+def _recipe(
+    release: Release | None, request: ChatRequest, caller: Caller, services: Services, guards: GuardPlan
+) -> Recipe:
+    grant = caller.grant
     if release is None:
         if request.variables:
             raise GatewayError(MALFORMED, "variables: given, but no prompt is named", param="variables")
         model = request.model or caller.default_model or services.default_model
         if grant is not None:
             grant.check_model(model)
-        return Recipe(None, model, request.fields, None, services.releases.guards_of(caller.guardrails))
-    guards = release.guards_with(caller.guardrails) if caller.guardrails else release.guards
+        return Recipe(None, model, request.fields, None, guards)
     asked = "" if _names_prompt(request.model, release) else request.model
     if asked and grant is not None:
         grant.check_model(asked)

@@ -102,7 +102,7 @@ async def _answer(
         if not course.judged:
             conversation, masks = guard_in(recipe, request, conversation, journal)
             if others is not None:
-                conversation = await others.before(conversation)
+                conversation, masks = await others.before(conversation, masks)
         lap(clock())
         plan = route(recipe, request, journal, services)
         lap(clock())

@@ -127,6 +127,20 @@ def test_a_service_is_asked_with_a_signature_and_its_block_is_an_error(gateway: 
     assert {question["application"] for question, _ in Rules.asked} == {"demo"}
 
 
+def test_an_endpoint_that_nobody_configured_is_refused_when_it_is_written(gateway: GatewayProcess) -> None:
+    unknown = {"type": "presidio", "options": {"endpoint": "ruless"}}
+    refused = guard(gateway, unknown)
+    assert refused.status_code == 400
+    assert refused.json()["error"]["param"] == "guardrails.pre_validation.validators[0].options.endpoint"
+    with gateway.admin() as admin:
+        rails = {"post_validation": {"validators": [unknown]}}
+        content = {"messages": [{"type": "message", "role": "system", "content": "x"}], "guardrails": rails}
+        refused = admin.post("/api/v1/prompts", json={"slug": "outside", "content": content})
+        assert refused.json()["error"]["param"] == "guardrails.post_validation.validators[0].options.endpoint", refused.text
+        unknown["options"] = {"endpoint": "rules"}
+        assert admin.post("/api/v1/prompts", json={"slug": "outside", "content": content}).status_code == 201
+
+
 def test_a_plug_in_that_cannot_be_loaded_keeps_the_gateway_from_starting(tmp_path: Path) -> None:
     metadata = tmp_path / "broken-1.dist-info"
     metadata.mkdir()

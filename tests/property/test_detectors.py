@@ -124,3 +124,28 @@ def test_all_of_them_together_redact_a_stream_as_they_redact_the_whole():
         assert _shown(rules, streamed) == _shown(rules, [text])
 
     same()
+
+
+WHOLE = {name: corpus for name in names() if _streamed(corpus := load(name)) is None}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_any_cut_of_a_text_that_is_judged_as_a_whole_gives_its_verdict(name: str):
+    corpus = WHOLE[name]
+    detector = detector_of(corpus.type, corpus.head.options)
+    rules = Rules(whole=(Rule(name, detector),))
+
+    @settings(max_examples=25)
+    @given(
+        texts([example.text for example in corpus.examples if len(example.text) < 500]),
+        st.lists(st.integers(0, 500), max_size=8),
+    )
+    def same(text: str, cuts: list[int]):
+        places = sorted({0, len(text), *(cut for cut in cuts if cut < len(text))})
+        window = Window(rules, Tally("post", []), 0)
+        for a, b in pairwise(places):
+            assert window.feed(text[a:b]) is ALLOW
+            assert window.released == 0
+        assert (window.finish() is ALLOW) == (not detector.find(text))
+
+    same()

@@ -99,6 +99,7 @@ HOMES = {
     "tiktoken": ("gateway/limits/tokens.py",),
     "minijinja": ("gateway/prompts/",),
     "re2": ("gateway/guards/",),
+    "fasttext": ("gateway/guards/language/model.py",),
     "ahocorasick": ("gateway/guards/",),
     "uvicorn": ("gateway/server/",),
     "uvloop": ("gateway/server/",),

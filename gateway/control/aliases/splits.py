@@ -68,7 +68,7 @@ class SplitController(Controller):
         variant = variant_of(split, data.variant, f"{prompt_slug}@{alias}")
         content = None
         if overrides(variant):
-            content = checked(overlay(await _content(services, tenant, prompt_slug, variant.version), variant))
+            content = await checked(services, overlay(await _content(services, tenant, prompt_slug, variant.version), variant))
         written = await services.registry.promote(
             tenant,
             prompt_slug,
@@ -90,7 +90,7 @@ async def _variant(services: ControlServices, tenant: str, slug: str, index: int
         if isinstance(number, str):
             number = (await services.registry.get_version(tenant, selected(slug, number, "version"))).number
         spec = VariantSpec(asked.name, number, asked.weight, asked.model, asked.params or None, asked.guardrails)
-        checked(overlay(await _content(services, tenant, slug, number), spec))
+        await checked(services, overlay(await _content(services, tenant, slug, number), spec))
     except GatewayError as error:
         raise GatewayError(
             error.kind, f"{where}: {error.detail}", param=f"{where}.{error.param}" if error.param else where

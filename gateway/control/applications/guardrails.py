@@ -4,8 +4,8 @@ from litestar import Controller, get, put
 from litestar.params import FromPath, JSONBody
 
 from gateway.control.inject import Actor, Services
+from gateway.control.versions.content import check_guardrails
 from gateway.core.documents import Guardrails
-from gateway.guards.plan import compile_guards
 
 
 class GuardrailsController(Controller):
@@ -22,7 +22,7 @@ class GuardrailsController(Controller):
     async def replace(
         self, services: Services, application_slug: FromPath[str], data: JSONBody[Guardrails], actor: Actor
     ) -> Guardrails:
-        compile_guards(data)
+        await check_guardrails(services, data)
         written = await services.registry.set_guardrails(application_slug, data, actor=actor)
         await services.announce(written)
         return written.value

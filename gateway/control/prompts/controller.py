@@ -29,7 +29,7 @@ class PromptController(Controller):
             raise GatewayError(MALFORMED, f"slug: {data.slug[:80]!r} is not a prompt name", param="slug")
         if data.slug in RESERVED:
             raise GatewayError(MALFORMED, f"slug: {data.slug!r} is reserved", param="slug")
-        content = checked(data.resolved())
+        content = await checked(services, data.resolved())
         written = await services.registry.create_prompt(
             tenant,
             data.slug,

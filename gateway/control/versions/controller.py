@@ -32,7 +32,7 @@ class VersionController(Controller):
     async def create(
         self, services: Services, tenant: Tenant, prompt_slug: PromptSlug, data: JSONBody[NewVersion], actor: Actor
     ) -> Response[MadeVersion]:
-        content = checked(data.resolved())
+        content = await checked(services, data.resolved())
         written = await services.registry.create_version(
             tenant,
             prompt_slug,
@@ -67,7 +67,7 @@ class VersionController(Controller):
     ) -> Moved:
         check_wait(data)
         stored = await services.registry.get_version(tenant, selected(prompt_slug, version, "version"))
-        checked(_content(stored))
+        await checked(services, _content(stored))
         written = await services.registry.publish(
             tenant,
             prompt_slug,
@@ -90,7 +90,7 @@ class VersionController(Controller):
         data: JSONBody[Revert] = _NO_MESSAGE,
     ) -> Response[MadeVersion]:
         stored = await services.registry.get_version(tenant, selected(prompt_slug, version, "version"))
-        checked(_content(stored))
+        await checked(services, _content(stored))
         written = await services.registry.revert(tenant, prompt_slug, stored.number, message=data.message, actor=actor)
         return await _made(services, written)
 

@@ -70,7 +70,25 @@ class EmbeddingQuestion(Struct, frozen=True):
     examples: tuple[str, ...]
 
 
-Question = HttpQuestion | ModerationQuestion | ChatQuestion | EmbeddingQuestion
+class TokenQuestion(Struct, frozen=True):
+    """For the counter of tokens, which is in this process and in another thread."""
+
+    model: str
+    """Whose tokens; empty: those of the newest table."""
+    texts: tuple[str, ...]
+
+
+Question = HttpQuestion | ModerationQuestion | ChatQuestion | EmbeddingQuestion | TokenQuestion
+
+
+class Span(Struct, frozen=True, gc=False):
+    """Where somebody found something: characters ``start`` to ``end`` (exclusive) of one of the judged texts."""
+
+    text: int
+    start: int
+    end: int
+    what: str
+    """The kind, as it may be shown."""
 
 
 class Opinion(Struct, frozen=True):
@@ -80,6 +98,8 @@ class Opinion(Struct, frozen=True):
     """Kinds, one for each finding; empty: nothing."""
     texts: tuple[str, ...] | None = None
     """What is to stand in the place of the judged texts; None: they stay."""
+    spans: tuple[Span, ...] | None = None
+    """Where it was found, in order and not overlapping; None: nobody said."""
 
 
 NOTHING_FOUND = Opinion()
@@ -118,6 +138,19 @@ class AsksForVectors(Protocol):
 
     def compare(self, texts: Vectors, examples: Vectors) -> Opinion:
         """What the vectors mean. Raises :class:`AnswerError`."""
+        ...
+
+
+@runtime_checkable
+class AsksForCounts(Protocol):
+    """A :class:`~gateway.guards.rules.Remote` that counts tokens."""
+
+    def question(self, matter: Matter) -> TokenQuestion | None:
+        """What to count; None: there cannot be too many."""
+        ...
+
+    def judged(self, counts: Sequence[int], matter: Matter) -> Opinion:
+        """What the tokens of each text mean."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""``http``: a service of one's own judges, and may rewrite what goes to the model."""
+"""``http``: a service of one's own judges, and may rewrite what goes to the model, or say which places of it are to be masked."""
 
 from typing import Annotated, Literal
 
@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from gateway.guards.remote.asking import MAX_KINDS, NOTHING_FOUND, UNNAMED, AnswerError, HttpQuestion, Matter, Opinion, label
+from gateway.guards.remote.spans import Place, checked
 from gateway.guards.rules import Remote
 
 
@@ -28,9 +29,10 @@ class _Sent(Struct):
 
 
 class _Said(Struct):
-    action: Literal["allow", "block", "rewrite"]
+    action: Literal["allow", "block", "rewrite", "mask"]
     what: str | list[str] = ""
     texts: list[str] | None = None
+    spans: list[Place] | None = None
 
 
 _encode = msgspec.json.Encoder().encode
@@ -47,19 +49,29 @@ class HttpGuard(Remote, frozen=True):
         """Whether its answer may hold other texts."""
         return self.options.may_rewrite
 
+    @property
+    def places(self) -> bool:
+        """It can say where."""
+        return True
+
     def question(self, matter: Matter) -> HttpQuestion:
         """All texts, in one signed POST."""
         body = _encode(_Sent(matter.stage, matter.texts, matter.roles, matter.application, matter.prompt, matter.request_id))
         return HttpQuestion(self.options.endpoint, "", body, signed=True)
 
     def read(self, body: bytes, matter: Matter) -> Opinion:
-        """``{"action": "allow" | "block" | "rewrite", "what": ..., "texts": [...]}``."""
+        """``{"action": "allow" | "block" | "rewrite" | "mask", "what": ..., "texts": [...], "spans": [...]}``."""
         try:
             said = _decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            raise AnswerError("its answer is not {action, what, texts}") from None
+            raise AnswerError("its answer is not {action, what, texts, spans}") from None
         if said.action == "allow":
             return NOTHING_FOUND
+        if said.action == "mask":
+            if said.spans is None:
+                raise AnswerError("it masks, and does not say what")
+            spans = checked(said.spans, matter.texts)
+            return Opinion(tuple([span.what for span in spans]), spans=spans)
         names = [said.what] if isinstance(said.what, str) else said.what
         found = tuple([label(name) for name in names[:MAX_KINDS]]) or (UNNAMED,)
         if said.action == "block":

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from gateway.guards.remote.asking import AnswerError, HttpQuestion, Matter, Opinion, label
+from gateway.guards.remote.spans import MAX_SPANS, Place, apart, checked, divided
 from gateway.guards.rules import Remote
 
 _BETWEEN = "\n\n"
@@ -40,6 +41,8 @@ class _Sent(Struct, omit_defaults=True):
 
 class _Found(Struct):
     entity_type: str
+    start: int
+    end: int
     score: float
 
 
@@ -57,6 +60,11 @@ class PresidioGuard(Remote, frozen=True):
         """The score from which a finding counts."""
         return _LIKELY if self.options.threshold is None else self.options.threshold
 
+    @property
+    def places(self) -> bool:
+        """It says where."""
+        return True
+
     def question(self, matter: Matter) -> HttpQuestion | None:
         """All texts as one."""
         text = _BETWEEN.join(matter.texts)
@@ -67,10 +75,13 @@ class PresidioGuard(Remote, frozen=True):
         return HttpQuestion(options.endpoint, "/analyze", body, signed=False)
 
     def read(self, body: bytes, matter: Matter) -> Opinion:
-        """A list of ``{entity_type, start, end, score}``: a kind for each."""
-        del matter
+        """A list of ``{entity_type, start, end, score}``. Recognisers find one thing in several ways, so places may overlap."""
         try:
             said = _decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             raise AnswerError("its answer is not a list of findings") from None
-        return Opinion(tuple([label(entry.entity_type) for entry in said if entry.score >= self.threshold]))
+        if len(said) > MAX_SPANS:
+            raise AnswerError(f"it has more than {MAX_SPANS} findings")
+        found = [Place(0, one.start, one.end, one.entity_type) for one in said if one.score >= self.threshold]
+        spans = checked(apart(divided(found, matter.texts, len(_BETWEEN))), matter.texts)
+        return Opinion(tuple([label(one.label) for one in found]), spans=spans)

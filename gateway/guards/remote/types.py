@@ -5,6 +5,7 @@ from gateway.guards.remote.http import HttpGuard, HttpOptions
 from gateway.guards.remote.judge import JudgeGuard, JudgeOptions
 from gateway.guards.remote.moderation import ModerationGuard, ModerationOptions
 from gateway.guards.remote.presidio import PresidioGuard, PresidioOptions
+from gateway.guards.remote.tokens import TokensGuard, TokensOptions
 from gateway.guards.remote.topic import TopicOptions, topic_guard
 
 REMOTE = (
@@ -23,6 +24,13 @@ REMOTE = (
         summary="Finds personal data in prose (names, places) with a Presidio analyzer beside the gateway.",
         reference="https://microsoft.github.io/presidio/api-docs/api-docs.html",
         rank=2,
+    ),
+    GuardType(
+        name="tokens",
+        options=TokensOptions,
+        make=lambda options, _: TokensGuard(options),
+        summary="More tokens than may go in, or come out.",
+        reference="https://github.com/openai/tiktoken",
     ),
     GuardType(
         name="moderation",

@@ -18,6 +18,7 @@ from gateway.guards.remote.asking import (
     NOTHING_FOUND,
     AnswerError,
     AsksForBytes,
+    AsksForCounts,
     AsksForVectors,
     ChatQuestion,
     HttpQuestion,
@@ -26,6 +27,7 @@ from gateway.guards.remote.asking import (
 )
 from gateway.guards.rules import BLOCKING, RemoteRule
 from gateway.pipeline.consulting.carrying import Carrier
+from gateway.pipeline.consulting.masking import Marked
 
 _log = logging.getLogger("gateway.guards")
 
@@ -36,6 +38,8 @@ class Ruling(Struct, frozen=True):
     block: Block | None = None
     texts: tuple[str, ...] | None = None
     """What goes on in the place of the judged texts."""
+    marked: tuple[Marked, ...] = ()
+    """What is to be written over in them."""
 
 
 class _Silence(Struct, frozen=True):
@@ -86,6 +90,11 @@ async def _asked(rule: RemoteRule, matter: Matter, carrier: Carrier) -> Opinion:
             return NOTHING_FOUND
         texts, examples = await carrier.vectors(wanted, seconds)
         return await asyncio.to_thread(remote.compare, texts, examples)
+    if isinstance(remote, AsksForCounts):
+        tokens = remote.question(matter)
+        if tokens is None:
+            return NOTHING_FOUND
+        return remote.judged(await carrier.services.tokens.count(tokens.model, list(tokens.texts)), matter)
     if not isinstance(remote, AsksForBytes):
         raise AnswerError("its type asks nobody")
     question = remote.question(matter)
@@ -97,7 +106,10 @@ async def _asked(rule: RemoteRule, matter: Matter, carrier: Carrier) -> Opinion:
         body = await carrier.chat(question, seconds)
     else:
         body = await carrier.moderation(question, seconds)
-    return remote.read(body, matter)
+    opinion = remote.read(body, matter)
+    if rule.masks and opinion.found and opinion.spans is None and opinion.texts is None:
+        raise AnswerError("it found something, and does not say where")
+    return opinion
 
 
 def _ends(rule: RemoteRule, heard: "Opinion | _Silence") -> bool:
@@ -112,6 +124,7 @@ def _ends(rule: RemoteRule, heard: "Opinion | _Silence") -> bool:
 def _ruled(heard: "Sequence[tuple[RemoteRule, Opinion | _Silence]]", matter: Matter, journal: Journal) -> Ruling:
     block: Block | None = None
     texts: tuple[str, ...] | None = None
+    marked: list[Marked] = []
     for rule, said in heard:
         enforced = rule.validator.mode == "enforce"
         if isinstance(said, _Silence):
@@ -122,10 +135,12 @@ def _ruled(heard: "Sequence[tuple[RemoteRule, Opinion | _Silence]]", matter: Mat
         elif said.found:
             validator = rule.validator
             _note(rule, validator.on_fail, said.found, matter, journal)
+            if rule.rewrites and said.spans:
+                marked.append(Marked(rule, said.spans))
             if enforced and validator.on_fail in BLOCKING and block is None:
                 detail = f"found {', '.join(dict.fromkeys(said.found))}"
                 block = Block(rule.guard, detail, None, validator.on_fail, validator.message, validator.fallback)
-    return Ruling(block, texts)
+    return Ruling(block, texts, tuple(marked))
 
 
 def _unheard(rule: RemoteRule, silence: _Silence, matter: Matter, journal: Journal) -> None:

@@ -4,7 +4,7 @@ Before the call those that may rewrite, beside it those that only judge what goe
 """
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct, structs
@@ -16,10 +16,13 @@ from gateway.core.journal import Journal
 from gateway.core.verdicts import Stage
 from gateway.guards.plan import GuardPlan
 from gateway.guards.remote.asking import Matter
+from gateway.guards.remote.tokens import TokensGuard
 from gateway.guards.rules import RemoteRule
 from gateway.limits.tokens import estimate
 from gateway.pipeline.consulting.carrying import Carrier
 from gateway.pipeline.consulting.consult import Ruling, consult
+from gateway.pipeline.consulting.masking import Masking
+from gateway.pipeline.consulting.metered import Metered
 from gateway.pipeline.course import Course
 from gateway.pipeline.guard_in import BlockedError
 from gateway.pipeline.received import Received
@@ -39,18 +42,36 @@ class Consulted(Struct, frozen=True):
     journal: Journal
     services: Services
 
-    async def before(self, conversation: Conversation) -> Conversation:
-        """The conversation as those leave it that may rewrite. Raises ``blocked``, ``guard_unavailable``."""
-        rules = self._going_in(rewrites=True)
-        if not rules:
-            return conversation
+    async def before(self, conversation: Conversation, masks: Mapping[str, str]) -> tuple[Conversation, Mapping[str, str]]:
+        """The conversation as those leave it that may rewrite, and the placeholders in it. Raises ``blocked``, ``guard_unavailable``.
+
+        Who masks is asked first: who rewrites sees placeholders, and gives them back as it likes.
+        """
+        rules = self._going_in(first=True)
+        judging = [rule for rule in rules if not rule.rewrites]
+        if judging:
+            await self._judge_messages(judging, conversation)
+        masking = [rule for rule in rules if rule.rewrites and rule.masks]
+        if masking:
+            made = Masking(conversation, masks)
+            conversation = await self._rewritten(masking, conversation, made)
+            masks = made.values
+        rewriting = [rule for rule in rules if rule.rewrites and not rule.masks]
+        if rewriting:
+            conversation = await self._rewritten(rewriting, conversation, None)
+        return conversation, masks
+
+    async def _rewritten(
+        self, rules: Sequence[RemoteRule], conversation: Conversation, masking: Masking | None
+    ) -> Conversation:
         parts = [message_texts(message.raw) for message in conversation]
         texts = tuple([text for some in parts for text in some])
         roles = tuple([message.role for message, some in zip(conversation, parts, strict=True) for _ in some])
         ruling = await self._ruling("pre", rules, texts, roles)
-        if ruling.texts is None or ruling.texts == texts:
+        written = ruling.texts if masking is None else masking.over(texts, ruling.marked)
+        if written is None or written == texts:
             return conversation
-        given = iter(ruling.texts)
+        given = iter(written)
         return tuple(
             [
                 structs.replace(message, text=_BETWEEN.join(new), raw=with_message_texts(message.raw, new), native=None)
@@ -65,12 +86,11 @@ class Consulted(Struct, frozen=True):
 
         Raises what the call raises, ``blocked``, ``guard_unavailable``.
         """
-        rules = self._going_in(rewrites=False)
+        rules = self._going_in(first=False)
         if not rules:
             return await calling
-        texts, roles = [message.text for message in conversation], [message.role for message in conversation]
         call = asyncio.ensure_future(calling)
-        judging = asyncio.ensure_future(self._ruling("pre", rules, tuple(texts), tuple(roles)))
+        judging = asyncio.ensure_future(self._judge_messages(rules, conversation))
         try:
             await asyncio.wait((call, judging), return_when=asyncio.FIRST_COMPLETED)
             if call.done():
@@ -87,22 +107,37 @@ class Consulted(Struct, frozen=True):
     async def after(self, answer: Received) -> Received:
         """The whole answer, once they have judged it. Raises what the answer raises, ``blocked``, ``guard_unavailable``."""
         post = self.guards.post
-        if post is None or not post.holds:
+        if post is None:
+            return answer
+        remote = post.remote
+        if self.course.request.stream:
+            meters = [(rule, rule.remote) for rule in remote if isinstance(rule.remote, TokensGuard)]
+            if meters:
+                remote = tuple([rule for rule in remote if not rule.remote.meters])
+                answer = Metered(answer, meters, self.services.tokens, self._judge_piece)
+        if not post.holds and (self.course.request.stream or not remote):
             return answer
         batches = await self._read(answer) if self.course.request.stream else [[answer.whole()]]
-        if post.remote:
+        if remote:
             texts: dict[int, list[str]] = {}
             for events in batches:
                 for event in events:
                     for choice, text in event.texts:
                         texts.setdefault(choice, []).append(text)
             said = tuple(["".join(texts[choice]) for choice in sorted(texts)])
-            await self._ruling("post", post.remote, said, ("assistant",) * len(said))
+            await self._ruling("post", remote, said, ("assistant",) * len(said))
         return Settled(answer, batches)
 
-    def _going_in(self, *, rewrites: bool) -> tuple[RemoteRule, ...]:
+    def _going_in(self, *, first: bool) -> tuple[RemoteRule, ...]:
         pre = self.guards.pre
-        return () if pre is None or self.course.judged else tuple([rule for rule in pre.remote if rule.rewrites is rewrites])
+        return () if pre is None or self.course.judged else tuple([rule for rule in pre.remote if rule.first is first])
+
+    async def _judge_messages(self, rules: Sequence[RemoteRule], conversation: Conversation) -> None:
+        texts, roles = [message.text for message in conversation], [message.role for message in conversation]
+        await self._ruling("pre", rules, tuple(texts), tuple(roles))
+
+    async def _judge_piece(self, rule: RemoteRule, text: str) -> None:
+        await self._ruling("post", (rule,), (text,), ("assistant",))
 
     async def _ruling(
         self, stage: Stage, rules: Sequence[RemoteRule], texts: tuple[str, ...], roles: tuple[str, ...]

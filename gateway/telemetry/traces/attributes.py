@@ -78,7 +78,7 @@ def of_call(journal: Journal) -> Attributes:
     if journal.usage_source is not None:
         found["promptgate.usage_source"] = journal.usage_source
     if journal.bill.cost_nano is not None:
-        found["promptgate.cost_usd"] = (journal.bill.cost_nano + journal.spent_nano) / NANO
+        found["promptgate.cost_usd"] = (journal.bill.cost_nano + journal.aside.cost_nano) / NANO
     return found
 
 

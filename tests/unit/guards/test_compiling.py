@@ -284,3 +284,71 @@ def test_every_shipped_type_refuses_options_that_it_does_not_know() -> None:
         assert entry.options.__struct_config__.forbid_unknown_fields, entry.name
         assert entry.summary
         assert entry.reference
+
+
+def length(on_fail: str = "block", stage: str = "text", **options: int) -> Guardrails:
+    return post(Validator("length", options=options, on_fail=on_fail, stage=stage))  # type: ignore[arg-type]
+
+
+def test_an_upper_bound_ends_a_stream_and_a_lower_one_waits_for_its_end():
+    upper = compile_guards(length(max_words=3)).post
+    assert upper is not None
+    assert upper.texts is not None
+    assert (len(upper.texts.stream), len(upper.texts.whole), upper.holds) == (1, 0, False)
+    both = compile_guards(length(max_words=3, min_words=1)).post
+    assert both is not None
+    assert both.texts is not None
+    assert (len(both.texts.stream), len(both.texts.whole)) == (1, 1)
+    for whole in (length("redact", max_words=3), length(stage="whole", max_words=3)):
+        guard = compile_guards(whole).post
+        assert guard is not None
+        assert guard.texts is not None
+        assert (len(guard.texts.stream), len(guard.texts.whole)) == (0, 1)
+
+
+def test_what_a_model_thinks_may_be_longer_than_the_answer():
+    upper = compile_guards(post(Validator("length", options={"max_words": 3}), regex())).post
+    assert upper is not None
+    assert upper.texts is not None
+    assert [rule.guard for rule in upper.texts.stream] == ["regex", "length"]
+    thinking = upper.texts.located()
+    assert [rule.guard for rule in thinking.stream] == ["regex"]
+    assert thinking.probe is upper.texts.probe
+
+
+@pytest.mark.parametrize(
+    ("rails", "said"),
+    [
+        (length("redact", "stream", max_words=3), "can end a stream, and not rewrite it"),
+        (length("block", "stream", max_words=3, min_lines=1), "only the end of a text can tell"),
+    ],
+)
+def test_a_length_in_a_stream_has_only_upper_bounds_and_ends_it(rails: Guardrails, said: str):
+    with pytest.raises(GatewayError, match=said) as caught:
+        compile_guards(rails)
+    assert caught.value.param == "guardrails.post_validation.validators[0].stage"
+
+
+@pytest.mark.parametrize(
+    ("rails", "said"),
+    [
+        (pre(Validator("judge", options={"model": "m", "instruction": "x"}, on_fail="mask")), "judge only says yes or no"),
+        (post(Validator("presidio", options={"endpoint": "x"}, on_fail="redact")), "is for what goes in"),
+        (pre(Validator("http", options={"endpoint": "x", "may_rewrite": True}, on_fail="redact")), "choose one"),
+    ],
+)
+def test_who_writes_over_places_must_be_able_to(rails: Guardrails, said: str):
+    with pytest.raises(GatewayError, match=said) as caught:
+        compile_guards(rails)
+    assert str(caught.value.param).endswith("validators[0].on_fail")
+
+
+def test_a_service_that_masks_is_asked_first_and_needs_the_chat_form():
+    masking = compile_guards(pre(Validator("http", options={"endpoint": "x"}, on_fail="mask")))
+    assert masking.needs_chat
+    assert masking.pre is not None
+    assert [rule.first for rule in masking.pre.remote] == [True]
+    watching = compile_guards(pre(Validator("http", options={"endpoint": "x"}, on_fail="mask", mode="observe")))
+    assert not watching.needs_chat
+    assert watching.pre is not None
+    assert [rule.first for rule in watching.pre.remote] == [False]

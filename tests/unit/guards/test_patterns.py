@@ -1,5 +1,7 @@
 """What a detector made of patterns finds and refuses, and what happens where one automaton is not enough."""
 
+from typing import Any
+
 import pytest
 
 from gateway.core.errors import GatewayError
@@ -20,14 +22,37 @@ def test_who_begins_first_wins_and_then_who_is_named_first() -> None:
     assert detector.before == 0
 
 
-def test_what_is_not_accepted_hides_nothing() -> None:
-    odd = Pattern("odd", r"\d{2}", accept=lambda text: int(text) % 2 == 1)
-    assert made(odd).find("1233") == [Finding(1, 3, "odd")]
-    assert made(odd, Pattern("digit", r"\d")).find("24") == [Finding(0, 1, "digit"), Finding(1, 2, "digit")]
-    assert made(odd).matches("24") is False
-    assert made(odd).matches("23") is True
-    endless = Pattern("end", "a+", accept=lambda text: len(text) == 2)
-    assert made(endless).find("aaa aa") == [Finding(4, 6, "end")]
+class Asked:
+    """An automaton that counts the characters that it is given to search."""
+
+    def __init__(self, automaton: Any) -> None:
+        self.automaton = automaton
+        self.characters = 0
+
+    def finditer(self, text: str, pos: int = 0) -> Any:
+        self.characters += len(text) - pos
+        return self.automaton.finditer(text, pos)
+
+    def search(self, text: str, pos: int = 0) -> Any:
+        self.characters += len(text) - pos
+        return self.automaton.search(text, pos)
+
+    def __call__(self, text: str) -> Any:
+        self.characters += len(text)
+        return self.automaton(text)
+
+
+@pytest.mark.parametrize("sources", [["ab"], ["a", "b"], [r"\d{2}", "(?:ab){1,3}", "b+"]])
+def test_work_grows_with_the_text_and_not_with_what_is_found_in_it(sources: list[str]) -> None:
+    """Each automaton reads a text once, however many matches there are: asking again behind each of them would be quadratic."""
+    for length in (100, 1_000, 10_000):
+        detector = made(*[Pattern(f"kind{i}", pattern) for i, pattern in enumerate(sources)])
+        asked = [Asked(detector._any), Asked(detector._all)]
+        detector._any, detector._all = asked  # type: ignore[assignment]
+        assert len(detector.find("ab" * (length // 2))) >= length / 6
+        assert [automaton.characters for automaton in asked] == [length, length]
+        assert detector.matches("ab" * (length // 2))
+        assert asked[1].characters == 2 * length
 
 
 def test_what_is_left_of_the_start_is_only_looked_at() -> None:

@@ -348,3 +348,152 @@ async def test_a_variant_has_guards_of_its_own(world: Any, say: Any):
     assert [(row.variant, row.outcome) for row in world.ledger.rows] == [
         ("strict", "blocked"), ("strict", "ok"), ("control", "blocked"), ("control", "ok"),
     ]  # fmt: skip
+
+
+# --- tokens -------------------------------------------------------------------------------------------------------------
+
+TOKENS = {"type": "tokens", "options": {"max_tokens": 8, "model": "gpt-4o"}}
+"""The world counts words."""
+
+
+async def test_too_many_tokens_are_not_sent(guarded: Any, say: Any):
+    world = guarded("pre", TOKENS)
+    error = await world.fail("blocked", say.chat("one two three four five six seven eight", model="faq"))
+    assert error.param == "pre:tokens"
+    assert world.transport.requests == []
+    assert world.tokens.asked == [("gpt-4o", ["Help.", "one two three four five six seven eight"])]
+    world.script(say.completion("Hello."))
+    assert (await world.call(say.chat("one two three four five six seven", model="faq"))).status == 200
+
+
+async def test_few_bytes_need_no_counting(guarded: Any, say: Any):
+    world = guarded("pre", TOKENS)
+    world.script(say.completion("Hello."))
+    assert (await world.call(say.chat("Hi", model="faq"))).status == 200
+    assert world.tokens.asked == []
+
+
+async def test_tokens_of_a_whole_answer(guarded: Any, say: Any):
+    world = guarded("post", TOKENS)
+    world.script(
+        say.completion("one two three four five six seven eight"),
+        say.completion("one two three four five six seven eight nine"),
+    )
+    assert (await world.call(say.chat(model="faq"))).status == 200
+    assert (await world.fail("blocked", say.chat(model="faq"))).param == "post:tokens"
+
+
+@pytest.mark.parametrize("mode", ["enforce", "observe"])
+async def test_a_stream_is_ended_at_the_first_word_too_many_and_not_held_back(guarded: Any, say: Any, mode: str):
+    world = guarded("post", {**TOKENS, "mode": mode, "options": {"max_tokens": 2, "model": "gpt-4o"}})
+    gate = asyncio.Event()
+    deltas = [
+        say.delta("one "),
+        say.delta("two "),
+        gate,
+        say.delta("three "),
+        say.delta("four "),
+        say.delta(finish="stop"),
+        say.DONE,
+    ]
+    world.script(say.stream(*deltas))
+    caller = world.caller()
+    answering = world.call if mode == "observe" else lambda *given: world.fail("blocked", *given)
+    running = asyncio.ensure_future(answering(say.chat(model="faq", stream=True), caller))
+    while b"two " not in b"".join(caller.pieces):
+        await asyncio.sleep(0)
+    gate.set()
+    ended = await running
+    body = b"".join(caller.pieces)
+    assert (b"three " in body, b"four " in body) == ((True, True) if mode == "observe" else (False, False))
+    assert world.row.verdicts == [
+        "post:tokens;action=block" + (";observe" if mode == "observe" else "") + ';found="too_many_tokens"'
+    ]
+    if mode == "enforce":
+        assert ended.param == "post:tokens"
+
+
+# --- masks by place -------------------------------------------------------------------------------------------------------
+
+MASKING = {"type": "http", "name": "names", "options": {"endpoint": "rules"}, "on_fail": "mask"}
+
+
+def place(text: int, start: int, end: int, label: str = "person") -> dict[str, Any]:
+    return {"text": text, "start": start, "end": end, "label": label}
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_what_a_service_finds_is_masked_and_put_back(guarded: Any, say: Any, streamed: bool):
+    world = guarded("pre", {"type": "pii", "on_fail": "mask"}, MASKING)
+    world.script(
+        say.opinion("mask", spans=[place(1, 5, 8), place(1, 12, 25, "contact"), place(0, 0, 4)]), provider="guard:rules"
+    )
+    answer = "Hello <PERSON_2> at <CONTACT_1>, <EMAIL_1>, <PERSON_9>"
+    whole = say.completion(answer)
+    world.script(say.stream(*[say.delta(char) for char in answer], say.delta(finish="stop"), say.DONE) if streamed else whole)
+    caller = await world.call(say.chat("I am Ada at a@mail.example, b.", model="faq", stream=streamed))
+    (question,) = sent(world, "guard:rules")
+    assert question["texts"] == ["Help.", "I am Ada at <EMAIL_1>, b."]
+    assert [message["content"] for message in sent(world, "openai")[0]["messages"]] == [
+        "<PERSON_1>.",
+        "I am <PERSON_2> at <CONTACT_1>",
+    ]
+    pieces = (
+        [chunk["choices"][0]["delta"].get("content", "") for chunk in caller.chunks if chunk["choices"]] if streamed else []
+    )
+    said = "".join(pieces) if streamed else caller.json["choices"][0]["message"]["content"]
+    assert said == "Hello Ada at a@mail.example, b., a@mail.example, <PERSON_9>"
+    assert 'pre:names;action=mask;found="person*2 contact"' in caller.head["x-guardrails"]
+
+
+@pytest.mark.parametrize(("on_fail", "written"), [("redact", "I am [PERSON]."), ("replace", "I am #.")])
+async def test_what_a_service_finds_is_written_over_for_good(guarded: Any, say: Any, on_fail: str, written: str):
+    world = guarded("pre", {**MASKING, "on_fail": on_fail, **({"replacement": "#"} if on_fail == "replace" else {})})
+    world.script(say.opinion("mask", spans=[place(1, 5, 8)]), provider="guard:rules")
+    world.script(say.completion("Hi [PERSON]."))
+    caller = await world.call(say.chat("I am Ada.", model="faq"))
+    assert caller.json["choices"][0]["message"]["content"] == "Hi [PERSON]."
+    assert sent(world, "openai")[0]["messages"][1]["content"] == written
+
+
+async def test_who_masks_is_asked_before_who_rewrites(guarded: Any, say: Any):
+    world = guarded("pre", {**HTTP, "options": {"endpoint": "rules", "may_rewrite": True}}, MASKING)
+    world.script(
+        say.opinion("mask", spans=[place(1, 5, 8)]),
+        say.opinion("rewrite", what="tone", texts=["Help.", "This is <PERSON_1>."]),
+        provider="guard:rules",
+    )
+    world.script(say.completion("Hi <PERSON_1>."))
+    caller = await world.call(say.chat("I am Ada.", model="faq"))
+    assert sent(world, "guard:rules")[1]["texts"] == ["Help.", "I am <PERSON_1>."]
+    assert sent(world, "openai")[0]["messages"][1]["content"] == "This is <PERSON_1>."
+    assert caller.json["choices"][0]["message"]["content"] == "Hi Ada."
+
+
+@pytest.mark.parametrize("on_error", ["closed", "open"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"action": "block", "what": "person"},
+        {"action": "mask"},
+        {"action": "mask", "spans": [place(1, 5, 99)]},
+        {"action": "mask", "spans": [place(1, 5, 8), place(1, 6, 9)]},
+    ],
+)
+async def test_a_service_that_does_not_say_where_could_not_judge(guarded: Any, say: Any, on_error: str, said: dict[str, Any]):
+    world = guarded("pre", {**MASKING, "on_error": on_error})
+    world.script(say.opinion(**said), provider="guard:rules")
+    if on_error == "closed":
+        assert (await world.fail("guard_unavailable", say.chat("I am Ada.", model="faq"))).param == "pre:names"
+        assert sent(world, "openai") == []
+        return
+    world.script(say.completion("Hi."))
+    assert (await world.call(say.chat("I am Ada.", model="faq"))).status == 200
+    assert sent(world, "openai")[0]["messages"][1]["content"] == "I am Ada."
+
+
+async def test_a_place_is_a_finding_where_a_guard_blocks(guarded: Any, say: Any):
+    world = guarded("pre", {**MASKING, "on_fail": "block"})
+    world.script(say.opinion("mask", spans=[place(1, 5, 8)]), provider="guard:rules")
+    world.script(say.completion("Hi."))
+    assert "found person" in (await world.fail("blocked", say.chat("I am Ada.", model="faq"))).detail

@@ -2,8 +2,11 @@
 
 from typing import Any
 
+import msgspec
 import pytest
+from msgspec import structs
 
+from gateway.core.documents import Guardrails, PostValidation, Validator
 from gateway.core.errors import GatewayError
 from gateway.core.events import Event
 from gateway.core.journal import Journal
@@ -137,3 +140,67 @@ def test_a_whole_answer_is_judged_at_once(say: Any) -> None:
     assert guard.whole().texts == ((0, "clean"),)
     guard, _, _ = guarded([whole], say, streamed=False)
     assert guard.whole() is whole[0]
+
+
+async def test_a_stream_is_ended_as_soon_as_it_is_too_long() -> None:
+    """Not at its end: what was allowed is out by then, and nothing more of the upstream is read."""
+    length = Validator("length", options={"max_words": 3})
+    plan = compile_guards(Guardrails(post_validation=PostValidation(validators=[length])))
+    given = events("one ", "two ", "three ", "", "fo", "ur", " five")
+    answer, made = Batches([[event] for event in given]), journal()
+    guard = Guarded(answer, plan.post, made, streamed=True)  # type: ignore[arg-type]
+    assert [await guard.next() for _ in range(4)] == [[event] for event in given[:4]]
+    with pytest.raises(GatewayError, match="too_long: words"):
+        await guard.next()
+    assert made.guard == "post:length"
+    assert len(answer.batches) == 2
+
+
+async def test_a_stream_that_may_be_too_short_waits_and_is_still_ended_when_it_is_too_long() -> None:
+    length = Validator("length", options={"min_words": 2, "max_words": 3})
+    plan = compile_guards(Guardrails(post_validation=PostValidation(validators=[length])))
+    for texts, found in (
+        (["one two ", "three"], None),
+        (["one"], "too_short: words"),
+        (["a ", "b ", "c ", "d", "e"], "too_long: words"),
+    ):
+        answer = Batches([[event] for event in events(*texts)])
+        guard = Guarded(answer, plan.post, journal(), streamed=True)  # type: ignore[arg-type]
+        if found is None:
+            assert [event.data for event in await guard.next()] == [event.data for event in events(*texts)]
+            continue
+        with pytest.raises(GatewayError, match=found):
+            await guard.next()
+        assert len(answer.batches) == (1 if "long" in found else 0)
+
+
+def thought(*texts: str) -> list[Event]:
+    return [Event(msgspec.json.encode({"choices": [{"index": 0, "delta": {"reasoning_content": text}}]})) for text in texts]
+
+
+@pytest.mark.parametrize("beside", [False, True], ids=["quick", "validators"])
+async def test_what_a_model_thinks_is_judged_too_and_apart_from_what_it_says(say: Any, beside: bool) -> None:
+    """A term that begins in a thought does not end in the answer, and a thought needs no required element."""
+
+    def judged(batches: list[list[Event]], *, streamed: bool = True) -> Guarded:
+        rails = say.guardrails(post=["secret"])
+        post = rails.post_validation
+        validators = [Validator("regex", options={"pattern": "x{9}"})] if beside else []
+        rails = Guardrails(
+            rails.pre_validation, structs.replace(post, validators=validators, required_elements=[] if beside else ["ok"])
+        )
+        return Guarded(Batches(batches), compile_guards(rails).post, journal(), streamed=streamed)  # type: ignore[arg-type]
+
+    mixed = [*thought("it is sec"), *events("ret is ok"), *thought("ond nature")]
+    assert await all_of(judged([[event] for event in mixed])) == mixed
+    guard = judged([[event] for event in [*events("ok"), *thought("it is ", "sec", "ret", " now")]])
+    assert (await guard.next())[0].texts == ((0, "ok"),)
+    assert await guard.next() == thought("it is ")
+    with pytest.raises(GatewayError, match="prohibited term 'secret'"):
+        await guard.next()
+    with pytest.raises(GatewayError, match="prohibited term 'secret'"):
+        await all_of(judged([[*events("ok"), *thought("a sec", "ret")]]))
+    whole = msgspec.json.encode({"choices": [{"message": {"reasoning": "a secret"}}]})
+    with pytest.raises(GatewayError, match="prohibited term 'secret'"):
+        judged([[Event(whole, ((0, "ok"),))]], streamed=False).whole()
+    assert judged([[Event(b"{}", ((0, "ok"),))]], streamed=False).whole().data == b"{}"

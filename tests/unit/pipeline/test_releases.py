@@ -1,13 +1,26 @@
 """The worker's view of the registry: what is served, never older than what was, and what happens without stores."""
 
 import asyncio
+import threading
 from collections.abc import Sequence
 
 import pytest
 
-from gateway.core.documents import Change, KeyDocument, MessageTemplate, ReleaseDocument, VersionContent
+from gateway.core.documents import (
+    Change,
+    Guardrails,
+    KeyDocument,
+    MessageTemplate,
+    PreValidation,
+    ReleaseDocument,
+    Validator,
+    VersionContent,
+    encode_guardrails,
+)
 from gateway.core.errors import STORE_UNAVAILABLE, GatewayError
 from gateway.core.references import Reference
+from gateway.guards.plan import NO_GUARDS, combined
+from gateway.pipeline.release import compile_release
 from gateway.pipeline.releases import ABSENT_SECONDS, CATALOG_PAUSE, Releases, decode_snapshot, encode_snapshot
 
 APP = "app-1"
@@ -291,3 +304,43 @@ async def test_a_cancelled_caller_does_not_cancel_the_load_for_others(releases: 
     impatient.cancel()
     truth.gate.set()
     assert version_of(await patient) == 1
+
+
+@pytest.mark.parametrize("named", [False, True], ids=["plain model", "prompt"])
+async def test_guards_of_an_application_are_compiled_once_and_beside_the_loop(
+    releases: Releases, named: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[int] = []
+
+    def compiled(*of: Guardrails | None) -> object:
+        threads.append(threading.get_ident())
+        return combined(*of)
+
+    for module in ("release", "releases"):
+        monkeypatch.setattr(f"gateway.pipeline.{module}.combined", compiled)
+    release = compile_release(document(1, 1)) if named else None
+    known = releases.guards_now if release is None else release.guards_now
+    assert known(b"") is NO_GUARDS
+    rails = encode_guardrails(Guardrails(pre_validation=PreValidation(prohibited_terms=["acme"])))
+    assert known(rails) is None
+    leaver = asyncio.ensure_future(releases.guards(rails, release))
+    await asyncio.sleep(0)
+    leaver.cancel()
+    plans = await asyncio.gather(*[releases.guards(rails, release) for _ in range(3)])
+    assert plans[0].pre is not None
+    assert all(plan is plans[0] for plan in plans)
+    assert known(rails) is plans[0]
+    assert len(threads) == 1
+    assert threads[0] != threading.get_ident()
+
+
+async def test_guards_that_do_not_compile_are_an_error_for_everybody_who_asks(releases: Releases) -> None:
+    rails = encode_guardrails(Guardrails(pre_validation=PreValidation(validators=[Validator("gone")])))
+    for _ in range(2):
+        asked = [releases.guards(rails, None) for _ in range(2)]
+        said = await asyncio.gather(*asked, return_exceptions=True)
+        assert all(isinstance(error, GatewayError) and error.param == APPLICATION_TYPE for error in said)
+    assert releases.guards_now(rails) is None
+
+
+APPLICATION_TYPE = "application.guardrails.pre_validation.validators[0].type"

@@ -117,7 +117,7 @@ def test_an_analyzer_is_asked_for_all_texts_as_one():
         {"entity_type": "PERSON", "start": 0, "end": 3, "score": 0.85},
         {"entity_type": "URL", "start": 0, "end": 3, "score": 0.6},
     ]
-    assert guard.read(msgspec.json.encode(found), MATTER) == Opinion(("PERSON",))
+    assert guard.read(msgspec.json.encode(found), MATTER).found == ("PERSON",)
     with pytest.raises(AnswerError):
         guard.read(b'{"error":"no model"}', MATTER)
 

@@ -1,0 +1,1 @@
+"""The guard ``language``: which languages a text may be in."""
