@@ -176,6 +176,8 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
     answers = RedisAnswers(answers_link, secret)
     limits_link = Link(settings.redis.url, time.monotonic, settings.limits.timeout_ms / 1000)
     counters = RedisLimits(limits_link, time.monotonic)
+    for each in (link, answers_link, limits_link):
+        await each.open()
     limits = Limits(counters, time.monotonic, _now_ms, settings.limits.reservation_seconds)
     memory = Memory(
         answers,

@@ -107,7 +107,8 @@ class Redis(Section, frozen=True):
     """``[redis]``: the serving cache and the shared counters."""
 
     url: RedisUrl = ""
-    """``redis://host:6379/0``; empty starts the embedded server. Also ``PROMPTGATE_REDIS_URL``."""
+    """``redis://host:6379/0``, or ``redis+cluster://host:6379,host:6379`` for some nodes of a cluster; empty starts the embedded
+    server. Also ``PROMPTGATE_REDIS_URL``."""
     timeout_ms: Milliseconds = 5
     """Of every call; slower is a miss."""
 

@@ -3,14 +3,16 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.asyncio import Redis
+from redis.exceptions import RedisClusterException, RedisError
 
+from gateway.storage.redis.address import is_cluster
 from gateway.storage.redis.breaker import Breaker
+from gateway.storage.redis.clients import Cluster, Single
 
 T = TypeVar("T")
 
@@ -19,8 +21,6 @@ TIMEOUT_S = 0.005
 PATIENCE = 10
 """Time-outs after which a connection that owes a reply is given up. Until then a late reply is read by nobody's caller, and the
 connection goes on being good: closing it at once would answer a slow Redis with a storm of reconnects."""
-CONNECTIONS = 8
-"""Enough for releases and leases of one worker; more would only queue up in the single-threaded server."""
 TURNS = 3
 """Of the event loop that a call gets after its time is up: if the loop itself was late, the reply may lie there already,
 and takes one turn to be read, one to be parsed and one to wake the caller."""
@@ -33,8 +33,7 @@ class Link:
         self._clock = clock
         self._timeout_s = timeout_s
         patience = timeout_s * PATIENCE
-        self._pool = BlockingConnectionPool.from_url(url, max_connections=CONNECTIONS, timeout=patience, **options(patience))
-        self._client = Redis(connection_pool=self._pool)
+        self._client = Cluster(url, patience) if is_cluster(url) else Single(url, patience)
         self._running: set[asyncio.Task[object]] = set()
         self.breaker = Breaker()
         self.failures = 0
@@ -50,7 +49,7 @@ class Link:
         """
         if not self.breaker.allows(self._clock()):
             return None
-        task = asyncio.ensure_future(work(self._client))
+        task = asyncio.ensure_future(self._client.run(work))
         self._running.add(task)
         task.add_done_callback(self._over)
         await asyncio.wait((task,), timeout=timeout_s or self._timeout_s)
@@ -66,6 +65,11 @@ class Link:
         self.breaker.failed(self._clock())
         return None
 
+    async def open(self) -> None:
+        """Before the first call, if there is time: what a cluster has to be asked once. Silent when nobody answers."""
+        with contextlib.suppress(RedisError, RedisClusterException, OSError, TimeoutError):
+            await self._client.open()
+
     async def version(self, timeout_s: float) -> str | None:
         """The server's version; None when it does not answer within ``timeout_s`` seconds."""
 
@@ -80,20 +84,9 @@ class Link:
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
-        await self._pool.disconnect()
+        await self._client.close()
 
     def _over(self, task: "asyncio.Task[object]") -> None:
         self._running.discard(task)
         if not task.cancelled():
             task.exception()  # seen, so that nobody warns about a caller that had left
-
-
-def options(timeout_s: float) -> dict[str, Any]:
-    """How every connection is made: no retries of redis-py's own, no greeting commands, every wait bounded."""
-    return {
-        "protocol": 2,
-        "driver_info": None,
-        "retry": Retry(NoBackoff(), 0),
-        "socket_timeout": timeout_s,
-        "socket_connect_timeout": timeout_s,
-    }
