@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from gateway.core.forward import FILES
+from gateway.core.keys import Peppers
 from gateway.core.upstream import Target, Transport
 from gateway.pipeline.services import GuardEndpoint, Provider
 from gateway.providers.completions import CompletionsTranslator
@@ -51,6 +52,12 @@ def endpoints_of(settings: Settings, transports: list[Transport]) -> dict[str, G
         breaker = Breaker(compile_rules(settings.resilience).breaker)
         made[name] = GuardEndpoint(target, endpoint.secret.encode(), transport, breaker)
     return made
+
+
+def peppers_of(settings: Settings) -> Peppers:
+    """What digests of API keys are made with."""
+    security = settings.security
+    return Peppers(security.pepper.encode(), security.previous_pepper.encode())
 
 
 def passthrough_of(settings: Settings, providers: Mapping[str, Provider]) -> str | None:

@@ -20,7 +20,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.types import ASGIApp
 
-from gateway.accounts import endpoints_of, passthrough_of, providers_of
+from gateway.accounts import endpoints_of, passthrough_of, peppers_of, providers_of
 from gateway.control import openapi, problems
 from gateway.control.routes import control_router, with_encoded_slashes
 from gateway.control.services import ControlServices
@@ -232,6 +232,7 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
         ),
         models=models,
         endpoints=endpoints_of(settings, transports),
+        peppers=peppers_of(settings),
     )
     worker_id = _new_id()
 
@@ -422,6 +423,7 @@ def _control(  # noqa: PLR0913, PLR0917 - the composition root knows everybody
             probes.postgres(postgres_version),
             probes.migrations(lambda: pending(settings.database.url)),
             probes.redis(redis_version),
+            probes.keys(registry.keys_by_pepper, peppers_of(settings)),
             probes.ledger(waiting, LEDGER_LAG_ALARM_SECONDS),
             probes.providers([name for name, provider in settings.providers.items() if is_configured(provider)]),
             probes.disk(Path(settings.storage.directory)),
@@ -429,6 +431,7 @@ def _control(  # noqa: PLR0913, PLR0917 - the composition root knows everybody
         random_bytes=secrets.token_bytes,
         clock=lambda: datetime.now(UTC),
         monotonic=time.monotonic,
+        peppers=peppers_of(settings),
     )
 
 

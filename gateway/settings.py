@@ -30,6 +30,7 @@ from gateway.settings_providers import (
 from gateway.settings_tables import (
     HeaderText,
     Milliseconds,
+    Pepper,
     Percent,
     Port,
     Positive,
@@ -135,6 +136,11 @@ class Security(Section, frozen=True):
     """Signs cache entries; the same on every host that shares a Redis. Empty: made once, kept in the storage directory."""
     admin_token: HeaderText = ""
     """Opens ``/api/v1``. Empty: made once, kept in the storage directory."""
+    pepper: Pepper = ""
+    """Goes into the digests of new API keys; the same on every host of a database. At least 32 characters. Losing it ends these
+    keys."""
+    previous_pepper: Pepper = ""
+    """The one before, while keys made with it live."""
 
 
 class Registry(Section, frozen=True):

@@ -23,6 +23,7 @@ RedisUrl = Annotated[
     str,
     Meta(pattern=rf"^((redis|rediss|unix)://\S+|rediss?\+cluster://([^\s@/]*@)?{_NODE}(,{_NODE})*(\?\S*)?)?$"),
 ]
+Pepper = Annotated[str, Meta(pattern=r"^(\S{32,})?$")]
 HeaderText = Annotated[str, Meta(pattern=r"^[\x21-\x7e]*$")]
 
 

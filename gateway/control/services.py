@@ -7,6 +7,7 @@ from typing import Any
 from msgspec import Struct
 
 from gateway.control.status.probes import Probe
+from gateway.core.keys import PLAIN, Peppers
 from gateway.core.ports import Cache, LimitStore
 from gateway.pricing.table import PriceTable
 from gateway.storage.postgres.calls import CallReader
@@ -31,6 +32,8 @@ class ControlServices(Struct, frozen=True):
     """Aware, UTC."""
     monotonic: Callable[[], float]
     """Seconds."""
+    peppers: Peppers = PLAIN
+    """What digests of new keys are made with."""
 
     async def announce(self, written: Written[Any]) -> None:
         """Tell every worker what a committed write moved. Never raises: workers also poll, a second later."""

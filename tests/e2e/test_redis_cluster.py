@@ -63,7 +63,9 @@ def test_it_serves_publishes_limits_and_revokes(gateway: GatewayProcess, own: Re
         found = {check["name"]: check for check in api.get("/api/v1/status").json()["checks"]}
         assert found["redis"]["ok"]
 
-        published = api.post("/api/v1/prompts/faq-bot/versions/1/publish", json={"wait": True}).raise_for_status().json()
+        published = api.post("/api/v1/prompts/faq-bot/versions/1/publish?application=demo", json={"wait": True})
+        assert published.status_code == 200, published.text
+        published = published.json()
         assert published["propagation"]["workers"] == WORKERS
         assert published["propagation"]["lagging"] == []
 
@@ -96,5 +98,7 @@ def test_a_master_dies_and_calls_go_on(gateway: GatewayProcess, own: RedisCluste
         assert answers.count(200) == LIMIT - 2
         until(lambda: ask(gateway, key) == 429)
         assert ask(gateway, gateway.api_key, **FAQ) == 200
-        published = api.post("/api/v1/prompts/faq-bot/versions/1/publish", json={"wait": True}).raise_for_status().json()
+        published = api.post("/api/v1/prompts/faq-bot/versions/1/publish?application=demo", json={"wait": True})
+        assert published.status_code == 200, published.text
+        published = published.json()
         assert published["propagation"]["lagging"] == []
