@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -171,3 +172,39 @@ async def test_many_keys_of_many_slots_are_read_together(cluster: RedisCluster, 
         await cache.put_key(digest, document)
     assert await cache.get_keys([*documents, "f" * 64]) == documents
     assert all(cluster.tell(port, "DBSIZE") for port in cluster.nodes)
+
+
+async def test_a_master_that_hangs_is_felt_on_its_own_slots_only(own: RedisCluster) -> None:
+    link = Link(own.url, time.monotonic, timeout_s=0.2)
+    keys = {own.owner(f"k{n}"): f"k{n}" for n in range(50)}
+    assert set(keys) == set(own.nodes)
+    hanging, *well = own.nodes
+
+    async def ask(port: int) -> object:
+        return await link.ask(lambda client: client.execute_command("EVAL", "return 1", 1, keys[port]), PATIENCE)
+
+    assert [await ask(port) for port in own.nodes] == [1, 1, 1]
+    own.nodes[hanging].send_signal(signal.SIGSTOP)
+    try:
+        assert await asyncio.gather(*(ask(hanging) for _ in range(4))) == [None] * 4
+        assert [await ask(port) for _ in range(20) for port in well] == [1] * 40
+        assert await ask(hanging) is None
+    finally:
+        own.nodes[hanging].send_signal(signal.SIGCONT)
+    await answered(lambda: ask(hanging))
+    await link.close()
+
+
+async def test_only_what_is_asked_of_lost_nodes_is_lost(own: RedisCluster, own_link: Link) -> None:
+    cache = RedisCache(own_link, SECRET)
+    documents = {f"{n:064x}": KeyDocument(f"k{n}", "app", "shop", f"pub{n}", 60, "gpt", 123, 1) for n in range(20)}
+    for digest, document in documents.items():
+        await cache.put_key(digest, document)
+    gone = next(iter(own.nodes))
+    there = [digest for digest in documents if own.owner(f"pg:key:{digest}") != gone]
+    own.kill(gone)
+    assert await cache.get_keys(there) == {digest: documents[digest] for digest in there}
+    assert await cache.get_keys(list(documents)) == {}, "a miss: the truth is asked"
+    for port in list(own.nodes):
+        own.kill(port)
+    assert await own_link.version(PATIENCE) is None

@@ -1,16 +1,13 @@
-"""Who is asked: one server, or a cluster, which knows by itself where a command has to go. Both have the same three verbs."""
+"""Connections to one server: a pool in which a call waits for its turn, and every wait is bounded."""
 
 # pyright: reportUnknownMemberType=false
 
-import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-
-from gateway.storage.redis.address import cluster_client
 
 T = TypeVar("T")
 
@@ -19,15 +16,15 @@ CONNECTIONS = 8
 
 
 class Single:
-    """One server. A call waits for one of :data:`CONNECTIONS`."""
+    """One server. ``patience`` is in seconds, of connecting, of each reply, and of waiting for a connection."""
 
     def __init__(self, url: str, patience: float) -> None:
         self._pool = BlockingConnectionPool.from_url(url, max_connections=CONNECTIONS, timeout=patience, **options(patience))
-        self._redis = Redis(connection_pool=self._pool)
+        self.redis = Redis(connection_pool=self._pool)
 
     def run(self, work: Callable[[Redis], Coroutine[Any, Any, T]]) -> Coroutine[Any, Any, T]:
         """What ``work`` gets."""
-        return work(self._redis)
+        return work(self.redis)
 
     async def open(self) -> None:
         """Nothing: connections are made when they are used."""
@@ -35,36 +32,6 @@ class Single:
     async def close(self) -> None:
         """Close every connection."""
         await self._pool.disconnect()
-
-
-class Cluster:
-    """Several servers. redis-py's pools of nodes refuse where ours waits, so a call waits for its turn before it is sent."""
-
-    def __init__(self, url: str, patience: float) -> None:
-        # A redirection takes a second connection of a node while the first is still held.
-        self._redis = cluster_client(url, CONNECTIONS * 2, patience)
-        self._turns = asyncio.Semaphore(CONNECTIONS)
-        self._patience = patience
-
-    async def run(self, work: Callable[[Redis], Coroutine[Any, Any, T]]) -> T:
-        """What ``work`` gets when it is its turn."""
-        async with asyncio.timeout(self._patience):
-            await self._turns.acquire()
-        try:
-            await self._redis.initialize()  # nothing, unless it is the first time or a node was lost
-            return await work(cast("Redis", self._redis))  # the commands we send are the same in both
-        finally:
-            self._turns.release()
-
-    async def open(self) -> None:
-        """Ask where which slot is. Takes some tens of milliseconds, which the first call should not pay."""
-        await self._redis.initialize()
-
-    async def close(self) -> None:
-        """Close every connection, node by node, because redis-py's own close does nothing after a node was lost."""
-        for nodes in ("nodes_cache", "startup_nodes"):
-            await self._redis.nodes_manager.aclose(nodes)
-        await self._redis.aclose()
 
 
 def options(timeout_s: float) -> dict[str, Any]:

@@ -8,11 +8,12 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisClusterException, RedisError
+from redis.exceptions import RedisError
 
 from gateway.storage.redis.address import is_cluster
 from gateway.storage.redis.breaker import Breaker
-from gateway.storage.redis.clients import Cluster, Single
+from gateway.storage.redis.clients import Single
+from gateway.storage.redis.cluster import Cluster
 
 T = TypeVar("T")
 
@@ -33,7 +34,7 @@ class Link:
         self._clock = clock
         self._timeout_s = timeout_s
         patience = timeout_s * PATIENCE
-        self._client = Cluster(url, patience) if is_cluster(url) else Single(url, patience)
+        self._client = Cluster(url, patience, clock) if is_cluster(url) else Single(url, patience)
         self._running: set[asyncio.Task[object]] = set()
         self.breaker = Breaker()
         self.failures = 0
@@ -62,12 +63,13 @@ class Link:
             return task.result()
         self.failures += 1
         self.last_failure = repr(task.exception()) if task.done() and not task.cancelled() else "no answer in time"
-        self.breaker.failed(self._clock())
+        if isinstance(self._client, Single):  # the nodes of a cluster have a breaker each: one must not close the others
+            self.breaker.failed(self._clock())
         return None
 
     async def open(self) -> None:
         """Before the first call, if there is time: what a cluster has to be asked once. Silent when nobody answers."""
-        with contextlib.suppress(RedisError, RedisClusterException, OSError, TimeoutError):
+        with contextlib.suppress(RedisError, OSError, TimeoutError):
             await self._client.open()
 
     async def version(self, timeout_s: float) -> str | None:
