@@ -405,7 +405,7 @@ def _control(  # noqa: PLR0913, PLR0917 - the composition root knows everybody
     async def redis_version() -> str:
         found = await link.version(PROBE_TIMEOUT_SECONDS)
         if found is None:
-            raise probes.UnwellError("no answer")
+            raise probes.UnwellError(link.last_failure or "no answer")
         return found
 
     async def waiting() -> tuple[int, float]:

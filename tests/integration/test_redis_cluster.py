@@ -12,7 +12,7 @@ from redis.crc import key_slot
 
 from gateway.core.documents import Change, KeyDocument
 from gateway.core.limits import Ask
-from gateway.storage.redis.address import is_cluster, servers
+from gateway.storage.redis.address import is_cluster, server_at, servers
 from gateway.storage.redis.cache import CHANNEL, GENERATION, RedisCache
 from gateway.storage.redis.leases import RedisLeases
 from gateway.storage.redis.limits import RedisLimits
@@ -65,6 +65,8 @@ def test_a_url_of_a_cluster_is_a_list_of_servers() -> None:
         "rediss://me:p%40w@b?ssl_cert_reqs=none",
         "rediss://me:p%40w@[::1]:3?ssl_cert_reqs=none",
     ]
+    assert server_at("rediss+cluster://me:p%40w@a:1,b?x=1", "::2", 7) == "rediss://me:p%40w@[::2]:7?x=1"
+    assert server_at("redis+cluster://a:1,b", "c", 7) == "redis://c:7"
 
 
 async def test_credentials_and_options_of_the_url_reach_every_node(cluster: RedisCluster) -> None:
@@ -208,3 +210,36 @@ async def test_only_what_is_asked_of_lost_nodes_is_lost(own: RedisCluster, own_l
     for port in list(own.nodes):
         own.kill(port)
     assert await own_link.version(PATIENCE) is None
+
+
+async def test_nodes_that_send_in_a_circle_or_tell_nothing_are_a_miss() -> None:
+    """A server that is no cluster, one that says that another has everything, and one whose map is empty."""
+
+    async def serve(answers: dict[bytes, bytes]) -> tuple[asyncio.Server, str]:
+        async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while line := await reader.readline():
+                parts = []
+                for _ in range(int(line[1:])):
+                    parts.append(await reader.readexactly(int((await reader.readline())[1:])))
+                    await reader.readexactly(2)
+                port = writer.get_extra_info("sockname")[1]
+                writer.write(answers[parts[0]].replace(b"PORT", str(port).encode()))
+            writer.close()
+
+        server = await asyncio.start_server(talk, "127.0.0.1", 0)
+        return server, f"redis+cluster://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+    mine = b"*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$0\r\n\r\n:PORT\r\n"
+    for answers, told in (
+        ({b"CLUSTER": b"-ERR This instance has cluster support disabled\r\n"}, "cluster support disabled"),
+        ({b"CLUSTER": b"*0\r\n"}, "no node tells where the slots are"),
+        ({b"CLUSTER": mine, b"GET": b"-MOVED 1 127.0.0.1:PORT\r\n"}, "in a circle"),
+        ({b"CLUSTER": mine, b"GET": b"-CLUSTERDOWN Hash slot not served\r\n"}, "Hash slot not served"),
+    ):
+        server, url = await serve(answers)
+        link = Link(url, time.monotonic)
+        assert await link.ask(lambda client: client.execute_command("GET", "k"), PATIENCE) is None
+        assert told in link.last_failure
+        await link.close()
+        server.close()
+        await server.wait_closed()

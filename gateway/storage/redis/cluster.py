@@ -193,11 +193,13 @@ class Cluster:
 
     async def _ask_for_the_map(self) -> None:
         """Whoever answers first is believed: nodes that disagree correct us by redirections. Named nodes come first."""
+        said = ""
         for url in dict.fromkeys((*self._seeds, *self._nodes)):
             node = self._nodes.get(url) or _Node(url, self._patience)
             try:
                 ranges: Any = await node.client.redis.execute_command("CLUSTER", "SLOTS")
-            except (RedisError, OSError):
+            except (RedisError, OSError) as error:
+                said = f": {error}"
                 continue
             finally:
                 if url not in self._nodes:
@@ -205,7 +207,7 @@ class Cluster:
             if ranges:
                 await self._take(ranges, _host(node))
                 return
-        raise NodeAwayError("no node tells where the slots are")
+        raise NodeAwayError(f"no node tells where the slots are{said}")
 
     async def _take(self, ranges: list[Any], host: str) -> None:
         owners: dict[int, str] = {}

@@ -62,7 +62,10 @@ class Link:
             self.breaker.succeeded()
             return task.result()
         self.failures += 1
-        self.last_failure = repr(task.exception()) if task.done() and not task.cancelled() else "no answer in time"
+        self.last_failure = "no answer in time"
+        if task.done() and not task.cancelled():
+            error = task.exception()
+            self.last_failure = f"{type(error).__name__}: {error}"  # redis-py's own repr says less
         if isinstance(self._client, Single):  # the nodes of a cluster have a breaker each: one must not close the others
             self.breaker.failed(self._clock())
         return None
