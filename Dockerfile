@@ -1,6 +1,6 @@
 # The gateway. Runs as a user without rights on a read-only file system; /data is all it writes to.
 
-FROM python:3.11-slim AS build
+FROM python:3.11-slim-bookworm AS build
 WORKDIR /srv/promptgate
 COPY requirements/runtime.txt requirements/
 RUN python -m venv /srv/venv \
@@ -13,11 +13,14 @@ COPY config config
 RUN /srv/venv/bin/pip install --no-cache-dir --no-deps --no-build-isolation --editable . \
     && /srv/venv/bin/python -m compileall -q gateway admin_cli
 
-FROM python:3.11-slim
-RUN useradd --system --uid 10001 --no-create-home promptgate && install -d -o promptgate -m 0700 /data
+FROM python:3.11-slim-bookworm
+RUN groupadd --gid 10001 promptgate \
+    && useradd --uid 10001 --gid 10001 --no-create-home --shell /usr/sbin/nologin promptgate \
+    && install -d -o promptgate -g promptgate -m 0700 /data
 COPY --from=build /srv /srv
 WORKDIR /srv/promptgate
-USER promptgate
+# By number, so that whoever forbids root need not look names up.
+USER 10001:10001
 ENV PATH=/srv/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
@@ -27,6 +30,6 @@ VOLUME /data
 EXPOSE 8080
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=5s --timeout=3s --start-period=30s --retries=5 \
-    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8080/readyz', timeout=2)"]
+    CMD ["python", "-c", "import urllib.request as u; u.build_opener(u.ProxyHandler({})).open('http://127.0.0.1:8080/readyz', timeout=2)"]
 ENTRYPOINT ["python", "-m", "gateway"]
 CMD ["serve"]

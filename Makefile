@@ -23,7 +23,7 @@ PURE_FLOOR := 95
 FLOOR := 85
 WITH_SERVICES := test -f .promptgate/services || { echo "nothing runs here: make up" >&2; exit 1; }; . .promptgate/services
 
-.PHONY: help setup up run check static test test-verbose bench propagation fault-run guard-corpus fuzz lock image clean deploy rebuild \
+.PHONY: help setup up run check static test test-verbose test-on bench propagation fault-run guard-corpus fuzz lock image clean deploy rebuild \
 	local-start local-stop db-migrate db-shell db-inspect health logs local-mistral
 
 help: ## List the targets
@@ -108,6 +108,10 @@ test: setup ## Everything: check, the whole suite, coverage floors. Ends with py
 
 test-verbose: ## The same with one line per test and durations
 	@$(MAKE) --no-print-directory test PYTEST_ARGS="-v --durations=30"
+
+test-on: setup ## Tests on other servers: make test-on POSTGRES_BIN=/usr/lib/postgresql/15/bin REDIS_SERVER=/usr/bin/redis-server
+	@TEST_POSTGRES_BIN=$(POSTGRES_BIN) TEST_REDIS_SERVER=$(REDIS_SERVER) \
+		$(BIN)/pytest -q -n 2 --dist loadfile tests/contract/storage tests/integration tests/e2e
 
 bench: setup ## Measure beside nginx and aiohttp, pinned and interleaved
 	@$(BIN)/python -m loadtests.bench

@@ -6,6 +6,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from gateway.core.forward import FILES
+from gateway.core.keys import Peppers
 from gateway.core.upstream import Target, Transport
 from gateway.pipeline.services import GuardEndpoint, Observer, Provider
 from gateway.providers.completions import CompletionsTranslator
@@ -68,6 +69,10 @@ def tracing_of(settings: Settings, counting: Observer, slot: int) -> "Tracing | 
 
     vendors = {name: vendor(provider.kind) for name, provider in settings.providers.items()}
     return open_tracing(settings.traces, counting, slot=slot, version=version("promptgate"), vendors=vendors)
+def peppers_of(settings: Settings) -> Peppers:
+    """What digests of API keys are made with."""
+    security = settings.security
+    return Peppers(security.pepper.encode(), security.previous_pepper.encode())
 
 
 def passthrough_of(settings: Settings, providers: Mapping[str, Provider]) -> str | None:

@@ -21,7 +21,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.types import ASGIApp
 
-from gateway.accounts import endpoints_of, passthrough_of, providers_of, tracing_of
+from gateway.accounts import endpoints_of, passthrough_of, peppers_of, providers_of, tracing_of
 from gateway.control import openapi, problems
 from gateway.control.routes import control_router, with_encoded_slashes
 from gateway.control.services import ControlServices
@@ -198,6 +198,8 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
     answers = RedisAnswers(answers_link, secret)
     limits_link = Link(settings.redis.url, time.monotonic, settings.limits.timeout_ms / 1000)
     counters = RedisLimits(limits_link, time.monotonic)
+    for each in (link, answers_link, limits_link):
+        await each.open()
     spending, worker_id = PostgresSpending(pool), _new_id()
     seeding = Seeding(counters, spending, worker_id, time.monotonic, patience_s=settings.limits.rebuild_ms / 1000)
     limits = Limits(counters, seeding, time.monotonic, _now_ms, settings.limits.reservation_seconds)
@@ -260,6 +262,7 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
         ),
         models=models,
         endpoints=endpoints_of(settings, transports),
+        peppers=peppers_of(settings),
     )
 
     async def report(generation: int) -> None:
@@ -440,7 +443,7 @@ def _control(  # noqa: PLR0913, PLR0917 - the composition root knows everybody
     async def redis_version() -> str:
         found = await link.version(PROBE_TIMEOUT_SECONDS)
         if found is None:
-            raise probes.UnwellError("no answer")
+            raise probes.UnwellError(link.last_failure or "no answer")
         return found
 
     async def waiting() -> tuple[int, float]:
@@ -458,6 +461,7 @@ def _control(  # noqa: PLR0913, PLR0917 - the composition root knows everybody
             probes.postgres(postgres_version),
             probes.migrations(lambda: pending(settings.database.url)),
             probes.redis(redis_version),
+            probes.keys(registry.keys_by_pepper, peppers_of(settings)),
             probes.ledger(waiting, LEDGER_LAG_ALARM_SECONDS),
             probes.providers([name for name, provider in settings.providers.items() if is_configured(provider)]),
             probes.disk(Path(settings.storage.directory)),
@@ -466,6 +470,7 @@ def _control(  # noqa: PLR0913, PLR0917 - the composition root knows everybody
         clock=lambda: datetime.now(UTC),
         monotonic=time.monotonic,
         guard_endpoints=frozenset(settings.guard_endpoints),
+        peppers=peppers_of(settings),
     )
 
 

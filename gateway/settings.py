@@ -30,6 +30,7 @@ from gateway.settings_providers import (
 from gateway.settings_tables import (
     HeaderText,
     Milliseconds,
+    Pepper,
     Percent,
     Port,
     Positive,
@@ -111,7 +112,8 @@ class Redis(Section, frozen=True):
     """``[redis]``: the serving cache and the shared counters."""
 
     url: RedisUrl = ""
-    """``redis://host:6379/0``; empty starts the embedded server. Also ``PROMPTGATE_REDIS_URL``."""
+    """``redis://host:6379/0``, or ``redis+cluster://host:6379,host:6379`` for some nodes of a cluster; empty starts the embedded
+    server. Also ``PROMPTGATE_REDIS_URL``."""
     timeout_ms: Milliseconds = 5
     """Of every call; slower is a miss."""
 
@@ -142,6 +144,11 @@ class Security(Section, frozen=True):
     """Signs cache entries; the same on every host that shares a Redis. Empty: made once, kept in the storage directory."""
     admin_token: HeaderText = ""
     """Opens ``/api/v1``. Empty: made once, kept in the storage directory."""
+    pepper: Pepper = ""
+    """Goes into the digests of new API keys; the same on every host of a database. At least 32 characters. Losing it ends these
+    keys."""
+    previous_pepper: Pepper = ""
+    """The one before, while keys made with it live."""
 
 
 class Registry(Section, frozen=True):

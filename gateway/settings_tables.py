@@ -18,7 +18,12 @@ Positive = Annotated[int, Meta(ge=1)]
 Milliseconds = Annotated[int, Meta(ge=1, le=3_600_000)]
 Percent = Annotated[int, Meta(ge=0, le=100)]
 PostgresUrl = Annotated[str, Meta(pattern=r"^(postgres(ql)?://\S+)?$")]
-RedisUrl = Annotated[str, Meta(pattern=r"^((redis|rediss|unix)://\S+)?$")]
+_NODE = r"([^\s@/,:\[]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?"
+RedisUrl = Annotated[
+    str,
+    Meta(pattern=rf"^((redis|rediss|unix)://\S+|rediss?\+cluster://([^\s@/]*@)?{_NODE}(,{_NODE})*(\?\S*)?)?$"),
+]
+Pepper = Annotated[str, Meta(pattern=r"^(\S{32,})?$")]
 HeaderText = Annotated[str, Meta(pattern=r"^[\x21-\x7e]*$")]
 
 

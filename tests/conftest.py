@@ -1,9 +1,12 @@
 """Real servers for every test that asks: one Postgres and one Redis per test process, fresh, stopped for sure.
 
 Each pytest-xdist worker has its own pair, so flushing Redis or dropping a database never disturbs a neighbour.
+``TEST_POSTGRES_BIN`` (a folder with ``initdb`` and ``postgres``) and ``TEST_REDIS_SERVER`` (a ``redis-server`` or
+``valkey-server``) have the suite run on other versions than the embedded ones; see ``make test-on``.
 """
 
 import asyncio
+import os
 import shutil
 import tempfile
 import tomllib
@@ -22,6 +25,7 @@ from hypothesis import settings
 from gateway.embedded.postgres import Postgres
 from gateway.embedded.redis import Redis
 from gateway.storage.postgres.migrate import migrate
+from tests.redis_cluster import RedisCluster
 
 Result = TypeVar("Result")
 
@@ -51,6 +55,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.flaky(reruns=2))
 
 
+def new_postgres(folder: Path, **options: str) -> Postgres:
+    """A server to start, of the version under test. Its data is thrown away, so nothing waits for a disk."""
+    programs = os.environ.get("TEST_POSTGRES_BIN")
+    options = {"fsync": "off", "full_page_writes": "off", **options}
+    return Postgres(folder, options, Path(programs) if programs else None)
+
+
+def new_redis(folder: Path) -> Redis:
+    """A server to start, of the version under test."""
+    program = os.environ.get("TEST_REDIS_SERVER")
+    return Redis(folder, Path(program) if program else None)
+
+
 @pytest.fixture(scope="session")
 def server_folder() -> Iterator[Path]:
     """A short path (Unix sockets allow 107 bytes), outside pytest's own closed folders, so that ``nobody`` can reach it."""
@@ -61,8 +78,8 @@ def server_folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def postgres_url(server_folder: Path) -> Iterator[str]:
-    """The URL of a fresh Postgres (superuser, database ``postgres``). Its data is thrown away, so nothing waits for a disk."""
-    server = Postgres(server_folder / "postgres", {"fsync": "off", "full_page_writes": "off", "max_connections": "200"})
+    """The URL of a fresh Postgres (superuser, database ``postgres``)."""
+    server = new_postgres(server_folder / "postgres", max_connections="200")
     try:
         yield server.start()
     finally:
@@ -72,11 +89,30 @@ def postgres_url(server_folder: Path) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def redis_url(server_folder: Path) -> Iterator[str]:
     """The URL of a fresh Redis."""
-    server = Redis(server_folder / "redis")
+    server = new_redis(server_folder / "redis")
     try:
         yield server.start()
     finally:
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def cluster(server_folder: Path) -> Iterator[RedisCluster]:
+    """A fresh Redis Cluster. A test that kills or moves something makes its own."""
+    servers = RedisCluster(server_folder / "cluster")
+    try:
+        servers.start()
+        yield servers
+    finally:
+        servers.stop()
+
+
+@pytest.fixture
+def clean_cluster(cluster: RedisCluster) -> str:
+    """The URL of the session's cluster, emptied before the test."""
+    for port in cluster.nodes:
+        cluster.tell(port, "FLUSHALL")
+    return cluster.url
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ from typing import Any
 from msgspec import Struct
 
 from gateway.control.status.probes import Probe
+from gateway.core.keys import PLAIN, Peppers
 from gateway.core.ports import Cache
 from gateway.pipeline.seeding import Seeding
 from gateway.pricing.table import PriceTable
@@ -34,6 +35,8 @@ class ControlServices(Struct, frozen=True):
     """Seconds."""
     guard_endpoints: frozenset[str] = frozenset()
     """The services that guards may ask, by name."""
+    peppers: Peppers = PLAIN
+    """What digests of new keys are made with."""
 
     async def announce(self, written: Written[Any]) -> None:
         """Tell every worker what a committed write moved. Never raises: workers also poll, a second later."""

@@ -20,6 +20,10 @@ _INSTALL = "pginstall18"
 _SOCKET_NAME = ".s.PGSQL.5432"
 _START_SECONDS = 120.0
 """Replaying the log after a crash may take this long at the default ``max_wal_size`` of 1 GB on a slow disk."""
+_BUILTIN_LOCALE = ("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
+"""It sorts alike on every machine, whatever locales it has installed."""
+_PLAIN_LOCALE = ("--locale=C.UTF-8",)
+"""The same order from the system's C library, for servers before 17, which have no locale of their own."""
 _STOP_SECONDS = 30.0
 """A fast shutdown ends with a checkpoint; past this the log replays at the next start instead."""
 
@@ -27,10 +31,14 @@ _STOP_SECONDS = 30.0
 class Postgres:
     """One server over one data folder. ``start`` it from the main thread; ``stop`` it before leaving."""
 
-    def __init__(self, folder: Path, options: Mapping[str, str] | None = None) -> None:
-        """``folder`` holds data, log and socket; ``options`` are server settings (``{"fsync": "off"}``)."""
+    def __init__(self, folder: Path, options: Mapping[str, str] | None = None, programs: Path | None = None) -> None:
+        """``folder`` holds data, log and socket; ``options`` are server settings (``{"fsync": "off"}``).
+
+        ``programs`` is the folder of another installation's ``initdb`` and ``postgres``; None: the wheel's.
+        """
         self._folder = folder.resolve()
         self._options = dict(options or {})
+        self._installed = programs
         self._process: Child | None = None
         self._sockets = self._folder
         self._account: Account | None = None
@@ -57,9 +65,7 @@ class Postgres:
         """
         self._account = servant()
         hand_over(self._folder, self._account)
-        programs = _programs()
-        lend(programs.parents[1], self._account)
-        lend(programs.parents[1].with_name(f"{_PACKAGE}.libs"), self._account)
+        programs = self._installed or _lent_programs(self._account)
         data = self._folder / "data"
         evict(data, signal.SIGINT, seconds=_STOP_SECONDS)
         if not data.exists():
@@ -91,10 +97,9 @@ class Postgres:
     def _create(self, initdb: Path, data: Path) -> None:
         draft = data.with_name("data.new")  # renamed when complete, so that half a database is never taken for one
         shutil.rmtree(draft, ignore_errors=True)
-        # The built-in locale sorts alike on every machine, whatever locales it has installed.
-        locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--encoding=UTF8"]
+        locale = _BUILTIN_LOCALE if self._installed is None else _PLAIN_LOCALE
         made = subprocess.run(
-            [str(initdb), "--auth=trust", "--username=postgres", *locale, "-D", str(draft)],
+            [str(initdb), "--auth=trust", "--username=postgres", "--encoding=UTF8", *locale, "-D", str(draft)],
             cwd=self._folder,
             env=BARE_ENVIRONMENT,
             check=False,
@@ -109,6 +114,14 @@ class Postgres:
         if made.returncode != 0:
             raise EmbeddedError(f"initdb could not make {data}:\n{made.stdout.decode(errors='replace').strip()}")
         draft.rename(data)
+
+
+def _lent_programs(account: Account | None) -> Path:
+    """The folder of the wheel's programs, which the servant may run."""
+    programs = _programs()
+    lend(programs.parents[1], account)
+    lend(programs.parents[1].with_name(f"{_PACKAGE}.libs"), account)
+    return programs
 
 
 def _programs() -> Path:

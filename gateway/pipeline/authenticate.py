@@ -1,6 +1,6 @@
 """key -> Caller. Memory first, Redis and Postgres behind it; nobody can tell why a key opens nothing.
 
-Missing, malformed, unknown, revoked and expired keys get one answer. Keys are found by the SHA-256 of their text, never compared
+Missing, malformed, unknown, revoked and expired keys get one answer. Keys are found by a digest of their text, never compared
 with a stored secret: how far a wrong digest agrees with a right one says nothing about the text behind it, so no comparison on
 the way (of dicts, Redis or a B-tree) has to take constant time. The form and the checksum, which are no secret, are all that is
 judged of the text itself; they keep what is no key of ours away from the stores.
@@ -8,7 +8,7 @@ judged of the text itself; they keep what is no key of ours away from the stores
 
 from gateway.core.errors import UNAUTHENTICATED, GatewayError
 from gateway.core.journal import Journal
-from gateway.core.keys import digest, well_formed
+from gateway.core.keys import well_formed
 from gateway.core.requests import Caller, Inbound
 from gateway.pipeline.releases import KeyEntry
 from gateway.pipeline.services import Services
@@ -55,14 +55,31 @@ async def _look_up(credential: bytes | None, inbound: Inbound, services: Service
     if credential[:7].lower() != b"bearer ":
         raise GatewayError(UNAUTHENTICATED, _REFUSAL)
     key = credential[7:].strip()
-    name = digest(key)
-    entry = services.releases.key_now(name)
-    if entry is None:
-        # The checksum in the key keeps guesses away from the stores.
-        entry = await services.releases.key(name) if well_formed(key.decode("latin-1")) else None
-        if entry is None:
-            raise GatewayError(UNAUTHENTICATED, _REFUSAL)
+    names = services.peppers.digests(key)
+    found = next(((name, entry) for name in names if (entry := services.releases.key_now(name)) is not None), None)
+    # The checksum in the key keeps guesses away from the stores.
+    if found is None and well_formed(key.decode("latin-1")):
+        found = await _find(names, services)
+    if found is None:
+        raise GatewayError(UNAUTHENTICATED, _REFUSAL)
+    name, entry = found
     if len(_digests) >= _REMEMBERED:
         _digests.clear()
     _digests[credential] = name
     return entry
+
+
+async def _find(names: tuple[str, ...], services: Services) -> tuple[str, KeyEntry] | None:
+    """By which of its digests a key is stored. Raises ``store_unavailable``."""
+    away: GatewayError | None = None
+    for name in names:
+        try:
+            entry = await services.releases.key(name)
+        except GatewayError as error:
+            away = error  # by another name it may be among what is last-known-good
+            continue
+        if entry is not None:
+            return name, entry
+    if away is not None:
+        raise away
+    return None

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from gateway.core.forward import Forwarder
 from gateway.core.journal import Journal
+from gateway.core.keys import PLAIN, Peppers
 from gateway.core.objects import UpstreamObjects
 from gateway.core.ports import Ledger, Workbench
 from gateway.core.stored import Keeping
@@ -99,5 +100,7 @@ class Services(Struct, frozen=True):
     """What is known of models, for those who ask."""
     endpoints: Mapping[str, GuardEndpoint] = {}
     """The services that guards may ask, by name."""
+    peppers: Peppers = PLAIN
+    """What digests of keys are made with."""
     examples: Examples = msgspec.field(default_factory=Examples)
     """The vectors that topic guards compare with."""

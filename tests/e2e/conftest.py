@@ -19,7 +19,7 @@ import pytest
 
 from admin_cli.seed import seed
 from gateway.embedded.redis import Redis
-from tests.conftest import in_own_loop, new_database
+from tests.conftest import in_own_loop, new_database, new_redis
 
 ROOT = Path(__file__).parents[2]
 ADMIN_TOKEN = "e2e-admin-token"
@@ -208,7 +208,7 @@ def start_gateway(postgres_url: str, migrated_template: str, server_folder: Path
 
     def start(*, workers: int = 1, upstream: str | None = None, seed: bool = True, **settings: str) -> GatewayProcess:
         folder = server_folder / f"e2e_{uuid.uuid4().hex[:8]}"
-        redis = Redis(folder / "redis")
+        redis = new_redis(folder / "redis")
         url = databases.enter_context(new_database(postgres_url, migrated_template))
         if upstream is not None:
             settings = {

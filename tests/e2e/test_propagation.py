@@ -8,7 +8,6 @@ from typing import Any
 
 import redis
 
-from gateway.embedded.redis import Redis
 from loadtests.propagation import (
     APPLICATION,
     AT_ONCE,
@@ -24,7 +23,7 @@ from loadtests.propagation import (
     rolling_back,
 )
 from loadtests.revocation import opens
-from tests.conftest import PATIENCE
+from tests.conftest import PATIENCE, new_redis
 
 POLL_MS = 5000
 """Far longer than a push takes on any machine: what arrives well before it was pushed."""
@@ -78,7 +77,7 @@ async def test_a_publish_is_on_all_four_workers_when_it_says_so(start_gateway: C
     assert found["lagging"]
     assert all(worker["generation"] < found["generation"] for worker in found["lagging"])
 
-    back = Redis(gateway.folder / "redis")
+    back = new_redis(gateway.folder / "redis")
     assert back.start() == gateway.redis_url
     try:
         end = time.monotonic() + PATIENCE

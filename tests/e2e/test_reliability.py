@@ -20,6 +20,7 @@ import pytest
 import redis
 
 from gateway.embedded.redis import Redis
+from tests.conftest import new_redis
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60
@@ -56,7 +57,7 @@ def single(start_gateway: Callable[..., Any], upstream: str) -> Any:
 @pytest.fixture(scope="module")
 def revived(single: Any) -> Iterator[Redis]:
     """The Redis that comes back in the place of the gateway's own."""
-    server = Redis(single.folder / "redis")
+    server = new_redis(single.folder / "redis")
     yield server
     server.stop()
 

@@ -21,7 +21,6 @@ import pytest
 from gateway.core.errors import GatewayError
 from gateway.core.ids import uuid7, uuid7_ms
 from gateway.core.ledger import UNBILLED, Ending, Intent, LedgerRow, State
-from gateway.embedded.postgres import Postgres
 from gateway.storage.ledger import shipper as shippers
 from gateway.storage.ledger.spool import SpoolLimits
 from gateway.storage.ledger.worker import WorkerLedger
@@ -31,6 +30,7 @@ from gateway.storage.postgres.calls import CallFilter, CallReader, PostgresCallW
 from gateway.storage.postgres.migrate import migrate
 from gateway.storage.postgres.partitions import add_partitions, day_partition, drop_partitions
 from gateway.storage.postgres.pool import open_pool
+from tests.conftest import new_postgres
 
 APP = "01900000-0000-7000-8000-00000000000a"
 OTHER_APP = "01900000-0000-7000-8000-0000000000aa"
@@ -295,7 +295,7 @@ async def test_calls_go_on_while_postgres_is_stopped_and_land_when_it_is_back(
     tmp_path: Path, server_folder: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(shippers, "BACKOFF_S", (0.05, 0.2))
-    server = Postgres(server_folder / "stopped", {"fsync": "off", "full_page_writes": "off"})
+    server = new_postgres(server_folder / "stopped")
     url = server.start()
     try:
         await migrate(url)

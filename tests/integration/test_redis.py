@@ -21,7 +21,7 @@ from gateway.storage.redis.leases import RedisLeases
 from gateway.storage.redis.link import Link
 from gateway.storage.redis.news import News
 from gateway.storage.redis.seal import seal
-from tests.conftest import PATIENCE, until
+from tests.conftest import PATIENCE, new_redis, until
 
 SECRET = b"s" * 32
 
@@ -53,7 +53,7 @@ def cache(link: Link) -> RedisCache:
 @pytest.fixture
 def server(server_folder: Path) -> Iterator[Server]:
     """A Redis of this test's own, to be killed."""
-    server = Server(server_folder / f"own-{secrets.token_hex(4)}")
+    server = new_redis(server_folder / f"own-{secrets.token_hex(4)}")
     server.start()
     yield server
     server.stop()

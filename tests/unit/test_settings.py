@@ -86,8 +86,16 @@ def test_shorthands(tmp_path: Path) -> None:
 
 def test_every_field_is_documented_and_has_an_override(tmp_path: Path) -> None:
     source = Path(module.__file__).read_text()
-    samples = {"url": {"database": "postgres://h/d", "redis": "redis://h"}, "front": "asgi", "fsync": "group"}
-    samples |= {"endpoint": "http://collector:4318", "headers": "a=b", "sample_ratio": "0.5"}
+    samples = {
+        "url": {"database": "postgres://h/d", "redis": "redis://h"},
+        "pepper": "p" * 32,
+        "previous_pepper": "p" * 32,
+        "front": "asgi",
+        "fsync": "group",
+        "endpoint": "http://collector:4318",
+        "headers": "a=b",
+        "sample_ratio": "0.5",
+    }
     for section, cls in module._SECTIONS.items():
         for field in msgspec.structs.fields(cls):
             after = source.split(f"class {cls.__name__}(", 1)[1].split(f"    {field.name}: ", 1)[1]
@@ -364,3 +372,22 @@ def test_several_keys_come_from_the_file_or_the_environment(tmp_path: Path) -> N
     assert "cret" not in str(caught.value)
     with pytest.raises(SettingsError, match="no such provider"):
         load(home, {"PROMPTGATE_PROVIDERS_B_API_KEYS": "x"})
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis+cluster://a:6379",
+        "rediss+cluster://me:p%40w@a:6379,b.example,[::1]:6380?ssl_ca_certs=/etc/ca.pem",
+    ],
+)
+def test_the_nodes_of_a_cluster_are_a_redis_url(tmp_path: Path, url: str) -> None:
+    assert load(tmp_path, {"PROMPTGATE_REDIS_URL": url}).redis.url == url
+
+
+@pytest.mark.parametrize(
+    "url", ["redis+cluster://", "redis+cluster://a,,b", "redis+cluster://a/1", "unix+cluster:///x", "http://a"]
+)
+def test_what_is_no_redis_url_is_refused(tmp_path: Path, url: str) -> None:
+    with pytest.raises(SettingsError, match="PROMPTGATE_REDIS_URL: got a value of type str, expected text matching"):
+        load(tmp_path, {"PROMPTGATE_REDIS_URL": url})

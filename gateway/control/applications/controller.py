@@ -36,9 +36,9 @@ class ApplicationController(Controller):
             store_responses=data.store_responses,
             actor=actor,
         )
-        key = keys.make(services.random_bytes)
+        key = keys.make(services.random_bytes, services.peppers)
         stored = await services.registry.create_key(
-            data.slug, digest=key.digest, public_id=key.public_id, name="first key", actor=actor
+            data.slug, digest=key.digest, pepper=key.pepper, public_id=key.public_id, name="first key", actor=actor
         )
         await services.announce(made)
         await services.announce(stored)
@@ -80,10 +80,11 @@ class ApplicationController(Controller):
         self, services: Services, application_slug: FromPath[str], actor: Actor, data: JSONBody[Regenerate] = _AT_ONCE
     ) -> CreatedKey:
         check_grace(data)
-        key = keys.make(services.random_bytes)
+        key = keys.make(services.random_bytes, services.peppers)
         written = await services.registry.regenerate_key(
             application_slug,
             digest=key.digest,
+            pepper=key.pepper,
             public_id=key.public_id,
             name="regenerated",
             grace_s=data.grace_seconds,

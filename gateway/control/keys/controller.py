@@ -32,10 +32,11 @@ class KeyController(Controller):
     ) -> CreatedKey:
         _check(data)
         lifetime = data.expires_in_seconds
-        key = keys.make(services.random_bytes)
+        key = keys.make(services.random_bytes, services.peppers)
         written = await services.registry.create_key(
             application_slug,
             digest=key.digest,
+            pepper=key.pepper,
             public_id=key.public_id,
             name=data.name,
             requests_per_minute=data.requests_per_minute,
@@ -82,11 +83,12 @@ class KeyController(Controller):
         data: JSONBody[Regenerate] = _AT_ONCE,
     ) -> CreatedKey:
         check_grace(data)
-        key = keys.make(services.random_bytes)
+        key = keys.make(services.random_bytes, services.peppers)
         written = await services.registry.rotate_key(
             application_slug,
             public_id,
             digest=key.digest,
+            pepper=key.pepper,
             public_id=key.public_id,
             grace_s=data.grace_seconds,
             actor=actor,

@@ -4,10 +4,12 @@ A probe is made from the smallest callable that can answer it, so that the contr
 """
 
 import shutil
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
+
+from gateway.core.keys import Peppers
 
 Ask = Callable[[], Awaitable[str]]
 """Returns what was found; raises :class:`UnwellError`, or anything else, when it is not well."""
@@ -57,6 +59,23 @@ def partitions(days_ahead: Callable[[], Awaitable[int]], wanted: int) -> Probe:
         return f"{days} day partitions ahead"
 
     return Probe("partitions", ask, "partitions are made by the running gateway: see its log for what stops it")
+
+
+def keys(by_pepper: Callable[[], Awaitable[Mapping[str | None, int]]], peppers: Peppers) -> Probe:
+    """``by_pepper`` counts live keys by the mark of the pepper in their digest (None: none)."""
+
+    async def ask() -> str:
+        counts = await by_pepper()
+        known = {None: "without a pepper", peppers.previous_mark or "": "with the previous pepper"}
+        lost = sum(number for mark, number in counts.items() if mark is not None and mark not in {*known, peppers.mark})
+        if lost:
+            raise UnwellError(f"{lost} of {sum(counts.values())} keys have a pepper that is not set: they open nothing")
+        others = [f"{counts[mark]} {words}" for mark, words in known.items() if mark in counts]
+        return ", ".join([f"{sum(counts.values())} live", *others])
+
+    return Probe(
+        "keys", ask, "set PROMPTGATE_SECURITY_PEPPER, or PROMPTGATE_SECURITY_PREVIOUS_PEPPER, to the one they were made with"
+    )
 
 
 def redis(version: Callable[[], Awaitable[str]]) -> Probe:

@@ -95,6 +95,7 @@ class Applications(Store):
         application: str,
         *,
         digest: str,
+        pepper: str | None = None,
         public_id: str,
         name: str = "",
         requests_per_minute: int | None = None,
@@ -104,7 +105,7 @@ class Applications(Store):
         models: list[str] | None = None,
         actor: str,
     ) -> Written[Key]:
-        """Let a key in. ``digest`` is the SHA-256 of its text, 64 hex digits; the text itself never comes here."""
+        """Let a key in. ``digest`` of its text is 64 hex digits, ``pepper`` says with which one; the text itself never comes here."""
         async with self._write(actor) as write:
             owner = await writable_application(write.connection, application)
             lifetime = None if expires_at is None else max(1, ceil((expires_at - write.now).total_seconds()))
@@ -117,7 +118,7 @@ class Applications(Store):
                 prompts=prompts,
                 models=models,
             )
-            await _insert_key(write, key, digest)
+            await _insert_key(write, key, digest, pepper)
             write.moved("key", owner.id, [digest])
             write.audit("key.create", f"{owner.slug}/{public_id}", owner.id, name=name)
             return write.outcome(key)
@@ -141,7 +142,15 @@ class Applications(Store):
             return write.outcome(structs.replace(old, revoked_at=write.now))
 
     async def regenerate_key(
-        self, application: str, *, digest: str, public_id: str, name: str = "", grace_s: int = 0, actor: str
+        self,
+        application: str,
+        *,
+        digest: str,
+        pepper: str | None = None,
+        public_id: str,
+        name: str = "",
+        grace_s: int = 0,
+        actor: str,
     ) -> Written[Key]:
         """A new key, without restrictions, in place of all others, which end now, or after ``grace_s`` seconds."""
         async with self._write(actor) as write:
@@ -149,7 +158,7 @@ class Applications(Store):
             end = write.now + timedelta(seconds=grace_s)
             ended = await write.connection.fetch(_SQL["end_keys"], owner.id, end, grace_s > 0)
             key = self._plain_key(write, owner, public_id, name)
-            await _insert_key(write, key, digest)
+            await _insert_key(write, key, digest, pepper)
             write.moved("key", owner.id, [digest, *(row["digest"] for row in ended)])
             write.audit("key.regenerate", f"{owner.slug}/{public_id}", owner.id, ended=len(ended), grace_s=grace_s)
             return write.outcome(key)
@@ -183,7 +192,7 @@ async def find_key(connection: Connection, owner: Application, key: str) -> tupl
     return struct(row, Key), row["digest"]
 
 
-async def _insert_key(write: Write, key: Key, digest: str) -> None:
+async def _insert_key(write: Write, key: Key, digest: str, pepper: str | None) -> None:
     if _DIGEST.fullmatch(digest) is None:
         raise GatewayError(MALFORMED, "digest: not 64 hex digits", param="digest")
     await write.connection.execute(
@@ -200,6 +209,7 @@ async def _insert_key(write: Write, key: Key, digest: str) -> None:
         key.scopes,
         key.prompts,
         key.models,
+        pepper,
     )
 
 

@@ -56,7 +56,15 @@ class Keys(Store):
             return write.outcome(new)
 
     async def rotate_key(
-        self, application: str, key: str, *, digest: str, public_id: str, grace_s: int = 0, actor: str
+        self,
+        application: str,
+        key: str,
+        *,
+        digest: str,
+        pepper: str | None = None,
+        public_id: str,
+        grace_s: int = 0,
+        actor: str,
     ) -> Written[Key]:
         """A new key with the name, rights, limits and lifetime of ``key``, which ends now, or after ``grace_s`` seconds.
 
@@ -67,12 +75,18 @@ class Keys(Store):
             old, old_digest = await find_key(write.connection, owner, key)
             _check_open(old)
             new = self._ids()
-            await write.connection.execute(_SQL["insert_successor"], old.id, new, public_id, bytes.fromhex(digest), write.now)
+            made = (old.id, new, public_id, bytes.fromhex(digest), write.now, pepper)
+            await write.connection.execute(_SQL["insert_successor"], *made)
             end = write.now + timedelta(seconds=grace_s)
             await write.connection.execute(_SQL["replace_key"], old.id, end, grace_s > 0, new)
             write.moved("key", owner.id, [digest, old_digest])
             write.audit("key.rotate", f"{owner.slug}/{old.public_id}", owner.id, successor=public_id, grace_s=grace_s)
             return write.outcome((await find_key(write.connection, owner, public_id))[0])
+
+    async def keys_by_pepper(self) -> dict[str | None, int]:
+        """How many keys open something, by the mark of the pepper in their digest; None: no pepper."""
+        async with connected(self._pool) as connection:
+            return {row["pepper"]: row["keys"] for row in await connection.fetch(_SQL["count_by_pepper"])}
 
 
 def _check_open(key: Key) -> None:

@@ -99,14 +99,17 @@ class RedisCache:
         message = seal(self._secret, CHANNEL, _ENCODER.encode(changes))
         numbers = [change.generation for change in changes]
 
-        async def work(client: Redis) -> list[object]:
-            pipeline = client.pipeline(transaction=False)
+        async def work(client: Redis) -> None:
+            drops = client.pipeline(transaction=False)
             for change in changes:
                 if change.kind != "application":
-                    pipeline.eval(_DROP, 1, _place(change), str(change.generation), str(TTL_S))
-            pipeline.eval(_ADVANCE, 1, GENERATION, str(min(numbers)), str(max(numbers)))
-            pipeline.publish(CHANNEL, message)
-            return await pipeline.execute()
+                    drops.eval(_DROP, 1, _place(change), str(change.generation), str(TTL_S))
+            try:
+                await drops.execute()
+            finally:
+                # Workers hear of it even where one node of a cluster is away. The generation then stays behind: it is repeated.
+                await client.execute_command("PUBLISH", CHANNEL, message)
+            await client.execute_command("EVAL", _ADVANCE, 1, GENERATION, str(min(numbers)), str(max(numbers)))
 
         await self._link.ask(work, ANNOUNCE_TIMEOUT_S)
 

@@ -3,14 +3,17 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
+from gateway.storage.redis.address import is_cluster
 from gateway.storage.redis.breaker import Breaker
+from gateway.storage.redis.clients import Single
+from gateway.storage.redis.cluster import Cluster
 
 T = TypeVar("T")
 
@@ -19,8 +22,6 @@ TIMEOUT_S = 0.005
 PATIENCE = 10
 """Time-outs after which a connection that owes a reply is given up. Until then a late reply is read by nobody's caller, and the
 connection goes on being good: closing it at once would answer a slow Redis with a storm of reconnects."""
-CONNECTIONS = 8
-"""Enough for releases and leases of one worker; more would only queue up in the single-threaded server."""
 TURNS = 3
 """Of the event loop that a call gets after its time is up: if the loop itself was late, the reply may lie there already,
 and takes one turn to be read, one to be parsed and one to wake the caller."""
@@ -33,8 +34,7 @@ class Link:
         self._clock = clock
         self._timeout_s = timeout_s
         patience = timeout_s * PATIENCE
-        self._pool = BlockingConnectionPool.from_url(url, max_connections=CONNECTIONS, timeout=patience, **options(patience))
-        self._client = Redis(connection_pool=self._pool)
+        self._client = Cluster(url, patience, clock) if is_cluster(url) else Single(url, patience)
         self._running: set[asyncio.Task[object]] = set()
         self.breaker = Breaker()
         self.failures = 0
@@ -50,7 +50,7 @@ class Link:
         """
         if not self.breaker.allows(self._clock()):
             return None
-        task = asyncio.ensure_future(work(self._client))
+        task = asyncio.ensure_future(self._client.run(work))
         self._running.add(task)
         task.add_done_callback(self._over)
         await asyncio.wait((task,), timeout=timeout_s or self._timeout_s)
@@ -62,9 +62,18 @@ class Link:
             self.breaker.succeeded()
             return task.result()
         self.failures += 1
-        self.last_failure = repr(task.exception()) if task.done() and not task.cancelled() else "no answer in time"
-        self.breaker.failed(self._clock())
+        self.last_failure = "no answer in time"
+        if task.done() and not task.cancelled():
+            error = task.exception()
+            self.last_failure = f"{type(error).__name__}: {error}"  # redis-py's own repr says less
+        if isinstance(self._client, Single):  # the nodes of a cluster have a breaker each: one must not close the others
+            self.breaker.failed(self._clock())
         return None
+
+    async def open(self) -> None:
+        """Before the first call, if there is time: what a cluster has to be asked once. Silent when nobody answers."""
+        with contextlib.suppress(RedisError, OSError, TimeoutError):
+            await self._client.open()
 
     async def version(self, timeout_s: float) -> str | None:
         """The server's version; None when it does not answer within ``timeout_s`` seconds."""
@@ -80,20 +89,9 @@ class Link:
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
-        await self._pool.disconnect()
+        await self._client.close()
 
     def _over(self, task: "asyncio.Task[object]") -> None:
         self._running.discard(task)
         if not task.cancelled():
             task.exception()  # seen, so that nobody warns about a caller that had left
-
-
-def options(timeout_s: float) -> dict[str, Any]:
-    """How every connection is made: no retries of redis-py's own, no greeting commands, every wait bounded."""
-    return {
-        "protocol": 2,
-        "driver_info": None,
-        "retry": Retry(NoBackoff(), 0),
-        "socket_timeout": timeout_s,
-        "socket_connect_timeout": timeout_s,
-    }

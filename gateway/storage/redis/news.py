@@ -3,6 +3,7 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 import asyncio
+import itertools
 from collections.abc import Callable
 
 import msgspec
@@ -10,8 +11,9 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from gateway.core.documents import Change
+from gateway.storage.redis.address import servers
 from gateway.storage.redis.cache import CHANGES, CHANNEL
-from gateway.storage.redis.link import options
+from gateway.storage.redis.clients import options
 from gateway.storage.redis.seal import unseal
 
 CONNECT_TIMEOUT_S = 2.0
@@ -24,10 +26,13 @@ LONGEST_WAIT_S = 5.0
 
 
 class News:
-    """The subscription of one worker. ``rejected`` counts messages that nobody with the secret had sent."""
+    """The subscription of one worker. ``rejected`` counts messages that nobody with the secret had sent.
+
+    In a cluster every node passes on what was published at any of them, so it listens to one, and to the next when that is gone.
+    """
 
     def __init__(self, url: str, secret: bytes) -> None:
-        self._url = url
+        self._servers = itertools.cycle(servers(url))
         self._secret = secret
         self.rejected = 0
         self.connected = asyncio.Event()
@@ -46,7 +51,7 @@ class News:
             await asyncio.sleep(wait)
 
     async def _listen(self, on_changes: Callable[[list[Change]], None]) -> None:
-        client = Redis.from_url(self._url, **options(CONNECT_TIMEOUT_S))
+        client = Redis.from_url(next(self._servers), **options(CONNECT_TIMEOUT_S))
         async with client, client.pubsub() as pubsub:
             await pubsub.subscribe(CHANNEL)
             asked = False

@@ -25,8 +25,8 @@ where id = $1;
 
 -- name: insert_key
 insert into api_keys (id, application_id, public_id, digest, name, requests_per_minute, created_at, expires_at, lifetime_seconds,
-    scopes, prompts, models)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12);
+    scopes, prompts, models, pepper)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13);
 
 -- name: key
 -- By id or public id, of one application only.

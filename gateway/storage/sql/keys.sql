@@ -8,10 +8,10 @@ where id = $1;
 -- name: insert_successor
 -- A key with the rights, limits and lifetime of $1.
 insert into api_keys (id, application_id, public_id, digest, name, requests_per_minute, created_at, expires_at, lifetime_seconds,
-    scopes, prompts, models)
+    scopes, prompts, models, pepper)
 select $2::uuid, application_id, $3::text, $4::bytea, name, requests_per_minute, $5::timestamptz,
     $5::timestamptz + lifetime_seconds * interval '1 second', lifetime_seconds,
-    scopes, prompts, models
+    scopes, prompts, models, $6::text
 from api_keys where id = $1;
 
 -- name: replace_key
@@ -26,3 +26,8 @@ where id = $1;
 update api_keys k set last_used_on = u.day
 from unnest($1::uuid[], $2::date[]) as u (id, day)
 where k.id = u.id and (k.last_used_on is null or k.last_used_on < u.day);
+
+-- name: count_by_pepper
+-- Keys that open something, by the mark of the pepper in their digest (null: none).
+select pepper, count(*) as keys from api_keys
+where revoked_at is null and (expires_at is null or expires_at > now()) group by pepper;

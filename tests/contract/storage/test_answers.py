@@ -1,4 +1,4 @@
-"""What every AnswerStore does: the memory twin and Redis pass the same assertions."""
+"""What every AnswerStore does: the memory twin, Redis and Redis Cluster pass the same assertions."""
 
 import asyncio
 import secrets
@@ -15,11 +15,6 @@ from gateway.storage.redis.link import Link
 
 DONE = Swap(done=True, found=None)
 LONG = 100.0
-
-
-@pytest.fixture(params=["memory", "redis"])
-def server(request: pytest.FixtureRequest) -> str | None:
-    return None if request.param == "memory" else request.getfixturevalue("redis_url")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What every Cache does: the memory twin and Redis pass the same assertions."""
+"""What every Cache does: the memory twin, Redis and Redis Cluster pass the same assertions."""
 
 import asyncio
 import secrets
@@ -26,11 +26,6 @@ class Scene:
     def __init__(self, cache: Cache, subscribe: Subscribe) -> None:
         self.cache = cache
         self.subscribe = subscribe
-
-
-@pytest.fixture(params=["memory", "redis"])
-def server(request: pytest.FixtureRequest) -> str | None:
-    return None if request.param == "memory" else request.getfixturevalue("redis_url")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What every LeaseStore does: the memory twin and Redis pass the same assertions."""
+"""What every LeaseStore does: the memory twin, Redis and Redis Cluster pass the same assertions."""
 
 import asyncio
 import secrets
@@ -11,11 +11,6 @@ from gateway.core.ports import LeaseStore
 from gateway.storage.memory.leases import MemoryLeases
 from gateway.storage.redis.leases import RedisLeases
 from gateway.storage.redis.link import Link
-
-
-@pytest.fixture(params=["memory", "redis"])
-def server(request: pytest.FixtureRequest) -> str | None:
-    return None if request.param == "memory" else request.getfixturevalue("redis_url")
 
 
 @pytest.fixture

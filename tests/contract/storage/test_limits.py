@@ -1,4 +1,4 @@
-"""What every LimitStore does: the memory twin and Redis pass the same assertions."""
+"""What every LimitStore does: the memory twin, Redis and Redis Cluster pass the same assertions."""
 
 import asyncio
 import secrets
@@ -20,11 +20,6 @@ ALIVE = 600.0
 
 def now_ms() -> int:
     return time.time_ns() // 1_000_000
-
-
-@pytest.fixture(params=["memory", "redis"])
-def server(request: pytest.FixtureRequest) -> str | None:
-    return None if request.param == "memory" else request.getfixturevalue("redis_url")
 
 
 @pytest.fixture

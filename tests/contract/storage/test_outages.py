@@ -1,4 +1,4 @@
-"""What every Outages does: the memory twin and Redis pass the same assertions."""
+"""What every Outages does: the memory twin, Redis and Redis Cluster pass the same assertions."""
 
 import asyncio
 import time
@@ -11,11 +11,6 @@ from gateway.core.ports import Outages
 from gateway.storage.memory.outages import MemoryOutages
 from gateway.storage.redis.link import Link
 from gateway.storage.redis.outages import KEPT, RedisOutages
-
-
-@pytest.fixture(params=["memory", "redis"])
-def server(request: pytest.FixtureRequest) -> str | None:
-    return None if request.param == "memory" else request.getfixturevalue("clean_redis")
 
 
 @pytest.fixture

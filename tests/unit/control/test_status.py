@@ -10,6 +10,7 @@ from gateway.control.status import probes
 from gateway.control.status.probes import Probe
 from gateway.control.status.service import Check, examine
 from gateway.core.errors import STORE_UNAVAILABLE, GatewayError
+from gateway.core.keys import PLAIN, Peppers
 
 
 def answers(value: Any) -> Any:
@@ -88,3 +89,21 @@ async def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert (await found(probes.disk(tmp_path)))[0] is True
     monkeypatch.setattr(probes, "MIN_FREE_BYTES", 1 << 62)
     assert (await found(probes.disk(tmp_path)))[0] is False
+
+
+async def test_keys_are_counted_by_their_pepper():
+    old, new = (Peppers(letter * 32) for letter in (b"o", b"n"))
+    both = Peppers(b"n" * 32, b"o" * 32)
+    counts = {None: 3, old.mark: 2, new.mark: 5}
+    assert await found(probes.keys(answers({None: 3}), PLAIN)) == (True, "3 live, 3 without a pepper")
+    assert await found(probes.keys(answers({}), PLAIN)) == (True, "0 live")
+    assert await found(probes.keys(answers({new.mark: 5}), new)) == (True, "5 live")
+    assert await found(probes.keys(answers(counts), both)) == (
+        True,
+        "10 live, 3 without a pepper, 2 with the previous pepper",
+    )
+    for peppers, lost in ((new, 2), (old, 5), (PLAIN, 7)):
+        assert await found(probes.keys(answers(counts), peppers)) == (
+            False,
+            f"{lost} of 10 keys have a pepper that is not set: they open nothing",
+        )

@@ -1,6 +1,7 @@
 """API key texts: form, checksum, digest."""
 
 import hashlib
+import hmac
 import secrets
 
 import pytest
@@ -59,3 +60,27 @@ def test_any_text_has_a_digest_and_no_foreign_text_is_a_key(text: str):
 def test_look_alikes_are_refused(text: str):
     assert not keys.well_formed(text)
     assert keys.public_part(text) is None
+
+
+OLD, NEW = b"o" * 32, b"n" * 32
+
+
+def test_a_pepper_makes_another_digest_of_the_same_key() -> None:
+    plain, old, new = (keys.make(fixed(7), peppers) for peppers in (keys.PLAIN, keys.Peppers(OLD), keys.Peppers(NEW)))
+    assert plain.text == old.text == new.text
+    assert len({plain.digest, old.digest, new.digest}) == 3
+    assert old.digest == hmac.new(OLD, old.text.encode(), "sha256").hexdigest()
+    assert plain.pepper is None
+    assert old.pepper != new.pepper
+    assert {len(made.pepper or "") for made in (old, new)} == {keys.MARK_CHARS}
+
+
+def test_a_key_is_looked_for_under_every_pepper_and_without_the_likeliest_first() -> None:
+    key = keys.make(fixed(7)).text.encode()
+    plain, old, new = keys.digest(key), keys.peppered(OLD, key), keys.peppered(NEW, key)
+    assert keys.PLAIN.digests(key) == (plain,)
+    assert keys.Peppers(NEW).digests(key) == (new, plain)
+    assert keys.Peppers(NEW, OLD).digests(key) == (new, old, plain)
+    assert keys.Peppers(previous=OLD).digests(key) == (old, plain)
+    assert keys.Peppers(previous=OLD).digest(key) == plain
+    assert keys.Peppers(NEW, OLD).previous_mark == keys.Peppers(OLD).mark

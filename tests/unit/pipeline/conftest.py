@@ -12,7 +12,7 @@ from gateway.core.dialect import Dialect
 from gateway.core.documents import Guardrails, KeyDocument, MessageTemplate, PostValidation, PreValidation, VersionContent
 from gateway.core.errors import CLIENT_GONE, LEDGER_FULL, GatewayError
 from gateway.core.journal import Journal
-from gateway.core.keys import make
+from gateway.core.keys import PLAIN, make
 from gateway.core.ledger import Ending, Intent, LedgerRow
 from gateway.core.ports import Workbench
 from gateway.core.requests import Inbound
@@ -253,6 +253,7 @@ class World:
         self.endpoints: dict[str, GuardEndpoint] = {}
         """The services that guards may ask; their answers are scripted under ``guard:NAME``."""
         self.examples = Examples()
+        self.peppers = PLAIN
         self.draws: list[float] = []
         """What chance gives next; 0.0 when it is used up."""
         self.keeping: Keeping | None = None
@@ -310,6 +311,7 @@ class World:
             workbench=self.workbench,
             endpoints=self.endpoints,
             examples=self.examples,
+            peppers=self.peppers,
         )
 
     def serve_guard(self, name: str = "rules", secret: bytes = b"") -> None:

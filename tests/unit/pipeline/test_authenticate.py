@@ -151,3 +151,43 @@ async def test_a_cached_key_opens_while_the_catalog_is_away_and_others_wait_for_
     await world.cache.put_key(cached.digest, KeyDocument("key-2", "app-1", "demo", cached.public_id, generation=9))
     world.catalog.available = False
     assert await asyncio.gather(enter(world, cached.text), enter(world, other.text)) == ["ok", "store_unavailable"]
+
+
+OLD, NEW = b"o" * 32, b"n" * 32
+
+
+def peppered(world: Any, number: int, peppers: keys.Peppers) -> keys.NewKey:
+    key = keys.make(lambda count: (number + 1).to_bytes(count, "little"), peppers)
+    world.catalog.add_key(key.digest, KeyDocument(f"key-{number}", "app-1", "demo", key.public_id))
+    return key
+
+
+async def test_keys_of_all_peppers_open_and_the_newest_by_one_question(world: Any) -> None:
+    made_with = [keys.PLAIN, keys.Peppers(OLD), keys.Peppers(NEW)]
+    plain, old, new = (peppered(world, number, peppers) for number, peppers in enumerate(made_with))
+    world.peppers = keys.Peppers(NEW, OLD)
+    stores = Counted(world)
+    assert await enter(world, new.text) == "ok"
+    assert stores.catalog == [1]
+    assert [await enter(world, key.text) for key in (old, plain, made(9))] == ["ok", "ok", "unauthenticated"]
+    asked = len(stores.catalog)
+    for _ in range(2):
+        assert [await enter(world, key.text) for key in (old, plain, made(9))] == ["ok", "ok", "unauthenticated"]
+    assert len(stores.catalog) == asked, "what was found, and what was not, is remembered"
+    world.releases.apply(world.catalog.revoke_key(old.digest))
+    assert [await enter(world, key.text) for key in (old, plain)] == ["unauthenticated", "ok"]
+
+
+async def test_a_key_without_its_pepper_opens_nothing(world: Any) -> None:
+    old = peppered(world, 1, keys.Peppers(OLD))
+    for peppers in (keys.PLAIN, keys.Peppers(NEW)):
+        world.peppers = peppers
+        assert await enter(world, old.text) == "unauthenticated"
+
+
+async def test_a_key_from_before_the_pepper_opens_while_the_catalog_is_away(world: Any) -> None:
+    cached, other = made(1), made(2)
+    await world.cache.put_key(cached.digest, KeyDocument("key-2", "app-1", "demo", cached.public_id, generation=9))
+    world.peppers = keys.Peppers(NEW, OLD)
+    world.catalog.available = False
+    assert [await enter(world, key.text) for key in (cached, other)] == ["ok", "store_unavailable"]
