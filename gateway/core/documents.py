@@ -199,6 +199,9 @@ class ReleaseDocument(Struct, frozen=True):
     semver: str | None = None
     schema_version: int = SCHEMA_VERSION
     split: Split | None = None
+    changed: int = 0
+    """The generation at which something of this application moved last, as it was when this was read: what its callers are told, since
+    the installation's own tells of others. 0 in documents of older programs."""
 
 
 class KeyDocument(Struct, frozen=True):

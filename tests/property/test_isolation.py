@@ -21,9 +21,13 @@ from gateway.core.stored import Keeping, StoredResponse
 from gateway.core.upstream import HttpRequest, Target
 from gateway.edge import doors
 from gateway.edge.schema import data_plane_paths
+from gateway.pipeline.memory import Memory
+from gateway.pipeline.releases import Releases
 from gateway.pipeline.services import Provider, Services
 from gateway.providers.forwarding import OpenAIForwarder
 from gateway.providers.openai import OpenAITranslator
+from gateway.storage.memory.answers import MemoryAnswers
+from gateway.storage.memory.cache import MemoryCache
 from gateway.storage.memory.catalog import _id_of
 from gateway.storage.memory.objects import MemoryObjects
 from gateway.storage.memory.responses import MemoryResponses
@@ -218,6 +222,29 @@ def test_what_another_application_has_is_what_never_existed(
     elsewhere = asyncio.run(seen(ELSEWHERE, method, path, name, stream, headers))
     assert there == elsewhere
     assert CANARY not in repr(there)
+
+
+async def generations(changes: list[tuple[str, int]]) -> list[int]:
+    """What the neighbour is told after each of these changes, by workers that have just read its prompt."""
+    world = await Installation(THERE).settle()
+    found: list[int] = []
+    for app, version in [("", 0), *changes]:
+        if app:
+            world.catalog.publish(app, THERE.slugs[0] if app == OWNER else "faq", version)
+        nothing_kept = MemoryAnswers(world.clock)
+        world.memory = Memory(nothing_kept, max_bytes=1 << 20, keep_seconds=60, sleep=world.clock.sleep)
+        world.releases = Releases(world.catalog, MemoryCache(), world.clock)
+        answer = await world.ask(world.neighbour, "POST", "/v1/chat/completions", {"model": "faq", "messages": HI})
+        found.append(int(answer.head["x-prompt-generation"]))
+    return found
+
+
+@settings(max_examples=15)
+@given(st.lists(st.tuples(st.sampled_from([OWNER, NEIGHBOUR]), st.integers(1, 2)), max_size=6))
+def test_the_generation_tells_of_own_changes_alone(changes: list[tuple[str, int]]) -> None:
+    told = asyncio.run(generations(changes))
+    for (app, _), before, after in zip(changes, told, told[1:], strict=False):
+        assert after > before if app == NEIGHBOUR else after == before
 
 
 def test_the_owner_itself_is_answered_otherwise() -> None:

@@ -53,6 +53,10 @@ class Scene(Protocol):
     async def switch(self, slug: str, active: bool) -> None: ...
     async def add_key(self, digest: str, expires_at_ms: int | None = None) -> None: ...
     async def revoke_key(self, digest: str) -> None: ...
+    async def disturb(self) -> None:
+        """Let another application change something, once."""
+        ...
+
     async def fail(self) -> None: ...
 
 
@@ -85,6 +89,9 @@ class MemoryScene:
 
     async def revoke_key(self, digest: str) -> None:
         self._catalog.revoke_key(digest)
+
+    async def disturb(self) -> None:
+        self._catalog.add_key(new_id(), KeyDocument(new_id(), new_id(), "other", "other"))
 
     async def fail(self) -> None:
         self._catalog.available = False
@@ -130,6 +137,11 @@ class PostgresScene:
     async def revoke_key(self, digest: str) -> None:
         await self.registry.revoke_key(self.application_id, digest[:12], actor="t")
 
+    async def disturb(self) -> None:
+        slug, digest = f"other-{next(_COUNT)}", secrets.token_hex(32)
+        await self.registry.create_application(slug, actor="t")
+        await self.registry.create_key(slug, digest=digest, public_id=digest[:12], actor="t")
+
     async def fail(self) -> None:
         await self.registry._pool.close()
 
@@ -165,7 +177,23 @@ async def test_a_release_says_all_that_serving_needs(scene: Scene) -> None:
     assert (document.version, document.semver, document.content) == (1, "1.0.0", text("one"))
     assert canonical(document.content)
     assert len(document.content_hash) == 64
-    assert document.generation == await scene.catalog.generation()
+    assert document.changed == document.generation == await scene.catalog.generation()
+
+
+async def test_what_another_application_changes_is_not_told(scene: Scene) -> None:
+    await scene.add_version("faq", "one", "1.0.0")
+    await scene.publish("faq", 1)
+    before = await scene.catalog.release(scene.application_id, Reference("faq"))
+    assert before is not None
+    await scene.disturb()
+    for reference in ("faq", "faq:1", "faq@latest", "faq:1.0.0", f"faq#{before.content_hash[:12]}"):
+        document = await scene.catalog.release(scene.application_id, parse_reference(reference, "p"))
+        assert document is not None, reference
+        assert document.changed == before.changed == document.generation - 1, reference
+    await scene.publish("faq", 1, "staging")
+    after = await scene.catalog.release(scene.application_id, Reference("faq"))
+    assert after is not None
+    assert after.changed == after.generation == before.generation + 2
 
 
 async def test_every_reference_form_resolves(scene: Scene) -> None:

@@ -4,3 +4,6 @@
 alter table calls
     add column route text,
     add column shadowed text[];
+
+-- What an application changed last: the generation that its callers are told of.
+create index outbox_by_application on outbox (application_id, generation);
