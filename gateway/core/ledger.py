@@ -1,10 +1,8 @@
 """One row per attempt, whatever its end: what is noted before (:class:`Intent`) and after (:class:`Ending`), and the row of both."""
 
 from enum import IntEnum
-from typing import Any
 
 from msgspec import Struct
-from msgspec.structs import astuple
 
 _Count = int | None
 Counts = tuple[
@@ -184,23 +182,67 @@ class LedgerRow(Struct, array_like=True, gc=False):
     """The shadow rules that would have refused the call, by name; None where no limits were asked, or the call was refused."""
 
 
-_FINAL = (int(State.FINAL),)
-_INTENT_COLUMNS = Intent.__struct_fields__.index("prompt")
-_ENDING_COLUMNS = Ending.__struct_fields__.index("counts")
-_NO_PROMPT = (None,) * len(ServedPrompt.__struct_fields__)
+_FINAL = int(State.FINAL)
+_NO_PROMPT = ServedPrompt(*[None] * 7)  # pyright: ignore[reportArgumentType] - only to be made unknown columns of
 _NO_COUNTS = (None,) * 14
 
 
 def row_of(intent: Intent, ending: Ending) -> LedgerRow:
-    """The final row of an attempt: whole runs of columns at a time, because every call's row is made like this."""
-    prompt, counts = intent.prompt, ending.counts
-    columns: tuple[Any, ...] = (
-        astuple(intent)[:_INTENT_COLUMNS]
-        + (_NO_PROMPT if prompt is None else astuple(prompt))
-        + _FINAL
-        + astuple(ending)[:_ENDING_COLUMNS]
-        + (_NO_COUNTS if counts is None else counts)
-        + astuple(ending.bill)
-        + (intent.route, intent.shadowed)
+    """The final row of an attempt. Field by field, which takes somewhat less than pasting tuples together."""
+    prompt, bill = intent.prompt or _NO_PROMPT, ending.bill
+    read, made, cached, thought, kept, hour, audio, heard, spoken, image, drawn, images, requests, tier = (
+        ending.counts or _NO_COUNTS
     )
-    return LedgerRow(*columns)
+    return LedgerRow(
+        intent.call_id,
+        intent.attempt,
+        intent.application_id,
+        intent.key_id,
+        intent.request_id,
+        intent.door,
+        intent.stream,
+        intent.requested_model,
+        intent.provider,
+        intent.model,
+        intent.user,
+        intent.session,
+        intent.tags,
+        prompt.prompt_id,
+        prompt.prompt,
+        prompt.version,
+        prompt.alias,
+        prompt.variant,
+        prompt.content_hash,
+        prompt.generation,
+        _FINAL,
+        ending.outcome,
+        ending.status,
+        ending.finish_reason,
+        ending.usage_source,
+        ending.latency_us,
+        ending.first_byte_us,
+        ending.upstream_us,
+        ending.attempts,
+        ending.guard,
+        ending.error,
+        ending.verdicts,
+        read,
+        made,
+        cached,
+        thought,
+        kept,
+        hour,
+        audio,
+        heard,
+        spoken,
+        image,
+        drawn,
+        images,
+        requests,
+        tier,
+        bill.cost_nano,
+        bill.status,
+        bill.price_version,
+        intent.route,
+        intent.shadowed,
+    )

@@ -4,15 +4,18 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from msgspec.structs import astuple, replace
 
 from gateway.core.events import Usage
-from gateway.core.ledger import Bill, Ending, Intent, LedgerRow, ServedPrompt, State, row_of
+from gateway.core.ledger import UNBILLED, Bill, Ending, Intent, LedgerRow, ServedPrompt, State, row_of
 from gateway.storage.ledger.folder import make_folder, take
 from gateway.storage.ledger.frames import FIRST, FORMER_MAGIC
 from gateway.storage.ledger.records import (
     MAX_ENDING,
     MAX_INTENT,
+    PAIR,
     as_stored,
     decode_final,
     decode_intent,
@@ -82,6 +85,27 @@ def test_what_can_be_stored_is_stored_as_it_is(final_of):
     assert as_stored(intent, MAX_INTENT) == (intent, encode(intent))
     assert as_stored(ending, MAX_ENDING)[0] is ending
     assert decode_final(encode((intent, ending))) == (intent, ending)
+
+
+_texts = st.text(st.characters(exclude_categories=()), max_size=300)
+
+
+@settings(max_examples=60)
+@given(user=_texts, session=st.none() | _texts, tags=st.lists(_texts, max_size=30), error=_texts, count=st.integers())
+def test_whatever_texts_and_numbers_are_in_it_what_is_kept_is_what_is_read(
+    user: str, session: str | None, tags: list[str], error: str, count: int
+):
+    intent = Intent("id", 1, "app", "key", "r", "chat", True, None, "p", "m", user, session, tuple(tags), PROMPT, 7)
+    ending = Ending("ok", 200, None, None, 1, None, None, 1, None, error, [], astuple(Usage(count, 0)), UNBILLED)
+    told, before = as_stored(intent, MAX_INTENT)
+    ended, after = as_stored(ending, MAX_ENDING)
+    assert len(before) <= MAX_INTENT
+    assert len(after) <= MAX_ENDING
+    assert decode_final(PAIR + before + after) == (told, ended)
+    row = row_of(told, ended)
+    assert (row.user, row.session, row.tags, row.error) == (told.user, told.session, told.tags, ended.error)
+    assert row.prompt == PROMPT.prompt
+    assert row.input_tokens in {count, None}
 
 
 def test_the_columns_of_a_row_are_the_fields_of_its_parts_in_order():
