@@ -61,7 +61,7 @@ class HotReply(Struct, eq=False):
         if self.disconnected:
             raise GatewayError(CLIENT_GONE, "the caller left")
         protocol = self.protocol
-        end = b"content-length: %d\r\n\r\n" if self.keep_alive else b"connection: close\r\ncontent-length: %d\r\n\r\n"
+        end = b"content-length: %d\r\n\r\n" if self.keep_alive else b"content-length: %d\r\nconnection: close\r\n\r\n"
         protocol.transport.write(b"".join((STATUS_LINE[status], protocol.date_line(), head, end % len(body), body)))
         self._complete()
 
