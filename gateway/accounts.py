@@ -37,8 +37,8 @@ def providers_of(settings: Settings, new_id: Callable[[], str]) -> tuple[dict[st
         translator = own_translator(provider, largest, now, lambda: f"chatcmpl-{new_id()}") or families[provider.kind]
         if provider.completions:
             translator = CompletionsTranslator(translator, largest)
-        account = account_of(name, provider)
-        providers[name] = Provider(translator, made[shared], passing.get(provider.kind), account)
+        account, forwarder = account_of(name, provider), passing.get(provider.kind)
+        providers[name] = Provider(translator, made[shared], forwarder, account.target, account.keys)
     return providers, list(made.values())
 
 

@@ -151,6 +151,13 @@ async def _echo(call: Call, _: int) -> None:
     await _finish(call, len(words))
 
 
+async def _vectors(call: Call, _: int) -> None:
+    """What an embeddings endpoint answers; a reader of pictures finds one in it, too."""
+    item = {"object": "embedding", "index": 0, "embedding": [0.25, -0.5], "url": "http://pictures/1"}
+    usage = {"prompt_tokens": call.prompt_tokens, "total_tokens": call.prompt_tokens}
+    await _answer(call, {"object": "list", "created": 1760000000, "model": call.model, "data": [item], "usage": usage})
+
+
 async def _status(call: Call, status: int) -> None:
     extra = {429: ["retry-after: 2", "x-should-retry: true"], 503: ["retry-after: 1"]}.get(status, [])
     kind = "invalid_request_error" if status < 500 else "server_error"
@@ -389,6 +396,7 @@ _ROLE = {"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reas
 BEHAVIOURS: dict[str, tuple[Behaviour, int]] = {
     "mock-ok": (lambda c, n: normal(c, n or c.tokens), 0),
     "mock-echo": (_echo, 0),
+    "mock-vectors": (_vectors, 0),
     "mock-hang": (_hang, 0),
     "mock-headhang": (_headhang, 0),
     "mock-stall": (_stall, 3),

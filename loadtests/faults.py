@@ -20,6 +20,9 @@ import msgspec
 
 from loadtests.fault_models import BEHAVIOURS, behaviour_of, encode, head
 
+DOORS = ("/chat/completions", "/embeddings", "/images/generations")
+"""Paths where the model says what happens."""
+
 
 class CallRecord(msgspec.Struct):
     """The upstream's entry for one call. Times are seconds since the call was received."""
@@ -125,8 +128,8 @@ class FaultServer:
 
     async def _handle(self, request: "_Request", reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
         """Answer; returns bytes of a following request that came too early."""
-        if request.method == "POST" and request.path.endswith("/chat/completions"):
-            return await self._chat(request, reader, writer)
+        if request.method == "POST" and request.path.endswith(DOORS):
+            return await self._act(request, reader, writer)
         status, value = 404, b'{"error":{"message":"no such route","type":"invalid_request_error"}}'
         if request.path == "/ledger" and request.method == "DELETE":
             self.calls.clear()
@@ -141,7 +144,7 @@ class FaultServer:
         await writer.drain()
         return b""
 
-    async def _chat(self, request: "_Request", reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+    async def _act(self, request: "_Request", reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
         began = time.monotonic()
         body: dict[str, Any] = msgspec.json.decode(request.body)
         record = CallRecord(

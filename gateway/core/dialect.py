@@ -23,16 +23,24 @@ class Framer(Protocol):
         ...
 
 
-class Dialect(Protocol):
+class Speech(Protocol):
+    """What is needed of a form to answer a call again with what was kept."""
+
+    def read(self, inbound: Inbound) -> ChatRequest:
+        """Decode a body and its prompt headers. Raises ``malformed`` naming the field, ``contradiction``."""
+        ...
+
+    def problem_head(self, request_id: str) -> str:
+        """Header lines of every answer, refusals too, that this form's SDKs read: the request's id under their name for it."""
+        ...
+
+
+class Dialect(Speech, Protocol):
     """A client format. Pure: one instance serves every call."""
 
     @property
     def name(self) -> str:
         """``chat``, ``responses``, ``messages``, ``completions``: the door, and what translators say they speak."""
-        ...
-
-    def read(self, inbound: Inbound) -> ChatRequest:
-        """Decode a body and its prompt headers. Raises ``malformed`` naming the field, ``contradiction``."""
         ...
 
     def whole(self, event: Event, request: ChatRequest, inbound: Inbound, *, native: bool) -> bytes:
@@ -52,8 +60,4 @@ class Dialect(Protocol):
 
     def problem_frames(self, error: GatewayError) -> bytes:
         """What ends a stream that has begun, where no framer is at hand."""
-        ...
-
-    def problem_head(self, request_id: str) -> str:
-        """Header lines of every answer, refusals too, that this dialect's SDKs read: the request's id under their name for it."""
         ...

@@ -69,6 +69,8 @@ class GatewayError(Exception):
         """The kind's status, except for ``upstream_rejected``, which passes the provider's 4xx on."""
         self.answered: int | None = None
         """The status that the provider answered with, if it did."""
+        self.unsent = False
+        """Whether no byte of the request can have reached the provider: there was no connection."""
 
 
 _INVALID = "invalid_request_error"

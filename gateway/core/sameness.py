@@ -36,9 +36,9 @@ def once_name(owner: str, door: str, key: bytes) -> str:
     return "once:" + _digest((owner.encode(), door.encode(), key))
 
 
-def received_digest(headers: Mapping[bytes, bytes], body: bytes) -> str:
-    """What a request says, byte for byte: the body and the headers that shape the answer."""
-    parts = [body]
+def received_digest(headers: Mapping[bytes, bytes], said: Iterable[bytes]) -> str:
+    """What a request says, byte for byte: the body, in one piece or more, and the headers that shape the answer."""
+    parts = list(said)
     for name in sorted(headers):
         if name.startswith(SHAPING_HEADERS):
             parts += (name, headers[name])

@@ -6,7 +6,7 @@ from msgspec import Raw, Struct
 from gateway.core.errors import MALFORMED, UNSUPPORTED, GatewayError
 from gateway.core.forward import EMBEDDINGS
 from gateway.core.requests import ChatRequest, Inbound
-from gateway.dialects.chat import malformed
+from gateway.dialects.chat import CHAT_DIALECT, malformed
 from gateway.dialects.naming import MAX_LABEL, MAX_MODEL, check_names, labels
 from gateway.wire import openai as wire
 from gateway.wire.multipart import MultipartError, text_fields
@@ -70,6 +70,18 @@ def read_forwarded(inbound: Inbound) -> Body:
         raise malformed(error) from None
     weight = _check_inputs(read, fields) if inbound.door == EMBEDDINGS else 0
     return Body(_request(inbound, read), b"application/json", read.input_file_id, weight, fields, b"", None)
+
+
+class ForwardedSpeech:
+    """The ``Speech`` of all forwarded doors."""
+
+    def read(self, inbound: Inbound) -> ChatRequest:
+        """What records want to know of a call. Raises as :func:`read_forwarded`."""
+        return read_forwarded(inbound).request
+
+    def problem_head(self, request_id: str) -> str:
+        """The same as of the chat doors: the same SDKs call here."""
+        return CHAT_DIALECT.problem_head(request_id)
 
 
 def _form_body(inbound: Inbound, content_type: bytes, data: bytes) -> Body:

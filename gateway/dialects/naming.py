@@ -82,11 +82,13 @@ def named_prompt(
     model: str, prompt: PromptObject | None, variables: dict[str, Any] | None, headers: dict[bytes, bytes]
 ) -> tuple[Reference | None, dict[str, Any]]:
     """All namings of a body and its headers, combined; and the variables. Raises ``malformed``, ``contradiction``."""
+    variables = variables or {}
     reference: Reference | None = None
     param = "model"
+    if variables and prompt is None and _NAMING.isdisjoint(headers):
+        return (candidate(model) or parse_reference(model, param)) if model else None, variables
     if "@" in model or "#" in model:
         reference = candidate(model)
-    variables = variables or {}
     if prompt is not None:
         named = parse_reference(prompt.id, "prompt.id")
         if prompt.version is not None:

@@ -6,13 +6,16 @@ from collections.abc import Mapping
 from gateway.core.errors import GatewayError
 from gateway.core.forward import AUDIO, BATCHES, EMBEDDINGS, FILES, IMAGES, MODERATIONS
 from gateway.core.requests import Inbound
+from gateway.dialects.forwarded import ForwardedSpeech
 from gateway.edge.openai import Door, traceable
 from gateway.edge.problems import log, refuse
 from gateway.pipeline.forward import forward
 from gateway.pipeline.forwarding.placing import Errand
+from gateway.pipeline.idempotency import HEADER, once
 from gateway.pipeline.reply import Reply
 from gateway.pipeline.services import Services
 
+_SPEECH = ForwardedSpeech()
 _POST, _GET, _DELETE = b"POST", b"GET", b"DELETE"
 _OBJECT = re.compile(r"/(files|batches)/([A-Za-z0-9_-]{1,128})(/content|/cancel)?")
 """The path of one file or batch. The vendor's ids are of these characters; nothing else may become part of a path upstream."""
@@ -20,12 +23,26 @@ _OBJECT = re.compile(r"/(files|batches)/([A-Za-z0-9_-]{1,128})(/content|/cancel)
 
 def passing(errand: Errand) -> Door:
     """The door of one errand: answers one call, whatever happens."""
+    keyed = errand.method == b"POST"
+
+    async def once_only(inbound: Inbound, services: Services, reply: Reply) -> GatewayError | None:
+        cut = None
+
+        async def work(to: Reply) -> None:
+            nonlocal cut
+            cut = await forward(inbound, errand, services, to)
+
+        await once(inbound, services, reply, _SPEECH, work, errand.path)
+        return cut
 
     async def door(inbound: Inbound, services: Services, reply: Reply) -> None:
         if inbound.trace is not None:
             reply = traceable(reply, inbound.trace)
         try:
-            cut = await forward(inbound, errand, services, reply)
+            if keyed and HEADER in inbound.headers:
+                cut = await once_only(inbound, services, reply)
+            else:
+                cut = await forward(inbound, errand, services, reply)
         except GatewayError as error:
             await refuse(error, inbound, reply)
         else:

@@ -23,7 +23,7 @@ def lacking(element: str, choice: int | None) -> Block:
 
 def judge(text: str, terms: TermSet | None, required: RequiredSet | None, choice: int | None = None) -> OutputVerdict:
     """Judge a whole text: terms first, then required elements."""
-    folded = fold(text)
+    folded = text.casefold()  # fold, without a call: every text of every call is judged
     if terms is not None:
         found = terms.match(folded)
         hit = terms.first(found, folded, "") if found is not None else None

@@ -156,16 +156,13 @@ async def attempt(
     try:
         run = _exchanged if target.timeouts.first_token is None else _timed
         answer = await run(stop, target, upstream, provider, journal, services, native=native)
-        now = clock()
-        stop.health.succeeded(now - began, now)
     except BaseException:
         stop.health.leave()
         raise
-    finally:
-        journal.upstream += clock() - began
+    now = clock()
+    stop.health.succeeded(now - began, now)
     if not upstream.stream:
         stop.health.leave()
-    journal.first_byte = now
     return answer
 
 

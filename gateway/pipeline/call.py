@@ -1,6 +1,8 @@
 """Plan -> Answer, its first content already in hand: until then no byte was promised, so another target may still be tried."""
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any
 
 from gateway.core.conversation import Conversation
 from gateway.core.errors import UPSTREAM_UNAVAILABLE, GatewayError
@@ -8,12 +10,11 @@ from gateway.core.journal import Journal
 from gateway.core.requests import ChatRequest
 from gateway.core.upstream import CHAT, Target, UpstreamCall
 from gateway.pipeline.attempt import Answer, WholeAnswer
-from gateway.pipeline.errand import Errand, all_keys_refused
+from gateway.pipeline.errand import A, Attempts, Errand, all_keys_refused
 from gateway.pipeline.hedge import hedged
 from gateway.pipeline.resolve import Recipe
 from gateway.pipeline.services import Services
 from gateway.pipeline.waiting import wait_for_place
-from gateway.routing.failures import Next, judge
 from gateway.routing.table import Plan
 from gateway.routing.walk import Place, Walk, first
 
@@ -21,7 +22,7 @@ SHORTEST_RETRY_AFTER = 0.1
 """Seconds: a caller told to come back at once would only be refused again."""
 
 
-async def call(
+def call(
     plan: Plan,
     request: ChatRequest,
     recipe: Recipe,
@@ -29,14 +30,18 @@ async def call(
     dialect: str,
     journal: Journal,
     services: Services,
-) -> Answer | WholeAnswer:
-    """Make attempts in order until one answers. ``dialect`` is the caller's, by name.
+) -> Coroutine[Any, Any, Answer | WholeAnswer]:
+    """Make attempts in order until one answers; to be awaited. ``dialect`` is the caller's, by name. Raises as :func:`travel`."""
+    upstream = _upstream_call(plan.stops[0].target, request, recipe, conversation, dialect)
+    return travel(Errand(upstream, request, dialect, journal, services), plan)
+
+
+async def travel(errand: Attempts[A], plan: Plan) -> A:
+    """Make attempts in order until one answers, whatever is asked.
 
     Raises the last failure; ``upstream_unavailable`` when no target could be asked, ``upstream_auth_error`` when none had a key.
     """
-    upstream = _upstream_call(plan.stops[0].target, request, recipe, conversation, dialect)
-    asked = journal.inbound.headers.get(b"x-first-token-timeout-ms")
-    errand = Errand(upstream, request, dialect, journal, services, None if asked is None else int(asked) / 1000)
+    journal, services = errand.journal, errand.services
     clock, hedge_after = services.clock, plan.policy.hedge_after
     place = first(plan, clock())
     if place is not None and plan.attempts == 1 and hedge_after is None:
@@ -60,7 +65,7 @@ async def call(
                 return await errand.visit(*place)
             return await hedged(errand, place, walk, hedge_after)
         except GatewayError as error:
-            if judge(error).next is Next.NOTHING or errand.is_over():
+            if errand.ends(error):
                 raise
             failure, place = error, None
 

@@ -1,8 +1,11 @@
 """One call's attempts, each with its intent before and its row after; which to make is decided in :mod:`gateway.pipeline.call`."""
 
 import logging
+from abc import abstractmethod
+from collections.abc import Coroutine
+from typing import Any, Generic, Protocol, TypeVar
 
-from msgspec import Struct, structs
+from msgspec import structs
 
 from gateway.core.errors import MALFORMED, UPSTREAM_AUTH, GatewayError
 from gateway.core.journal import Journal
@@ -18,31 +21,52 @@ from gateway.routing.table import MAX_ATTEMPTS, Stop
 _log = logging.getLogger("gateway.upstream")
 
 
-class Errand(Struct):
-    """What all attempts of a call share."""
+class Ended(Protocol):
+    """What an attempt brings: something that holds a place at its target until it is closed."""
 
-    upstream: UpstreamCall
-    request: ChatRequest
-    dialect: str
-    journal: Journal
-    services: Services
-    first_token: float | None
-    """Seconds that the caller gives a first token; None where it says nothing."""
-    unbooked: GatewayError | None = None
-    """The failure whose row is not written yet."""
-    begun: int = 0
-    """The highest number of an attempt whose intent may be down."""
+    def close(self) -> None:
+        """Let go of the provider's connection and of the place."""
+        ...
+
+
+A = TypeVar("A", bound=Ended)
+
+
+class Attempts(Generic[A]):
+    """What all attempts of a call share, whatever is asked: intents, rows, keys, and what becomes known of targets."""
+
+    __slots__ = ("_first_token", "_unbooked", "begun", "journal", "services")
+
+    def __init__(self, journal: Journal, services: Services) -> None:
+        asked = journal.inbound.headers.get(b"x-first-token-timeout-ms")
+        self._first_token = None if asked is None else int(asked) / 1000
+        self.journal = journal
+        self.services = services
+        self._unbooked: GatewayError | None = None
+        self.begun = 0
+        """The highest number of an attempt whose intent may be down."""
+
+    @abstractmethod
+    def making(self, stop: Stop, target: Target) -> Coroutine[Any, Any, A]:
+        """One request to a target in whose queue a place was taken; to be awaited. After a failure the place is free again.
+
+        Raises ``malformed``, at once, for what the target cannot be asked.
+        """
+
+    def ends(self, error: GatewayError) -> bool:
+        """Whether nothing more may be tried after this failure."""
+        return judge(error).next is Next.NOTHING or self.is_over()
 
     def is_over(self) -> bool:
         """Whether nothing more may be tried, for want of time or after too many attempts."""
         journal = self.journal
         return journal.attempts >= MAX_ATTEMPTS or self.services.clock() >= journal.inbound.deadline
 
-    async def visit(self, stop: Stop, key: int) -> Answer | WholeAnswer:
+    async def visit(self, stop: Stop, key: int) -> A:
         """Ask a target where a place was taken, with one key after the other if need be. Raises the last failure."""
         used: tuple[int, ...] = ()
         while True:
-            if self.unbooked is not None:
+            if self._unbooked is not None:
                 self.book_failure()
             try:
                 return await self.ask(stop, key, self.number())
@@ -67,48 +91,47 @@ class Errand(Struct):
 
     def book_failure(self) -> None:
         """Write the row of the failed attempt that another one follows. Without one it is the call's own, which ``record`` writes."""
-        if self.unbooked is not None:
-            book_failure(self.journal, self.services, self.unbooked)
-            self.unbooked = None
+        if self._unbooked is not None:
+            book_failure(self.journal, self.services, self._unbooked)
+            self._unbooked = None
 
     def failed(self, failure: GatewayError) -> None:
         """The last attempt failed; its row waits until it is known whether another one follows."""
-        self.unbooked = failure
+        self._unbooked = failure
 
     def turn_to(self, number: int, target: Target) -> None:
         """The attempt that the journal, and with it the next row, is about."""
         self.journal.attempt, self.journal.target = number, target
 
-    async def ask(self, stop: Stop, key: int, number: int) -> Answer | WholeAnswer:
+    async def ask(self, stop: Stop, key: int, number: int) -> A:
         """One attempt with one key. Raises the provider's failures, ``malformed``, ``ledger_full``."""
-        journal, services = self.journal, self.services
+        journal, clock = self.journal, self.services.clock
         target = stop.targets[key]
         self.begun = number
         journal.attempt, journal.target = number, target
         intent = intent_of(journal, number)
         try:
-            services.ledger.intend(intent)
+            self.services.ledger.intend(intent)
             journal.intent = intent
-            provider = services.providers[target.provider]
-            spoken = self._spoken(target, provider)
+            making = self.making(stop, target if self._first_token is None else _hurried(target, self._first_token))
         except BaseException:
             stop.health.leave()
             raise
-        if self.first_token is not None:
-            target = self._hurried(target, self.first_token)
+        began, trace = clock(), journal.inbound.trace
         try:
-            asking = attempt(stop, target, spoken, provider, journal, services, native=spoken.dialect == self.dialect)
-            trace = journal.inbound.trace
-            answer = await (asking if trace is None else traced(trace, number, target, asking, services.clock))
-        except GatewayError as error:
-            self._failed(stop, key, error)
-            self.turn_to(number, stop.targets[key])
+            answer = await (making if trace is None else traced(trace, number, target, making, clock))
+        except BaseException as error:
+            journal.upstream += clock() - began
+            if isinstance(error, GatewayError):
+                self._failed(stop, key, error)
+                self.turn_to(number, target)
+            else:
+                stop.health.breaker.abandoned()
             raise
-        except BaseException:
-            stop.health.breaker.abandoned()
-            raise
+        journal.first_byte = now = clock()
+        journal.upstream += now - began
+        journal.attempt, journal.target = number, target
         stop.account.keys.accepted(key)
-        journal.attempt, journal.target = number, stop.targets[key]
         return answer
 
     def _failed(self, stop: Stop, key: int, error: GatewayError) -> None:
@@ -124,21 +147,41 @@ class Errand(Struct):
         elif verdict.limited_key:
             keys.limited(key, now, error.retry_after)
 
-    @staticmethod
-    def _hurried(target: Target, asked: float) -> Target:
-        """The target with the caller's own first-token timeout, which can only be shorter than the operator's."""
-        set_up = target.timeouts.first_token
-        seconds = asked if set_up is None else min(asked, set_up)
-        return structs.replace(target, timeouts=structs.replace(target.timeouts, first_token=seconds))
+
+def _hurried(target: Target, asked: float) -> Target:
+    """The target with the caller's own first-token timeout, which can only be shorter than the operator's."""
+    set_up = target.timeouts.first_token
+    seconds = asked if set_up is None else min(asked, set_up)
+    return structs.replace(target, timeouts=structs.replace(target.timeouts, first_token=seconds))
+
+
+class Errand(Attempts[Answer | WholeAnswer]):
+    """The attempts of a generating call."""
+
+    __slots__ = ("_dialect", "_request", "_upstream")
+
+    def __init__(
+        self, upstream: UpstreamCall, request: ChatRequest, dialect: str, journal: Journal, services: Services
+    ) -> None:
+        super().__init__(journal, services)
+        self._upstream = upstream
+        self._request = request
+        self._dialect = dialect
+
+    def making(self, stop: Stop, target: Target) -> Coroutine[Any, Any, Answer | WholeAnswer]:
+        """See :meth:`Attempts.making`."""
+        provider = self.services.providers[target.provider]
+        spoken = self._spoken(target, provider)
+        return attempt(stop, target, spoken, provider, self.journal, self.services, native=spoken.dialect == self._dialect)
 
     def _spoken(self, target: Target, provider: Provider) -> UpstreamCall:
         """The call for this target: in the caller's dialect where its provider speaks it, else in the common one."""
-        upstream = self.upstream
+        upstream = self._upstream
         if target.model != upstream.model:
             upstream = structs.replace(upstream, model=target.model)
-        if self.dialect in provider.translator.speaks:
+        if self._dialect in provider.translator.speaks:
             return upstream
-        name = self.request.untranslatable
+        name = self._request.untranslatable
         if name is not None:
             raise GatewayError(
                 MALFORMED, f"{name}: has no form that the model {upstream.model[:100]!r} can be given", param=name

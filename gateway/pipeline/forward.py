@@ -12,7 +12,7 @@ from gateway.dialects.forwarded import read_forwarded
 from gateway.pipeline.admit import admit_forwarded
 from gateway.pipeline.authenticate import authenticate
 from gateway.pipeline.forwarding.answering import Relay, respond
-from gateway.pipeline.forwarding.asking import Asking, ask
+from gateway.pipeline.forwarding.asking import Asking, ask, relaying
 from gateway.pipeline.forwarding.listing import list_owned
 from gateway.pipeline.forwarding.placing import Errand, place
 from gateway.pipeline.receive import check_any
@@ -38,14 +38,13 @@ async def forward(inbound: Inbound, errand: Errand, services: Services, reply: R
         journal.request = body.request
         journal.input_chars = body.weight
         permit = await admit_forwarded(caller, body.request, journal, services)
-        plan = await place(errand, caller, body, services)
+        plan = await place(errand, caller, body, journal, services)
         lap(clock())
         asking = Asking(errand, body, inbound, journal, services)
         if errand.lists:
-            await list_owned(asking, plan[0], caller, permit, relay)
+            await list_owned(asking, plan, caller, permit, relay)
         else:
-            exchange, target = await ask(asking, plan)
-            await respond(asking, exchange, target, caller, permit, relay)
+            await respond(asking, await ask(asking, plan, relaying(asking)), caller, permit, relay)
     except GatewayError as error:
         _failed(journal, reply, error)
         if relay.mute:

@@ -7,8 +7,7 @@ from msgspec import Struct
 
 from gateway.core.errors import GatewayError
 from gateway.core.upstream import Target
-from gateway.pipeline.attempt import Answer, WholeAnswer
-from gateway.pipeline.errand import Errand
+from gateway.pipeline.errand import A, Attempts
 from gateway.pipeline.record import book_failure, book_loser
 from gateway.routing.table import Stop
 from gateway.routing.walk import Place, Walk
@@ -20,7 +19,7 @@ class _Leg(Struct, frozen=True):
     stop: Stop
 
 
-async def hedged(errand: Errand, place: Place, walk: Walk, after: float | Literal["p95"]) -> Answer | WholeAnswer:
+async def hedged(errand: Attempts[A], place: Place, walk: Walk, after: float | Literal["p95"]) -> A:
     """Ask at ``place``, and after so many seconds without a first token at the next one as well. Raises the last failure.
 
     The loser is cancelled, and has a row of its own; so has the one of two that failed.
@@ -30,7 +29,7 @@ async def hedged(errand: Errand, place: Place, walk: Walk, after: float | Litera
     account.hedges.earn()
     errand.book_failure()
     began, upstream = services.clock(), journal.upstream
-    running: dict[asyncio.Task[Answer | WholeAnswer], _Leg] = {}
+    running: dict[asyncio.Task[A], _Leg] = {}
 
     def start(stop: Stop, key: int) -> None:
         number = errand.number()
@@ -67,14 +66,14 @@ def _patience(stop: Stop, after: float | Literal["p95"]) -> float | None:
     return after if after != "p95" else stop.health.latency.p95 or None
 
 
-async def _call_off(running: dict[asyncio.Task[Answer | WholeAnswer], _Leg], errand: Errand) -> None:
+async def _call_off(running: dict[asyncio.Task[A], _Leg], errand: Attempts[A]) -> None:
     """Cancel who is still under way and write their rows; the journal's own is left to ``record``."""
     journal = errand.journal
     for task in running:
         task.cancel()
     ended = await asyncio.gather(*running, return_exceptions=True)
     for leg, end in zip(running.values(), ended, strict=True):
-        if isinstance(end, Answer | WholeAnswer):
+        if not isinstance(end, BaseException):
             end.close()
         if leg.number > errand.begun:
             # Cancelled before its first step: nothing was asked or written, only the place was taken.
@@ -88,7 +87,7 @@ async def _call_off(running: dict[asyncio.Task[Answer | WholeAnswer], _Leg], err
             _book(errand, leg)
 
 
-def _book(errand: Errand, leg: _Leg, failure: GatewayError | None = None) -> None:
+def _book(errand: Attempts[A], leg: _Leg, failure: GatewayError | None = None) -> None:
     """The row of an attempt that failed or, without a failure, lost; whichever the journal is about."""
     journal = errand.journal
     kept = journal.attempt, journal.target

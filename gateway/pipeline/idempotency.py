@@ -6,12 +6,13 @@ again, so that a dead owner's key goes to the next who waits. Only complete 200s
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 
 import msgspec
 from msgspec import Struct
 
-from gateway.core.dialect import Dialect
+from gateway.core.dialect import Speech
 from gateway.core.errors import CLIENT_GONE, CONFLICT, DEADLINE, DRAINING, INTERNAL, MALFORMED, GatewayError
 from gateway.core.journal import Journal
 from gateway.core.ledger import Bill
@@ -25,6 +26,7 @@ from gateway.pipeline.record import record
 from gateway.pipeline.reply import Reply
 from gateway.pipeline.services import Services
 from gateway.pipeline.tape import Sent, Tape, play
+from gateway.wire.multipart import MultipartError, parts
 
 HEADER = b"idempotency-key"
 MAX_KEY = 255
@@ -56,8 +58,10 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Once).decode
 
 
-async def once(inbound: Inbound, services: Services, reply: Reply, dialect: Dialect, work: Work) -> None:
+async def once(inbound: Inbound, services: Services, reply: Reply, dialect: Speech, work: Work, path: str = "") -> None:
     """Answer a call that has the header: by ``work``, or by what another call with the same key was answered.
+
+    ``path`` is what a call asks for besides its body, where a door has several paths.
 
     Raises what ``authenticate`` and ``work`` raise; ``malformed`` for a bad key, ``conflict`` for another request under the same
     key, ``deadline`` when the call that it repeats goes on for longer; then a row is written, as for every authenticated call.
@@ -68,7 +72,7 @@ async def once(inbound: Inbound, services: Services, reply: Reply, dialect: Dial
         caller = await authenticate(inbound, services, journal)
         application_id = caller.application_id
         key = _key_of(inbound)
-        mine = Once(await _fingerprint(inbound), inbound.call_id, inbound.request_id)
+        mine = Once(await _fingerprint(inbound, path), inbound.call_id, inbound.request_id)
         # A restricted key may not be given the answers of others: what they were allowed, it may not be.
         owner = application_id if caller.grant is None else caller.key_id
         name = once_name(owner, inbound.door, key)
@@ -107,10 +111,20 @@ def _key_of(inbound: Inbound) -> bytes:
     return key
 
 
-async def _fingerprint(inbound: Inbound) -> str:
+async def _fingerprint(inbound: Inbound, path: str) -> str:
     if len(inbound.body) > BRIEF:
-        return await asyncio.to_thread(received_digest, inbound.headers, inbound.body)
-    return received_digest(inbound.headers, inbound.body)
+        return await asyncio.to_thread(_said, inbound, path)
+    return _said(inbound, path)
+
+
+def _said(inbound: Inbound, path: str) -> str:
+    pieces = [inbound.body]
+    content_type = inbound.headers.get(b"content-type", b"")
+    if content_type[:10].lower() == b"multipart/":
+        # A client that repeats a form marks its parts anew, at random.
+        with contextlib.suppress(MultipartError):
+            pieces = parts(content_type.decode("latin-1"), inbound.body)
+    return received_digest(inbound.headers, [path.encode(), *pieces] if path else pieces)
 
 
 async def _free(application_id: str, name: str, mine: Once, services: Services) -> None:
@@ -150,7 +164,7 @@ def _read(found: bytes | None) -> Once | None:
         return None
 
 
-async def _replay(kept: Once, journal: Journal, services: Services, reply: Reply, dialect: Dialect) -> None:
+async def _replay(kept: Once, journal: Journal, services: Services, reply: Reply, dialect: Speech) -> None:
     assert kept.sent is not None
     assert journal.caller is not None
     inbound = journal.inbound

@@ -42,12 +42,12 @@ def estimated_usage(journal: Journal, read: int, made: int) -> Usage:
 
 def settle(journal: Journal, services: Services) -> int | None:
     """Turn usage into money, once: the cost in nano-dollars, or None when it has no price."""
-    usage, target = journal.usage, journal.target
-    if usage is not None and target is not None and journal.bill is UNBILLED:
-        estimated = journal.usage_source == "estimated"
-        cost, status = price(services.prices, target.provider, target.model, usage, estimated=estimated)
-        journal.bill = Bill(cost, status, services.prices.version)
-    return journal.bill.cost_nano
+    bill, usage, target = journal.bill, journal.usage, journal.target
+    if bill is UNBILLED and usage is not None and target is not None:
+        prices = services.prices
+        cost, status = price(prices, target.provider, target.model, usage, estimated=journal.usage_source == "estimated")
+        journal.bill = bill = Bill(cost, status, prices.version)
+    return bill.cost_nano
 
 
 def spent(journal: Journal) -> Spent:

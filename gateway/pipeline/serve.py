@@ -9,6 +9,7 @@ is taken from ``guard_in`` on.
 """
 
 import asyncio
+from operator import attrgetter
 
 from msgspec import structs
 
@@ -39,6 +40,8 @@ from gateway.pipeline.route import route
 from gateway.pipeline.services import Services
 from gateway.pipeline.turns import begin
 
+_text_of = attrgetter("text")
+
 
 async def serve(inbound: Inbound, services: Services, reply: Reply, dialect: Dialect) -> None:
     """Answer one call in the caller's dialect.
@@ -59,7 +62,7 @@ async def serve(inbound: Inbound, services: Services, reply: Reply, dialect: Dia
         journal.prompt = recipe.release.facts if recipe.release else None
         lap(clock())
         conversation = render(recipe, request)
-        journal.input_chars = sum([len(message.text) for message in conversation])
+        journal.input_chars = sum(map(len, map(_text_of, conversation)))
         lap(clock())
         permit = admit_now(caller, services) or await admit(caller, request, recipe, journal, services)
         lap(clock())
@@ -91,7 +94,8 @@ async def _answer(
     clock, lap = services.clock, journal.laps.append
     request, recipe, conversation, masks = course.request, course.recipe, course.conversation, course.masks
     guards = recipe.guards
-    journal.guard_types = guards.types if not course.fell_back else {**journal.guard_types, **guards.types}
+    if guards.types:
+        journal.guard_types = {**journal.guard_types, **guards.types}
     others = Consulted(guards, course, journal, services) if guards.consults else None
     answer: Received | None = None
     try:

@@ -92,7 +92,10 @@ def split_system(messages: Conversation) -> tuple[Conversation, Conversation]:
 
 def has_system(messages: Conversation) -> bool:
     """Whether a caller sends system or developer messages."""
-    return not SYSTEM_ROLES.isdisjoint([message.role for message in messages])
+    for message in messages:  # noqa: SIM110 - a generator costs four times as much
+        if message.role in SYSTEM_ROLES:
+            return True
+    return False
 
 
 def refuse_system() -> GatewayError:

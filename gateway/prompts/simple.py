@@ -5,6 +5,8 @@ results, in half the time.
 """
 
 import re
+from collections.abc import Callable
+from operator import itemgetter
 from typing import Any, Literal
 
 from gateway.prompts.values import MAX_OUTPUT, as_text, missing, reach, too_long
@@ -14,10 +16,21 @@ Undefined = Literal["strict", "keep", "empty"]
 _NAME = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*)\s*")
 
 
+_TEXTS = {str}
+
+
+def _picking(names: list[str]) -> Callable[[dict[str, Any]], tuple[Any, ...]]:
+    """What takes the values of these names out of a dict, in order. Raises ``KeyError``."""
+    if len(names) > 1:
+        return itemgetter(*names)
+    (name,) = names
+    return lambda values: (values[name],)
+
+
 class SimpleText:
     """One message's template. Raises ``ValueError`` (public text) for a tag that is not a variable."""
 
-    __slots__ = ("_length", "_message", "_parts", "_paths", "_slots", "_undefined", "names")
+    __slots__ = ("_length", "_message", "_parts", "_paths", "_pick", "_slots", "_undefined", "names")
 
     def __init__(self, source: str, message: int, undefined: Undefined) -> None:
         self._message = message
@@ -28,6 +41,7 @@ class SimpleText:
         self._cut(source)
         self._length = sum([len(text) for text in self._parts[::2]])
         """Characters between the tags."""
+        self._pick = None if self._paths or not self._slots else _picking([name for _, name in self._slots])
         self.names = frozenset(name for _, name in self._slots) | frozenset(path[0] for _, _, path in self._paths)
         """Variables at the root of every tag."""
 
@@ -56,14 +70,26 @@ class SimpleText:
 
         Raises ``missing_variable`` under the strict policy, ``template_failed`` when it grows too long.
         """
+        if self._pick is not None:
+            # Nearly every template: names alone, and texts for all of them.
+            try:
+                texts = self._pick(values)
+            except KeyError:
+                texts = ()
+            if set(map(type, texts)) == _TEXTS:
+                if self._length + sum(map(len, texts)) > MAX_OUTPUT:
+                    raise too_long()
+                parts = self._parts.copy()
+                parts[1::2] = texts
+                return "".join(parts)
         parts, length = self._parts.copy(), self._length
         for i, name in self._slots:
-            if name in values:
+            try:
                 text = values[name]
-                if type(text) is not str:
-                    text = as_text(text)
-            else:
+            except KeyError:
                 text = self._absent(name, parts[i])
+            if type(text) is not str:
+                text = as_text(text)
             length += len(text)
             parts[i] = text
         for i, name, path in self._paths:

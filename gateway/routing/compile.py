@@ -45,9 +45,9 @@ def target_names(settings: Settings) -> list[str]:
     return [f"{t.provider}/{t.model or '*'}" for route in effective_routes(settings) for t in route.targets]
 
 
-def account_of(name: str, provider: Provider) -> Target:
+def account_of(name: str, provider: Provider) -> Candidate:
     """A provider without a model: where calls go that no route names."""
-    return _candidate(RouteTarget(name), Settings(providers={name: provider})).target
+    return _candidate(RouteTarget(name), Settings(providers={name: provider}))
 
 
 def _candidate(target: RouteTarget, settings: Settings) -> Candidate:

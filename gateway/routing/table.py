@@ -116,13 +116,21 @@ class RouteTable:
         self._known[model] = plan
         return plan
 
+    def direct(self, candidate: Candidate, purpose: str) -> Plan:
+        """The plan of a call that goes to one account whatever its model. Without a model its health is that of its ``purpose``."""
+        target = candidate.target
+        if target.provider not in self.accounts:
+            self.accounts[target.provider] = Account(target.provider, len(_keys(candidate)), self._rules)
+        health = self._health_of(structs.replace(target, model=target.model or purpose))
+        return Plan((self._stop(candidate, health),), 1, PLAIN)
+
     def _plan(self, model: str, after: int) -> Plan | None:
         for number in range(after, len(self._routes)):
             pattern, candidates, policy = self._routes[number]
             if pattern.fullmatch(model) is None:
                 continue
             groups = tuple(
-                tuple([self._stop(candidate) for candidate in group])
+                tuple([self._stop(candidate, self._health_of(candidate.target)) for candidate in group])
                 for group in arrange([_with_model(c, model) for c in candidates], policy, self._price)
             )
             stops = tuple(stop for group in groups for stop in group)
@@ -137,10 +145,10 @@ class RouteTable:
             )
         return None
 
-    def _stop(self, candidate: Candidate) -> Stop:
+    def _stop(self, candidate: Candidate, health: Health) -> Stop:
         target = candidate.target
         keyed = tuple([structs.replace(target, api_key=key) for key in _keys(candidate)])
-        return Stop(keyed, self._health_of(target), self.accounts[target.provider], candidate.weight)
+        return Stop(keyed, health, self.accounts[target.provider], candidate.weight)
 
     def _health_of(self, target: Target) -> Health:
         place = (target.provider, target.model)

@@ -26,24 +26,25 @@ class _Silent:
 _SILENT = _Silent()
 
 
-class HotReply(Struct):
+class HotReply(Struct, eq=False):
     """A hot request's way back: the cycle uvicorn sees, and the ``Reply`` the pipeline writes to."""
 
     protocol: "GatewayProtocol"
     route: HotRoute
     headers: dict[bytes, bytes]
     keep_alive: bool
+    more_body: bool = True
     body: list[bytes] = []
     body_bytes: int = 0
-    more_body: bool = True
     queued: bool = False
     """Whether an earlier request of the connection must be answered first."""
     message_event: _Silent = _SILENT
     disconnected: bool = False
     response_complete: bool = False
     started: bool = False
-    task: "asyncio.Task[None] | None" = None
+    task: asyncio.Task[None] | None = None
     chunked: bool = True
+    """Whether a streamed response is framed in chunks."""
 
     @property
     def gone(self) -> bool:
@@ -60,19 +61,8 @@ class HotReply(Struct):
         if self.disconnected:
             raise GatewayError(CLIENT_GONE, "the caller left")
         protocol = self.protocol
-        protocol.transport.write(
-            b"".join(
-                (
-                    STATUS_LINE[status],
-                    protocol.date_line(),
-                    head,
-                    b"content-length: %d\r\n" % len(body),
-                    self._connection(),
-                    b"\r\n",
-                    body,
-                )
-            )
-        )
+        end = b"content-length: %d\r\n\r\n" if self.keep_alive else b"connection: close\r\ncontent-length: %d\r\n\r\n"
+        protocol.transport.write(b"".join((STATUS_LINE[status], protocol.date_line(), head, end % len(body), body)))
         self._complete()
 
     async def start(self, status: int, head: bytes) -> None:

@@ -15,7 +15,7 @@ from gateway.core.upstream import HttpRequest, Target, Transport
 from gateway.transport.answer import Answer
 from gateway.transport.deadlines import Wheel
 from gateway.transport.dial import Dialer
-from gateway.transport.failures import draining, late, slow, unreachable
+from gateway.transport.failures import draining, late, slow, unconnected, unreachable
 from gateway.transport.http1 import Connection, Ends
 from gateway.transport.origin import Key, Origin
 from gateway.transport.pool import Pool
@@ -140,7 +140,7 @@ class Http1Transport(Transport):
         try:
             connection = await pool.claim(ends[0] - self._clock())
         except TimeoutError:
-            raise self._overdue(target, ends, "no free connection", target.timeouts.total) from None
+            raise unconnected(self._overdue(target, ends, "no free connection", target.timeouts.total)) from None
         return connection if connection is not None else await self._connect(target, origin, pool, ends)
 
     async def _connect(self, target: Target, origin: Origin, pool: Pool[Connection], ends: Ends) -> Connection:
@@ -152,14 +152,14 @@ class Http1Transport(Transport):
                 connection = await self._dial(origin, pool)
         except TimeoutError:
             pool.vacate()
-            raise (
+            raise unconnected(
                 slow(target.provider, "no connection", seconds)
                 if seconds < left
                 else self._overdue(target, ends, "no connection", target.timeouts.total)
             ) from None
         except OSError as error:
             pool.vacate()
-            raise unreachable(target.provider, f"{origin.authority}: {error}") from error
+            raise unconnected(unreachable(target.provider, f"{origin.authority}: {error}")) from error
         except BaseException:
             pool.vacate()
             raise

@@ -12,6 +12,12 @@ from gateway.core.errors import (
 )
 
 
+def unconnected(failure: GatewayError) -> GatewayError:
+    """The same failure, known to have come before there was a connection: what was not sent may be sent to somebody else."""
+    failure.unsent = True
+    return failure
+
+
 def unreachable(provider: str, cause: str) -> GatewayError:
     """No connection, or one that died before the answer's first byte."""
     return GatewayError(UPSTREAM_UNREACHABLE, f"Provider {provider!r} cannot be reached.", cause=cause, target=provider)

@@ -16,7 +16,7 @@ import httpx
 from gateway.core.errors import GatewayError
 from gateway.core.upstream import HttpRequest, Target, Timeouts, Transport
 from gateway.transport.client import MAX_CONNECTIONS
-from gateway.transport.failures import draining, incomplete, invalid, late, slow, too_large, unreachable
+from gateway.transport.failures import draining, incomplete, invalid, late, slow, too_large, unconnected, unreachable
 from gateway.transport.heads import fault
 from gateway.transport.http1 import Ends
 from gateway.transport.origin import Origin
@@ -109,7 +109,9 @@ class HttpxTransport(Transport):
 
 def _translate(provider: str, timeouts: Timeouts, error: httpx.HTTPError, *, head: bool) -> GatewayError:
     if isinstance(error, httpx.ConnectTimeout):
-        return slow(provider, "no connection", timeouts.connect)
+        return unconnected(slow(provider, "no connection", timeouts.connect))
+    if isinstance(error, httpx.ConnectError):
+        return unconnected(unreachable(provider, repr(error)))
     if isinstance(error, httpx.TimeoutException):
         if head:
             return slow(provider, "no answer", timeouts.first_byte)

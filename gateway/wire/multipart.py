@@ -54,6 +54,11 @@ def text_fields(content_type: str, body: bytes, wanted: Collection[str]) -> dict
     raise MultipartError(f"more than {MAX_PARTS} parts")
 
 
+def parts(content_type: str, body: bytes) -> list[bytes]:
+    """What lies between the boundaries, head and all: the same for the same form, whatever its boundary. Raises as above."""
+    return body.split(b"--" + _boundary(content_type))
+
+
 def _boundary(content_type: str) -> bytes:
     match = _TYPE.fullmatch(content_type)
     named = [] if match is None else [value for name, value in _parameters(match[1]) if name == "boundary"]

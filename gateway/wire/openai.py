@@ -32,19 +32,6 @@ class PromptObject(Struct):
     variables: dict[str, Any] | None = None
 
 
-class ChatBody(Struct):
-    """The envelope of a chat request."""
-
-    model: str = ""
-    messages: list[Raw] = []
-    stream: bool | None = None
-    stream_options: StreamOptions | None = None
-    n: int | None = None
-    user: str | None = None
-    prompt: PromptObject | None = None
-    variables: dict[str, Any] | None = None
-
-
 class Part(Struct, gc=False):
     """One content part of a message; only text parts are read."""
 
@@ -57,6 +44,19 @@ class InputMessage(Struct, gc=False):
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     content: str | list[Part] | None = None
+
+
+class ChatBody(Struct):
+    """A chat request, as far as it is acted on."""
+
+    model: str = ""
+    messages: list[InputMessage] = []
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    n: int | None = None
+    user: str | None = None
+    prompt: PromptObject | None = None
+    variables: dict[str, Any] | None = None
 
 
 class OutMessage(Struct, gc=False):
@@ -183,6 +183,7 @@ class Refusal(Struct, frozen=True):
 decode_chat_body = msgspec.json.Decoder(ChatBody).decode
 decode_fields = msgspec.json.Decoder(dict[str, Raw]).decode
 decode_message = msgspec.json.Decoder(InputMessage).decode
+decode_items = msgspec.json.Decoder(list[Raw]).decode
 decode_completion = msgspec.json.Decoder(Completion).decode
 decode_chunk = msgspec.json.Decoder(Chunk).decode
 decode_error_body = msgspec.json.Decoder(ErrorBody).decode
@@ -210,7 +211,7 @@ def read_usage(raw: Raw, tier: Raw = ABSENT) -> Usage | None:
 
     ``tier`` is the answer's ``service_tier``.
     """
-    if not is_given(raw):
+    if len(raw) < 5 and not is_given(raw):
         return None
     try:
         wire = _decode_usage(raw)
@@ -220,11 +221,15 @@ def read_usage(raw: Raw, tier: Raw = ABSENT) -> Usage | None:
         return None
     billed = None if len(tier) == 0 or bytes(tier) == _STANDARD_TIER else read_tier(tier)
     prompt, completion = wire.prompt_tokens, wire.completion_tokens
-    read, made = wire.prompt_tokens_details or _NO_PROMPT_DETAILS, wire.completion_tokens_details or _NO_COMPLETION_DETAILS
+    read, made = wire.prompt_tokens_details, wire.completion_tokens_details
+    if read is None and made is None and billed is None:
+        # Most servers but OpenAI's own: two counts, in the standard tier.
+        return Usage(prompt, completion) if 0 <= prompt < LARGEST_COUNT and 0 <= completion < LARGEST_COUNT else None
+    read, made = read or _NO_PROMPT_DETAILS, made or _NO_COMPLETION_DETAILS
     cached, thoughts = read.cached_tokens or 0, made.reasoning_tokens or 0
     apart = read.cache_write_tokens or read.audio_tokens or read.image_tokens or made.audio_tokens or made.image_tokens
     if billed is None and not apart:
-        # Nearly every answer: text in the standard tier, whose four counts are checked here for a third of the time.
+        # Nearly every other answer: text in the standard tier, whose four counts are checked here for a third of the time.
         plausible = 0 <= cached <= prompt < LARGEST_COUNT and 0 <= thoughts <= completion < LARGEST_COUNT
         return Usage(prompt, completion, cached, thoughts) if plausible else None
     return sensible(
@@ -272,8 +277,8 @@ def read_refusal(body: bytes) -> Refusal:
 def message_text(message: InputMessage) -> str:
     """All text of a message, parts joined with line feeds."""
     content = message.content
-    if content is None:
-        return ""
     if isinstance(content, str):
         return content
+    if content is None:
+        return ""
     return "\n".join(part.text for part in content if part.text)

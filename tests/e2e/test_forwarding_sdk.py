@@ -133,6 +133,21 @@ async def test_the_async_client(gateway: Any) -> None:
             assert b"".join([piece async for piece in speech.iter_bytes()]) == SOUND
 
 
+def test_a_retry_with_its_key_is_answered_once(client: OpenAI, upstream: OpenAIUpstream) -> None:
+    key = {"idempotency-key": str(uuid.uuid4())}
+    before = len(upstream.seen)
+    first = client.embeddings.with_raw_response.create(model="text-embedding-3-small", input="a", extra_headers=key)
+    again = client.embeddings.with_raw_response.create(model="text-embedding-3-small", input="a", extra_headers=key)
+    assert again.headers["idempotent-replayed"] == "true"
+    assert again.parse().data[0].embedding == first.parse().data[0].embedding
+    with pytest.raises(openai.ConflictError):
+        client.embeddings.create(model="text-embedding-3-small", input="b", extra_headers=key)
+    key = {"idempotency-key": str(uuid.uuid4())}
+    made = [client.files.create(file=("a.jsonl", b"{}"), purpose="batch", extra_headers=key).id for _ in range(2)]
+    assert made[0] == made[1], "the SDK marks the parts of each form anew, and the file is still the same"
+    assert len(upstream.seen) == before + 2
+
+
 # --- moderations, images, audio ---------------------------------------------------------------------------------------
 
 

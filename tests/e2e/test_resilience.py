@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import openai
 import pytest
+from openai import OpenAI
 
 ROOT = Path(__file__).parents[2]
 PROVIDERS = """
@@ -39,6 +41,15 @@ targets = [{{ provider = "a", model = "mock-slow-5000" }}, {{ provider = "b", mo
 models = ["local"]
 placement = "prefer_local"
 targets = [{{ provider = "a", model = "mock-ok" }}, {{ provider = "b", model = "mock-ok", local = true }}]
+[[routes]]
+models = ["embeddings"]
+targets = [{{ provider = "a", model = "mock-500" }}, {{ provider = "b", model = "mock-vectors" }}]
+[[routes]]
+models = ["pictures"]
+targets = [{{ provider = "a", model = "mock-503" }}, {{ provider = "b", model = "mock-vectors" }}]
+[[routes]]
+models = ["pictures-in-doubt"]
+targets = [{{ provider = "a", model = "mock-504" }}, {{ provider = "b", model = "mock-vectors" }}]
 [[routes]]
 models = ["mock-*"]
 targets = [{{ provider = "a" }}]
@@ -145,6 +156,45 @@ def test_every_key_is_tried_and_then_the_caller_is_told(gateway: Any, upstreams:
     keys = {call["headers"]["authorization"] for call in book["forbidden"]}
     assert keys == {"Bearer key-one", "Bearer key-two"}
     assert attempts(gateway, "forbidden-1", 2) == [(1, "a", "upstream_auth_error"), (2, "a", "upstream_auth_error")]
+
+
+@pytest.fixture(scope="module")
+def client(gateway: Any) -> Iterator[OpenAI]:
+    with OpenAI(base_url=f"{gateway.url}/v1", api_key=gateway.api_key, max_retries=0, timeout=PATIENCE) as client:
+        yield client
+
+
+def test_embeddings_come_from_the_next_target_and_soon_from_it_alone(client: OpenAI, gateway: Any) -> None:
+    made = client.embeddings.with_raw_response.create
+    raw = made(model="embeddings", input="Hi", encoding_format="float", extra_headers={"x-request-id": "embed-1"})
+    assert raw.parse().data[0].embedding == [0.25, -0.5]
+    assert (raw.headers["x-provider"], raw.headers["x-attempts"]) == ("b", "2")
+    assert attempts(gateway, "embed-1", 2) == [(1, "a", "upstream_error"), (2, "b", "ok")]
+
+    def left_alone() -> bool:
+        return made(model="embeddings", input="Hi", encoding_format="float").headers["x-attempts"] == "1"
+
+    eventually(left_alone)
+
+
+def test_every_key_of_a_forwarded_call_is_tried(client: OpenAI, gateway: Any, upstreams: dict[str, str]) -> None:
+    with pytest.raises(openai.InternalServerError) as caught:
+        client.embeddings.create(
+            model="mock-403", input="Hi", user="embed-403", encoding_format="float", extra_headers={"x-request-id": "embed-2"}
+        )
+    assert caught.value.code == "upstream_auth_error"
+    book = httpx.get(f"{upstreams['a'].removesuffix('/v1')}/ledger", params={"user": "embed-403"}, trust_env=False).json()
+    assert {call["headers"]["authorization"] for call in book["embed-403"]} == {"Bearer key-one", "Bearer key-two"}
+    assert attempts(gateway, "embed-2", 2) == [(1, "a", "upstream_auth_error"), (2, "a", "upstream_auth_error")]
+
+
+def test_a_picture_is_drawn_by_the_next_target_only_if_the_first_surely_did_not(client: OpenAI, gateway: Any) -> None:
+    raw = client.images.with_raw_response.generate(model="pictures", prompt="a cat")
+    assert raw.parse().data[0].url == "http://pictures/1"  # type: ignore[index]
+    assert (raw.headers["x-provider"], raw.headers["x-attempts"]) == ("b", "2")
+    with pytest.raises(openai.InternalServerError):
+        client.images.generate(model="pictures-in-doubt", prompt="a cat", extra_headers={"x-request-id": "doubt"})
+    assert attempts(gateway, "doubt", 1) == [(1, "a", "upstream_error")]
 
 
 def test_a_target_that_one_worker_finds_broken_is_left_alone_by_both_and_found_again(gateway: Any) -> None:

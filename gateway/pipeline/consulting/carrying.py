@@ -15,17 +15,18 @@ from gateway.core.ids import RANDOM_BITS, uuid7
 from gateway.core.journal import Journal
 from gateway.core.requests import Caller, ChatRequest, Inbound
 from gateway.core.trace import SPAN_BITS
-from gateway.core.upstream import CHAT, HttpRequest, Target
+from gateway.core.upstream import CHAT, HttpRequest
 from gateway.dialects.forwarded import read_forwarded
 from gateway.guards.remote.asking import ChatQuestion, EmbeddingQuestion, HttpQuestion, ModerationQuestion, Vectors
 from gateway.guards.remote.signing import HEADER, signature
 from gateway.pipeline.call import call
-from gateway.pipeline.forwarding.asking import Asking, ask, forwarder_of
-from gateway.pipeline.forwarding.placing import Errand, place
+from gateway.pipeline.forwarding.asking import Asking, ask, forwarder_of, relaying
+from gateway.pipeline.forwarding.placing import Errand, account_plan, place
 from gateway.pipeline.record import record
 from gateway.pipeline.resolve import Recipe
 from gateway.pipeline.respond import count_usage
 from gateway.pipeline.services import Services
+from gateway.routing.table import Plan
 from gateway.wire.objects import usage_of
 from gateway.wire.openai import DECODE_ERRORS
 
@@ -118,18 +119,9 @@ class Carrier(Struct, frozen=True):
 
     async def moderation(self, question: ModerationQuestion, seconds: float) -> bytes:
         """The body of the provider's answer. Raises ``GatewayError``."""
-        provider = self.services.providers.get(question.provider)
-        if (
-            provider is None
-            or provider.account is None
-            or provider.forwarder is None
-            or MODERATIONS not in provider.forwarder.doors
-        ):
-            raise GatewayError(NOT_CONFIGURED, f"the provider {question.provider!r} has no moderations endpoint")
         errand = Errand(MODERATIONS, b"POST", "/moderations")
-        account = provider.account
-        target = Target(account.provider, question.model, account.base_url, account.api_key, account.timeouts)
-        return await self._forwarded(errand, question.body, seconds, (target,))
+        plan = account_plan(MODERATIONS, question.provider, question.model, self.services)
+        return await self._forwarded(errand, question.body, seconds, plan)
 
     async def vectors(self, question: EmbeddingQuestion, seconds: float) -> tuple[Vectors, Vectors]:
         """Of the texts, and of the examples, which are asked for once. Raises ``GatewayError``."""
@@ -151,19 +143,20 @@ class Carrier(Struct, frozen=True):
             raise GatewayError(UPSTREAM_INVALID, "there are not as many embeddings as texts")
         return [vector.embedding for vector in vectors]
 
-    async def _forwarded(self, errand: Errand, body: bytes, seconds: float, plan: tuple[Target, ...] | None) -> bytes:
+    async def _forwarded(self, errand: Errand, body: bytes, seconds: float, plan: Plan | None) -> bytes:
         journal = self._journal(body, seconds, None)
         services = self.services
-        exchange = None
+        answered = None
         try:
             read = read_forwarded(journal.inbound)
             journal.request, journal.input_chars = read.request, len(body)
             asking = Asking(errand, read, journal.inbound, journal, services)
-            exchange, target = await ask(asking, plan or await place(errand, self.caller, read, services))
-            answer = await exchange.read(services.max_answer_bytes)
-            forwarder = forwarder_of(services.providers[target.provider])
-            if not forwarder.verbatim:
-                answer = forwarder.answer(asking.to(target, ""), target.model, answer)
+            plan = plan or await place(errand, self.caller, read, journal, services)
+            answered = await ask(asking, plan, relaying(asking))
+            answer = answered.body
+            if answer is None:
+                raise GatewayError(UPSTREAM_INVALID, f"{answered.target.provider} answered with something else than JSON")
+            forwarder = forwarder_of(services.providers[answered.target.provider])
             journal.usage = usage_of(answer, draws=False)
             journal.usage_source = None if journal.usage is None else "upstream" if forwarder.counts else "estimated"
         except GatewayError as error:
@@ -175,8 +168,8 @@ class Carrier(Struct, frozen=True):
         else:
             return answer
         finally:
-            if exchange is not None:
-                exchange.close()
+            if answered is not None:
+                answered.close()
             record(journal, services)
 
     def _journal(self, body: bytes, seconds: float, request: ChatRequest | None) -> Journal:

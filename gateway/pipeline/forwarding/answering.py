@@ -4,8 +4,8 @@ from gateway.core.errors import UPSTREAM_INVALID, GatewayError
 from gateway.core.forward import BATCHES, FILES, IMAGES
 from gateway.core.journal import Journal
 from gateway.core.requests import Caller
-from gateway.core.upstream import Exchange, Target
-from gateway.pipeline.forwarding.asking import Asking, forwarder_of
+from gateway.core.upstream import Target
+from gateway.pipeline.forwarding.asking import Answered, Asking, forwarder_of
 from gateway.pipeline.forwarding.placing import owners
 from gateway.pipeline.permits import Permit
 from gateway.pipeline.record import record, settle
@@ -16,20 +16,20 @@ from gateway.wire.objects import decode_object, usage_of
 from gateway.wire.openai import DECODE_ERRORS
 from gateway.wire.sse import SseParser
 
-_JSON, _SSE = b"application/json", b"text/event-stream"
+_SSE = b"text/event-stream"
 _PASSED = (b"content-type", b"content-disposition")
 """Headers of the provider's answer that describe the content; all others are about its account, its limits or its connection."""
 _NANO = 1_000_000_000
 
 
 class Relay:
-    """An answer on its way through: holds the exchange until the end, and knows whether the caller can be told of a failure."""
+    """An answer on its way through: holds the provider's until the end, and knows whether the caller can be told of a failure."""
 
     def __init__(self, journal: Journal, reply: Reply, services: Services) -> None:
         self.journal = journal
         self.reply = reply
         self.services = services
-        self.exchange: Exchange | None = None
+        self.answered: Answered | None = None
         self._events = False
 
     @property
@@ -43,20 +43,20 @@ class Relay:
         await self._recorded()
         await self.reply.whole(status, lines, body)
 
-    async def stream(self, exchange: Exchange, permit: Permit) -> None:
+    async def stream(self, answered: Answered, permit: Permit) -> None:
         """Send what comes as it comes, no faster than the caller reads."""
         journal, reply, services = self.journal, self.reply, self.services
         passed = b"".join(
-            b"%b: %b\r\n" % (name, header_value(exchange.headers[name].decode("latin-1")).encode())
+            b"%b: %b\r\n" % (name, header_value(answered.headers[name].decode("latin-1")).encode())
             for name in _PASSED
-            if name in exchange.headers
+            if name in answered.headers
         )
-        self._events = exchange.headers.get(b"content-type", b"").startswith(_SSE)
+        self._events = answered.headers.get(b"content-type", b"").startswith(_SSE)
         meter = _EventMeter(services.max_answer_bytes) if self._events else None
-        await reply.start(exchange.status, passed + self._head(permit, None))
+        await reply.start(answered.status, passed + self._head(permit, None))
         while True:
             began = services.clock()
-            data = await exchange.chunk()
+            data = await answered.chunk()
             journal.upstream += services.clock() - began
             if not data:
                 break
@@ -68,10 +68,10 @@ class Relay:
         await reply.end()
 
     def close(self) -> None:
-        """Let go of the provider's connection; before the end this cancels its work."""
-        if self.exchange is not None:
-            self.exchange.close()
-            self.exchange = None
+        """Let go of the provider; before the end this cancels its work."""
+        if self.answered is not None:
+            self.answered.close()
+            self.answered = None
 
     async def _recorded(self) -> None:
         record(self.journal, self.services)
@@ -96,20 +96,14 @@ class Relay:
         return lines.encode("latin-1")
 
 
-async def respond(asking: Asking, exchange: Exchange, target: Target, caller: Caller, permit: Permit, relay: Relay) -> None:
+async def respond(asking: Asking, answered: Answered, caller: Caller, permit: Permit, relay: Relay) -> None:
     """Send the answer of a call that succeeded. Raises what its body raises, ``upstream_invalid``, ``store_unavailable``."""
-    relay.exchange = exchange
-    journal, services, errand = relay.journal, relay.services, asking.errand
-    forwarder = forwarder_of(services.providers[target.provider])
-    is_json = exchange.headers.get(b"content-type", b"").startswith(_JSON)
-    if forwarder.verbatim and (errand.streams or not is_json) and not errand.makes:
-        await relay.stream(exchange, permit)
+    relay.answered = answered
+    journal, services, errand, target, body = relay.journal, relay.services, asking.errand, answered.target, answered.body
+    if body is None:
+        await relay.stream(answered, permit)
         return
-    began = services.clock()
-    body = await exchange.read(services.max_answer_bytes)
-    journal.upstream += services.clock() - began
-    if not forwarder.verbatim:
-        body = forwarder.answer(asking.to(target, ""), target.model, body)
+    forwarder = forwarder_of(services.providers[target.provider])
     if errand.door not in {FILES, BATCHES}:
         # A batch's own usage is told at every look at it; it was never this call's.
         journal.usage = usage_of(body, draws=errand.door == IMAGES)
@@ -118,7 +112,7 @@ async def respond(asking: Asking, exchange: Exchange, target: Target, caller: Ca
         await _claim(body, target, caller, services)
     if errand.removes:
         await owners(services).forget(caller.application_id, target.provider, errand.object_id)
-    await relay.whole(b"content-type: application/json\r\n", body, permit, exchange.status)
+    await relay.whole(b"content-type: application/json\r\n", body, permit, answered.status)
 
 
 async def _claim(body: bytes, target: Target, caller: Caller, services: Services) -> None:

@@ -9,10 +9,10 @@ from gateway.core.forward import BATCHES
 from gateway.core.requests import Caller
 from gateway.core.upstream import Target
 from gateway.pipeline.forwarding.answering import Relay
-from gateway.pipeline.forwarding.asking import Asking, exchange_with
+from gateway.pipeline.forwarding.asking import Answered, Asking, Work, ask, forwarder_of, send
 from gateway.pipeline.forwarding.placing import owners
 from gateway.pipeline.permits import Permit
-from gateway.pipeline.record import intent_of
+from gateway.routing.table import Plan
 from gateway.wire.objects import UpstreamObject, decode_object, decode_page
 from gateway.wire.openai import DECODE_ERRORS, encode
 
@@ -34,39 +34,52 @@ class _Found(Struct):
     object: str = "list"
 
 
-async def list_owned(asking: Asking, target: Target, caller: Caller, permit: Permit, relay: Relay) -> None:
+async def list_owned(asking: Asking, plan: Plan, caller: Caller, permit: Permit, relay: Relay) -> None:
     """Read through the account's list until the page asked for is full. Raises ``malformed`` and what the provider raises."""
-    journal, services = relay.journal, relay.services
+    services, target = relay.services, plan.stops[0].target
     pairs = parse_qsl(asking.inbound.query, keep_blank_values=True)
     limit = _limit(dict(pairs).get("limit"), asking.errand.door)
+    body = encode(_Found([], None, None, has_more=False))
+    if await owners(services).has_any(caller.application_id, target.provider):
+        relay.answered = await ask(asking, plan, _reading(asking, caller, pairs, limit))
+        assert relay.answered.body is not None
+        body = relay.answered.body
+    await relay.whole(b"content-type: application/json\r\n", body, permit)
+
+
+def _reading(asking: Asking, caller: Caller, pairs: list[tuple[str, str]], limit: int) -> Work:
+    """The work of one attempt: as many of the account's pages as it takes, one after the other."""
+    services, book = asking.services, owners(asking.services)
     kept = [(name, value) for name, value in pairs if name not in {"limit", "after"}]
-    cursor = [(name, value) for name, value in pairs if name == "after"]
-    book = owners(services)
-    shown: list[tuple[str, Raw]] = []
-    has_more = await book.has_any(caller.application_id, target.provider)
-    if has_more:
-        journal.attempts, journal.target = 1, target
-        intent = intent_of(journal, 1)
-        services.ledger.intend(intent)
-        journal.intent = intent
-        for _ in range(MAX_PAGES):
-            call = asking.to(target, urlencode([*kept, ("limit", max(limit, LEAST_PAGE)), *cursor]))
-            relay.exchange = await exchange_with(target, call, journal, services)
-            objects, has_more = _page(await relay.exchange.read(services.max_answer_bytes), target)
-            relay.close()
-            owned = await book.owned(caller.application_id, target.provider, [made.id for made, _ in objects])
-            mine = [(made, raw) for made, raw in objects if made.id in owned]
-            results = [i for made, _ in mine for i in made.ids if i != made.id]
-            if results:
-                await book.claim(caller.application_id, target.provider, results)
+
+    async def work(target: Target) -> Answered:
+        forwarder = forwarder_of(services.providers[target.provider])
+        cursor = [(name, value) for name, value in pairs if name == "after"]
+        shown: list[tuple[str, Raw]] = []
+        for page in range(1, MAX_PAGES + 1):
+            query = urlencode([*kept, ("limit", max(limit, LEAST_PAGE)), *cursor])
+            exchange = await send(target, forwarder.request(target, asking.to(target, query)), asking.journal, services)
+            try:
+                objects, has_more = _page(await exchange.read(services.max_answer_bytes), target)
+                owned = await book.owned(caller.application_id, target.provider, [made.id for made, _ in objects])
+                mine = [(made, raw) for made, raw in objects if made.id in owned]
+                results = [i for made, _ in mine for i in made.ids if i != made.id]
+                if results:
+                    await book.claim(caller.application_id, target.provider, results)
+            except BaseException:
+                exchange.close()
+                raise
             shown.extend((made.id, raw) for made, raw in mine)
-            if len(shown) >= limit or not has_more:
-                break
+            if len(shown) >= limit or not has_more or page == MAX_PAGES:
+                found = shown[:limit]
+                ends = (found[0][0], found[-1][0]) if found else (None, None)
+                whole = _Found([raw for _, raw in found], *ends, has_more or len(shown) > limit)
+                return Answered(target, exchange, encode(whole))
+            exchange.close()
             cursor = [("after", objects[-1][0].id)]
-    found = shown[:limit]
-    ends = (found[0][0], found[-1][0]) if found else (None, None)
-    body = _Found([raw for _, raw in found], *ends, has_more or len(shown) > limit)
-    await relay.whole(b"content-type: application/json\r\n", encode(body), permit)
+        raise AssertionError("the last page ends it")
+
+    return work
 
 
 def _limit(text: str | None, door: str) -> int:

@@ -1,15 +1,19 @@
 """Where a forwarded call goes: to where its object lives, to where its model is served, else to the pass-through account."""
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from gateway.core.errors import NOT_CONFIGURED, NOT_FOUND, GatewayError
 from gateway.core.forward import BATCHES, FILES
 from gateway.core.grants import Grant
+from gateway.core.journal import Journal
 from gateway.core.objects import UpstreamObjects
 from gateway.core.requests import Caller
-from gateway.core.upstream import Target
 from gateway.dialects.forwarded import Body
+from gateway.pipeline.resolve import Recipe
+from gateway.pipeline.route import plan_of
 from gateway.pipeline.services import Services
+from gateway.routing.policy import Candidate
+from gateway.routing.table import Plan, Stop
 
 
 class Errand(Struct, frozen=True):
@@ -31,28 +35,45 @@ class Errand(Struct, frozen=True):
     """Whether the answer is content, passed on as it comes whatever its type."""
 
 
-async def place(errand: Errand, caller: Caller, body: Body, services: Services) -> tuple[Target, ...]:
-    """Never empty. Raises ``not_found``, ``unknown_model``, ``not_configured``, ``forbidden``, ``store_unavailable``."""
+async def place(errand: Errand, caller: Caller, body: Body, journal: Journal, services: Services) -> Plan:
+    """Where the call may go.
+
+    Raises ``not_found``, ``unknown_model``, ``not_configured``, ``forbidden``, ``store_unavailable``.
+    """
     if caller.grant is not None:
         _check(errand, body.request.model, caller.grant)
     object_id, param = errand.object_id, "id"
     if body.input_file_id:
         object_id, param = body.input_file_id, "input_file_id"
     if object_id:
-        return (await _home(errand.door, object_id, param, caller, services),)
+        return await _home(errand.door, object_id, param, caller, services)
     model = body.request.model
     if not model:
-        return (_account(errand.door, services.passthrough, services),)
-    targets = tuple(t for t in services.routes.plan(model).targets if _serves(t.provider, errand.door, services))
-    if targets:
-        return targets
+        return account_plan(errand.door, services.passthrough, "", services)
+    plan = _able(plan_of(Recipe(None, model, {}), body.request, journal, services), errand.door, services)
+    if plan is not None:
+        return plan.drawn(services.clock(), services.random) if plan.groups else plan
     if services.routes.lists(model) or services.passthrough is None:
         raise GatewayError(
             NOT_CONFIGURED, f"no provider behind the model {model[:100]!r} serves /v1/{errand.door}", param="model"
         )
     # Only a wildcard has led here, to somebody who has no such door.
-    account = _account(errand.door, services.passthrough, services)
-    return (Target(account.provider, model, account.base_url, account.api_key, account.timeouts),)
+    return account_plan(errand.door, services.passthrough, model, services)
+
+
+def _able(plan: Plan, door: str, services: Services) -> Plan | None:
+    """The plan without the targets that have no such door; None when nobody is left."""
+
+    def serving(stops: tuple[Stop, ...]) -> tuple[Stop, ...]:
+        return tuple([stop for stop in stops if _serves(stop.account.provider, door, services)])
+
+    stops = serving(plan.stops)
+    if len(stops) == len(plan.stops):
+        return plan
+    if not stops:
+        return None
+    attempts = plan.attempts if plan.policy.attempts else len(stops)
+    return structs.replace(plan, stops=stops, attempts=attempts, groups=tuple(map(serving, plan.groups)))
 
 
 def _check(errand: Errand, model: str, grant: Grant) -> None:
@@ -71,19 +92,21 @@ def owners(services: Services) -> UpstreamObjects:
     return services.objects
 
 
-async def _home(door: str, object_id: str, param: str, caller: Caller, services: Services) -> Target:
+async def _home(door: str, object_id: str, param: str, caller: Caller, services: Services) -> Plan:
     provider = await owners(services).provider_of(caller.application_id, object_id)
     if provider is None:
         what = "batch" if object_id.startswith("batch") else "file"
         raise GatewayError(NOT_FOUND, f"{param}: no {what} {object_id[:100]!r} was made by this application", param=param)
-    return _account(door, provider, services)
+    return account_plan(door, provider, "", services)
 
 
-def _account(door: str, provider: str | None, services: Services) -> Target:
+def account_plan(door: str, provider: str | None, model: str, services: Services) -> Plan:
+    """To this account, whatever its routes say. Raises ``not_configured`` for one that has no such door."""
     known = services.providers.get(provider) if provider is not None else None
     if provider is None or known is None or known.account is None or not _serves(provider, door, services):
         raise GatewayError(NOT_CONFIGURED, f"no provider is configured that serves /v1/{door}")
-    return known.account
+    account = structs.replace(known.account, model=model) if model else known.account
+    return services.routes.direct(Candidate(account, known.account_keys), f"/v1/{door}")
 
 
 def _serves(provider: str, door: str, services: Services) -> bool:

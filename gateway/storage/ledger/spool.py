@@ -135,15 +135,17 @@ class Spool:
         stored, body = as_stored(intent, MAX_INTENT)
         if stored is not intent:
             self.mended += 1
-        size = len(body) + OVERHEAD
+        frame = intent_frame(body)
+        size = len(frame)
         need = size + len(body) + FINAL_EXTRA
         if need > self._free:
             self._make_room(need)
         self._free -= need
-        if self._tail + size > self._size:
-            self._rotate()
-        self._write(intent_frame(body))
-        self._tail += size
+        tail = self._tail + size
+        if tail > self._size:
+            tail = self._rotate() + size
+        self._write(frame)
+        self._tail = tail
         self._open[intent.call_id, intent.attempt] = (self._current.number, stored, body)
 
     def append(self, intent: Intent, ending: Ending) -> None:
@@ -173,16 +175,17 @@ class Spool:
             free = self._free - need
         self._free = free
         self.shortened += short
-        if self._tail + need > self._size:
-            self._rotate()
+        tail = self._tail + need
+        if tail > self._size:
+            tail = self._rotate() + need
         self._write(frame)
-        self._tail += need
+        self._tail = tail
         if len(self._recent) < self._keep:
-            self._recent.append((told, ended, self._current, self._tail))
+            self._recent.append((told, ended, self._current, tail))
         else:
             self._keep = 0
-        self.pending += 1
-        if self.pending == self.notify_at:
+        self.pending = pending = self.pending + 1
+        if pending == self.notify_at:
             self.notify()
 
     # --- the reader -------------------------------------------------------------------------------------------------
@@ -285,7 +288,8 @@ class Spool:
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
-    def _rotate(self) -> None:
+    def _rotate(self) -> int:
+        """Go on in the next segment; the offset of its first record."""
         # What the old segment still counted for in ``_free``; at most zero, as the record did not fit.
         self._free += self._tail + MAX_RECORD - self._size
         self._current = self._spares.popleft()
@@ -293,6 +297,7 @@ class Spool:
         self._write = self._current.memory.write
         self._tail = FIRST
         self.tend()
+        return FIRST
 
     def _make_segment(self) -> Segment:
         self._numbers += 1
@@ -397,10 +402,11 @@ class Spool:
             _, intent, body = self._open.pop(key)
             frame = intent_frame(body)
             self._free -= len(frame)
-            if self._tail + len(frame) > self._size:
-                self._rotate()
+            tail = self._tail + len(frame)
+            if tail > self._size:
+                tail = self._rotate() + len(frame)
             self._write(frame)
-            self._tail += len(frame)
+            self._tail = tail
             self._open[key] = (self._current.number, intent, body)
         return True
 

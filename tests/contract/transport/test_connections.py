@@ -211,6 +211,19 @@ async def test_a_closed_port(make: Make, ask: HttpRequest) -> None:
         target = Target("acme", "m", f"http://127.0.0.1:{unused.getsockname()[1]}/v1", "k")
         async with failing(errors.UPSTREAM_UNREACHABLE):
             await whole(make(), target, ask)
+        with pytest.raises(GatewayError) as caught:
+            await make().send(target, ask, soon())
+        assert caught.value.unsent
+
+
+async def test_a_connection_that_is_lost_may_have_carried_the_request(upstream: Any, make: Make, ask: HttpRequest) -> None:
+    async def script(wire: Any) -> None:
+        await wire.request()
+
+    await upstream.play(script)
+    with pytest.raises(GatewayError) as caught:
+        await make().send(upstream.target(), ask, soon())
+    assert (caught.value.kind, caught.value.unsent) == (errors.UPSTREAM_UNREACHABLE, False)
 
 
 async def test_a_name_that_does_not_exist(make: Make, ask: HttpRequest) -> None:

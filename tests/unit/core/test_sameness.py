@@ -50,7 +50,7 @@ def test_a_key_is_of_one_application_and_one_door() -> None:
 
 def test_headers_that_shape_the_answer_are_part_of_a_request() -> None:
     base = {b"x-request-id": b"1", b"authorization": b"x"}
-    assert received_digest(base, b"b") == received_digest({}, b"b")
+    assert received_digest(base, [b"b"]) == received_digest({}, [b"b"])
     for name in (b"x-prompt", b"x-prompt-version", b"anthropic-version"):
-        assert received_digest({**base, name: b"1"}, b"b") != received_digest(base, b"b")
-    assert received_digest({}, b"c") != received_digest({}, b"b")
+        assert received_digest({**base, name: b"1"}, [b"b"]) != received_digest(base, [b"b"])
+    assert received_digest({}, [b"c"]) != received_digest({}, [b"b"])

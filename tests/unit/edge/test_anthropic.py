@@ -9,6 +9,9 @@ import pytest
 from gateway.core.upstream import Target
 from gateway.edge import doors
 from gateway.providers.anthropic.translator import AnthropicTranslator
+from gateway.routing.breaker import BreakerRules
+from gateway.routing.health import Rules
+from gateway.routing.table import Route, RouteTable
 
 STREAMS = Path(__file__).parents[2] / "golden" / "anthropic" / "streams"
 CLAUDE = Target("claude", "", "https://claude", "sk-ant")
@@ -236,7 +239,8 @@ async def test_anthropic_counts_itself(claude: Any, say: Any) -> None:
         "system": "Be brief.",
         "messages": [{"role": "user", "content": "Hello"}],
     }
-    assert claude.ledger.rows == []
+    assert (claude.row.attempt, claude.row.outcome, claude.row.provider) == (1, "ok", "claude")
+    assert (claude.row.input_tokens, claude.row.cost_status) == (None, None)
     assert exchange.closed == 1
 
 
@@ -245,6 +249,38 @@ async def test_a_refused_count_is_an_error_in_the_dialect(claude: Any, say: Any)
     answer = await count(claude)
     assert (answer.status, answer.json["error"]["type"]) == (429, "rate_limit_error")
     assert refused.closed == 1
+
+
+async def test_the_next_target_counts_and_one_that_cannot_estimates(claude: Any, say: Any) -> None:
+    opus, gpt = claude.targets[0], Target("gpt", "gpt-4o", "http://two", "")
+    twin = msgspec.structs.replace(opus, provider="twin")
+    claude.translators["twin"] = claude.translators["claude"]
+    claude.targets = (opus, twin, gpt)
+    claude.table = RouteTable([Route(("*",), claude.targets)], Rules(breaker=BreakerRules(failures=2)))
+    exchange = say.completion()
+    exchange.pieces = [b'{"input_tokens": 7}']
+    claude.script(say.refusal(529), say.refusal(500), provider="claude")
+    claude.script(exchange, say.refusal(500), say.refusal(500), provider="twin")
+    first = await count(claude)
+    assert (first.json, first.head["x-provider"], first.head["x-token-count"]) == ({"input_tokens": 7}, "twin", "exact")
+    second = await count(claude)
+    assert (second.head["x-provider"], second.head["x-model"]) == ("gpt", "gpt-4o")
+    assert second.head["x-token-count"] == "estimated"
+    assert [(row.attempt, row.provider, row.outcome) for row in claude.ledger.rows] == [
+        (1, "claude", "upstream_overloaded"), (2, "twin", "ok"),
+        (1, "claude", "upstream_error"), (2, "twin", "upstream_error"), (0, None, "ok"),
+    ]  # fmt: skip
+    await count(claude)
+    assert [target.provider for target, _ in claude.transport.requests][4:] == ["twin"], "the first one's breaker is open"
+    assert all(health.in_flight == 0 for health in claude.table.health.values())
+
+
+async def test_a_count_that_is_none_is_not_believed(claude: Any, say: Any) -> None:
+    exchange = say.completion()
+    exchange.pieces = [b'{"input_tokens": "many"}']
+    claude.script(exchange, provider="claude")
+    assert (await count(claude)).status == 502
+    assert exchange.closed == 1
 
 
 async def test_other_providers_are_estimated_and_said_so(world: Any) -> None:

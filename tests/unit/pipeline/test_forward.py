@@ -8,17 +8,21 @@ import pytest
 
 from gateway.core import errors
 from gateway.core.errors import GatewayError
-from gateway.core.forward import AUDIO, BATCHES, EMBEDDINGS, FILES, MODERATIONS
+from gateway.core.forward import AUDIO, BATCHES, EMBEDDINGS, FILES, IMAGES, MODERATIONS
 from gateway.core.requests import Inbound
-from gateway.core.upstream import Target
+from gateway.core.upstream import Target, Timeouts
 from gateway.pipeline.forward import forward
 from gateway.pipeline.forwarding.placing import Errand
 from gateway.pipeline.services import Provider, Services
 from gateway.providers.embeddings_gemini import GeminiForwarder
 from gateway.providers.forwarding import ECHO_FORWARDER, OpenAIForwarder
 from gateway.providers.openai import OpenAITranslator
-from gateway.routing.table import Route
+from gateway.routing.breaker import BreakerRules
+from gateway.routing.health import Rules
+from gateway.routing.policy import Candidate, Condition, Policy
+from gateway.routing.table import Route, RouteTable
 from gateway.storage.memory.objects import MemoryObjects
+from gateway.transport.failures import unconnected
 
 EMBED = Errand(EMBEDDINGS, b"POST", "/embeddings")
 MODERATE = Errand(MODERATIONS, b"POST", "/moderations")
@@ -40,13 +44,15 @@ class Forwarding:
         self.say = say
         self.objects = MemoryObjects()
         self.passthrough: str | None = "openai"
+        self.keys: tuple[str, ...] = ()
+        """More keys of every account."""
         world.targets = (Target("openai", "", "http://one", "sk-1"), Target("second", "e-2", "http://two", ""))
 
     @property
     def services(self) -> Services:
         translator, transport = OpenAITranslator(), self.world.transport
         providers = {
-            name: Provider(translator, transport, forwarder, Target(name, "", f"http://{name}", f"sk-{name}"))
+            name: Provider(translator, transport, forwarder, Target(name, "", f"http://{name}", f"sk-{name}"), self.keys)
             for name, forwarder in {
                 "openai": OpenAIForwarder(),
                 "second": OpenAIForwarder(),
@@ -414,3 +420,193 @@ async def test_without_a_book_or_with_a_closed_one_no_objects_are_served(forward
     await forwarding.fail("store_unavailable", READ)
     forwarding.objects = None  # type: ignore[assignment]
     await forwarding.fail("not_configured", READ)
+
+
+# --- keys, breakers, fallback: as for generating calls --------------------------------------------------------------
+E = {"model": "e", "input": "a"}
+DRAW = Errand(IMAGES, b"POST", "/images/generations")
+
+
+def health_of(forwarding: Forwarding) -> dict[str, Any]:
+    return {health.name: health for health in forwarding.world.table.health.values()}
+
+
+def remembering(forwarding: Forwarding, *targets: Any, policy: Policy | None = None, **rules: Any) -> RouteTable:
+    """The world's only route, with a memory of its targets."""
+    world = forwarding.world
+    world.table = RouteTable([Route(("*",), targets or world.targets, policy or Policy())], Rules(**rules))
+    return world.table
+
+
+@pytest.mark.parametrize("status", [401, 402, 403, 429])
+async def test_another_key_of_the_account_answers(forwarding: Forwarding, status: int) -> None:
+    routes = remembering(forwarding, Candidate(forwarding.world.targets[0], keys=("sk-9",)))
+    forwarding.world.script(forwarding.say.refusal(status))
+    forwarding.answer(VECTORS)
+    caller = await forwarding.call(EMBED, E)
+    assert [target.api_key for target, _ in forwarding.world.transport.requests] == ["sk-1", "sk-9"]
+    assert caller.head["x-attempts"] == "2"
+    assert [(row.attempt, row.provider, row.input_tokens) for row in forwarding.world.ledger.rows] == [
+        (1, "openai", None), (2, "openai", 8),
+    ]  # fmt: skip
+    assert routes.accounts["openai"].rotated == 1
+    assert health_of(forwarding)["openai/e"].in_flight == 0
+
+
+async def test_keys_of_an_account_without_a_route_take_turns_too(forwarding: Forwarding) -> None:
+    remembering(forwarding, Target("second", "", "http://two", ""))
+    forwarding.keys = ("sk-9",)
+    forwarding.world.script(forwarding.say.refusal(429))
+    forwarding.answer({"id": "file-1"})
+    await forwarding.call(UPLOAD, {})
+    assert [target.api_key for target, _ in forwarding.world.transport.requests] == ["sk-openai", "sk-9"]
+    assert await forwarding.objects.provider_of("app-1", "file-1") == "openai"
+    assert health_of(forwarding)["openai//v1/files"].limiter.limit < 512, "what it cannot take shows"
+
+
+async def test_a_target_that_fails_is_left_alone_until_it_heals(forwarding: Forwarding) -> None:
+    remembering(forwarding, breaker=BreakerRules(failures=2))
+    forwarding.world.script(forwarding.say.refusal(500), forwarding.say.refusal(502))
+    answer = type(forwarding.say.completion())
+    forwarding.world.script(*[answer(200, b"application/json", [b"{}"]) for _ in range(3)], provider="second")
+    for _ in range(3):
+        await forwarding.call(EMBED, E)
+    asked = [target.provider for target, _ in forwarding.world.transport.requests]
+    assert asked == ["openai", "second", "openai", "second", "second"]
+    forwarding.world.clock.now += 2
+    forwarding.answer(VECTORS)
+    assert (await forwarding.call(EMBED, E)).head["x-provider"] == "openai"
+
+
+async def test_when_nobody_can_be_asked_the_call_is_refused_at_once(forwarding: Forwarding) -> None:
+    remembering(forwarding, forwarding.world.targets[0], breaker=BreakerRules(failures=1))
+    forwarding.world.script(forwarding.say.refusal(500))
+    await forwarding.fail("upstream_error", EMBED, E)
+    error = await forwarding.fail("upstream_unavailable", EMBED, E)
+    assert error.retry_after is not None
+    assert len(forwarding.world.transport.requests) == 1
+    assert forwarding.world.ledger.rows[-1].attempt == 0
+
+
+async def test_an_answer_that_cannot_be_read_is_another_targets_turn(forwarding: Forwarding) -> None:
+    answer = type(forwarding.say.completion())
+    gemini = Target("gemini", "gemini-embedding-001", "http://gemini", "k")
+    remembering(forwarding, gemini, forwarding.world.targets[0])
+    forwarding.world.script(answer(200, b"application/json", [b"nonsense"]), provider="gemini")
+    broken = answer(200, b"application/json", [b"{", GatewayError(errors.UPSTREAM_INCOMPLETE, "cut")])
+    forwarding.world.script(broken)
+    await forwarding.fail("upstream_incomplete", EMBED, E)
+    assert [row.outcome for row in forwarding.world.ledger.rows] == ["upstream_invalid", "upstream_incomplete"]
+    assert broken.closed == 1
+
+
+async def test_the_same_target_is_asked_again_within_the_retry_budget(forwarding: Forwarding) -> None:
+    routes = remembering(
+        forwarding, forwarding.world.targets[0], policy=Policy(attempts=3), retry_ratio=0.0, retries_per_second=0.1
+    )
+    forwarding.world.script(*[forwarding.say.refusal(500) for _ in range(3)])
+    await forwarding.fail("upstream_error", EMBED, E)
+    assert len(forwarding.world.transport.requests) == 2
+    assert routes.accounts["openai"].retries.refused == 1
+
+
+def unsent(kind: Any) -> GatewayError:
+    return unconnected(GatewayError(kind, "no connection"))
+
+
+NOT_MADE = [
+    (unsent(errors.UPSTREAM_UNREACHABLE), True),
+    (unsent(errors.UPSTREAM_TIMEOUT), True),
+    (GatewayError(errors.UPSTREAM_UNREACHABLE, "lost before the answer"), False),
+    (GatewayError(errors.UPSTREAM_TIMEOUT, "no answer"), False),
+    (401, True), (403, True), (429, True), (503, True), (529, True), (500, False), (502, False), (504, False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("failure", "turned_away"), NOT_MADE)
+async def test_what_would_be_made_twice_goes_on_only_when_nothing_was_made(
+    forwarding: Forwarding, failure: Any, turned_away: bool
+) -> None:
+    remembering(forwarding)
+    forwarding.world.script(forwarding.say.refusal(failure) if isinstance(failure, int) else failure)
+    if turned_away:
+        answer = type(forwarding.say.completion())(200, b"application/json", [b'{"data":[{}]}'])
+        forwarding.world.script(answer, provider="second")
+        assert (await forwarding.call(DRAW, {"model": "m", "prompt": "a"})).head["x-provider"] == "second"
+    else:
+        with pytest.raises(GatewayError):
+            await forwarding.call(DRAW, {"model": "m", "prompt": "a"})
+        assert len(forwarding.world.transport.requests) == 1
+    assert len(forwarding.world.ledger.rows) == 1 + turned_away
+
+
+async def test_a_sound_that_breaks_off_counts_against_its_target_and_frees_its_place(forwarding: Forwarding) -> None:
+    remembering(forwarding, forwarding.world.targets[0], breaker=BreakerRules(failures=1))
+    forwarding.answer(b"one", GatewayError(errors.UPSTREAM_INCOMPLETE, "broke off"), content_type=b"audio/mpeg")
+    await forwarding.call(SPEAK, {"model": "tts", "input": "a"})
+    health = health_of(forwarding)["openai/tts"]
+    assert (health.breaker.is_closed, health.in_flight) == (False, 0)
+
+
+async def test_a_place_is_held_while_an_answer_flows_and_others_wait_for_it(forwarding: Forwarding) -> None:
+    remembering(forwarding, forwarding.world.targets[0], concurrency=1)
+    gate = asyncio.Event()
+    forwarding.answer(b"one", gate, b"two", content_type=b"audio/mpeg")
+    forwarding.answer(b"three", content_type=b"audio/mpeg")
+    callers = [forwarding.world.caller(), forwarding.world.caller()]
+    calls = [asyncio.ensure_future(forwarding.call(SPEAK, {"model": "tts", "input": "a"}, caller=c)) for c in callers]
+    while not callers[0].pieces:
+        await asyncio.sleep(0)
+    assert (health_of(forwarding)["openai/tts"].queued, len(forwarding.world.transport.requests)) == (1, 1)
+    gate.set()
+    await asyncio.gather(*calls)
+    assert [caller.body for caller in callers] == [b"onetwo", b"three"]
+    assert health_of(forwarding)["openai/tts"].in_flight == 0
+
+
+async def test_conditions_and_weights_of_a_route_hold(forwarding: Forwarding) -> None:
+    one, two = forwarding.world.targets
+    forwarding.world.table = RouteTable(
+        [
+            Route(("*",), (two,), Policy(when=Condition(tags=frozenset({"batch"})))),
+            Route(("*",), (Target("chat", "", "http://chat", ""), Candidate(one), Candidate(two)), Policy("weighted")),
+        ],
+    )
+    answer = type(forwarding.say.completion())
+    forwarding.world.script(*[answer(200, b"application/json", [b"{}"]) for _ in range(2)], provider="second")
+    assert (await forwarding.call(EMBED, E, x_tags="batch")).head["x-provider"] == "second"
+    forwarding.world.draws = [0.9]
+    assert (await forwarding.call(EMBED, E)).head["x-provider"] == "second"
+
+
+async def test_a_slow_target_has_a_second_one_beside_it_where_that_does_no_harm(forwarding: Forwarding) -> None:
+    remembering(forwarding, policy=Policy(hedge_after=0.001))
+    answer = type(forwarding.say.completion())
+    forwarding.world.script(asyncio.Event())
+    forwarding.world.script(answer(200, b"application/json", [b"{}"]), provider="second")
+    assert (await forwarding.call(EMBED, E)).head["x-provider"] == "second"
+    assert sorted(row.outcome for row in forwarding.world.ledger.rows) == ["hedge_lost", "ok"]
+    assert all(health.in_flight == 0 for health in forwarding.world.table.health.values())
+    forwarding.world.script(answer(200, b"application/json", [0.5, b'{"data":[]}']))
+    assert (await forwarding.call(DRAW, {"model": "e", "prompt": "a"})).head["x-attempts"] == "1"
+
+
+async def test_time_limits_of_targets_and_callers_for_the_first_byte(forwarding: Forwarding) -> None:
+    slow = Timeouts(first_byte=60, first_token=5)
+    remembering(forwarding, Target("openai", "", "http://one", "sk-1", slow))
+    for headers, expected in (({}, 5), ({"x_first_token_timeout_ms": "900"}, 0.9)):
+        forwarding.answer(VECTORS)
+        await forwarding.call(EMBED, E, **headers)
+        assert forwarding.world.transport.requests[-1][0].timeouts.first_byte == expected
+
+
+async def test_a_list_is_read_with_another_key_when_one_is_refused(forwarding: Forwarding) -> None:
+    remembering(forwarding)
+    forwarding.keys = ("sk-9",)
+    await forwarding.objects.claim("app-1", "openai", ["a"])
+    forwarding.world.table = RouteTable([Route(("*",), (Candidate(forwarding.world.targets[0], keys=("sk-9",)),))])
+    forwarding.world.script(forwarding.say.refusal(401))
+    forwarding.answer({"data": [{"id": "a"}], "has_more": False})
+    assert (await forwarding.call(LIST)).json["first_id"] == "a"
+    assert [row.attempt for row in forwarding.world.ledger.rows] == [1, 2]
+    assert health_of(forwarding)["openai//v1/files"].in_flight == 0

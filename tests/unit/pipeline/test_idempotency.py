@@ -145,7 +145,7 @@ async def test_a_failed_call_frees_its_key(world: Any, say: Any) -> None:
 
 async def test_a_dead_owners_key_is_free_after_its_lease(world: Any, say: Any) -> None:
     inbound = world.inbound(say.chat())
-    dead = idempotency.Once(idempotency.received_digest({}, inbound.body), "dead", "dead")
+    dead = idempotency.Once(idempotency.received_digest({}, [inbound.body]), "dead", "dead")
     name = idempotency.once_name("app-1", "chat", KEY.encode())
     await world.answers.swap("app-1", name, None, idempotency._encode(dead), idempotency.LEASE_S)
     began = world.clock.now

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.wire.multipart import MAX_PARTS, MultipartError, text_fields
+from gateway.wire.multipart import MAX_PARTS, MultipartError, parts, text_fields
 
 TYPE = 'multipart/form-data; boundary="b1"'
 
@@ -106,3 +106,11 @@ def test_any_bytes_are_read_or_refused(head: bytes, value: bytes) -> None:
         return
     for where in found.values():
         assert body[where] in body
+
+
+def test_the_parts_of_a_form_do_not_depend_on_its_boundary() -> None:
+    body = form(part("model", b"whisper-1"), part("prompt", b"a"))
+    assert parts(TYPE, body) == parts("multipart/form-data; boundary=other", body.replace(b"--b1", b"--other"))
+    assert parts(TYPE, body) != parts(TYPE, form(part("model", b"whisper-1"), part("prompt", b"b")))
+    with pytest.raises(MultipartError):
+        parts("multipart/form-data", body)
