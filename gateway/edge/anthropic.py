@@ -4,6 +4,7 @@ from gateway.core.errors import CLIENT_GONE, INTERNAL, GatewayError
 from gateway.core.journal import Journal
 from gateway.core.requests import Inbound
 from gateway.dialects.messages.dialect import MESSAGES_DIALECT
+from gateway.edge.openai import traceable
 from gateway.edge.problems import refuse
 from gateway.pipeline.admit import admit_alone
 from gateway.pipeline.authenticate import authenticate
@@ -29,6 +30,8 @@ async def count_tokens(inbound: Inbound, services: Services, reply: Reply) -> No
     It is a call up to its route: key, prompt, limit and guards hold. Nothing is generated, so its row has no tokens and no cost.
     """
     journal = Journal(inbound)
+    if inbound.trace is not None:
+        reply = traceable(reply, inbound.trace)
     try:
         number, head = await _counted(journal, services)
         record(journal, services)

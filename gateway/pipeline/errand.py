@@ -117,8 +117,7 @@ class Attempts(Generic[A]):
         except BaseException:
             stop.health.leave()
             raise
-        trace = journal.inbound.trace
-        began = clock()
+        began, trace = clock(), journal.inbound.trace
         try:
             answer = await (making if trace is None else traced(trace, number, target, making, clock))
         except BaseException as error:

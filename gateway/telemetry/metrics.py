@@ -234,7 +234,7 @@ class Meter:
                 self._row[cell] += 1.0
 
     def _fold(self) -> None:
-        """Count what was noted. By whole columns: C loops cost a fifth of what additions call by call do."""
+        """Count what was noted. By whole columns: sums are made by C loops, not call by call."""
         table, row = self._table, self._row
         if self._calls:
             doors, outcomes, totals, own = zip(*self._calls, strict=True)

@@ -506,3 +506,37 @@ async def test_a_full_spool_refuses_calls_before_they_cost_anything(start_gatewa
             await asyncio.sleep(0.1)
     doubles = gateway.rows("SELECT request_id FROM calls GROUP BY request_id HAVING count(*) > 1")
     assert not doubles
+
+
+@pytest.mark.slow
+async def test_a_full_spool_may_go_on_with_what_money_is_counted_by(start_gateway: Callable[..., Any]) -> None:
+    gateway = start_gateway(
+        PROMPTGATE_LEDGER_MAX_BYTES="1048576",
+        PROMPTGATE_LEDGER_SEGMENT_BYTES="65536",
+        PROMPTGATE_LEDGER_WHEN_FULL="account-only",
+        PROMPTGATE_LEDGER_RESERVE_BYTES="1048576",
+    )
+    labels = {"x-tags": "t" * 250, "x-session-id": "s" * 250, "authorization": f"Bearer {gateway.api_key}"}
+    body = {"model": "echo", "max_tokens": 1, "user": "u" * 250}
+    async with async_client(gateway, headers=labels) as client:
+        seen = [await ask(client, "short", body)]  # from here on the key is known
+        with postgres_away(gateway):
+            while not metric(gateway, "ledger_account_only"):
+                seen += await ask_often(client, "short", body, 100)
+                assert {call.status for call in seen} == {200}
+            seen += await ask_often(client, "short", body, 100)
+            assert {call.status for call in seen} == {200}
+            assert readiness(gateway)["checks"]["ledger"] == "spool full: rows keep only what money is counted by"
+            assert metric(gateway, "ledger_shortened_total") >= 50
+            assert metric(gateway, "ledger_refused_total") == 0
+        calls = "SELECT request_id, \"user\", input_tokens, cost_nano, outcome, status FROM calls WHERE door = 'chat'"
+        eventually(lambda: len(gateway.rows(calls)) >= len(seen))
+        eventually(lambda: metric(gateway, "ledger_account_only") == 0)
+    rows = gateway.rows(calls)
+    assert len(rows) == len(seen)
+    short = [row for row in rows if not row["request_id"]]
+    assert len(short) == metric(gateway, "ledger_shortened_total")
+    assert {row["user"] for row in short} == {None}
+    assert {row["user"] for row in rows if row["request_id"]} == {"u" * 250}
+    assert all(row["input_tokens"] and row["outcome"] == "ok" and row["status"] == 200 for row in rows)
+    assert {row["request_id"] for row in rows if row["request_id"]} <= {call.request_id for call in seen}

@@ -177,9 +177,9 @@ def relaying(asking: Asking) -> Work:
 
 async def send(target: Target, request: HttpRequest, journal: Journal, services: Services) -> Exchange:
     """One request and the head of its answer. Raises what its failure means; redirects are failures."""
-    provider, trace = services.providers[target.provider], journal.inbound.trace
-    if trace is not None:
-        request = trace.carried(request)
+    provider = services.providers[target.provider]
+    if journal.inbound.trace is not None:
+        request = journal.inbound.trace.carried(request)
     exchange = await provider.transport.send(target, request, journal.inbound.deadline)
     if 200 <= exchange.status < 300:
         return exchange

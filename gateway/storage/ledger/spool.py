@@ -37,7 +37,7 @@ from gateway.storage.ledger.folder import SpoolFolder
 from gateway.storage.ledger.frames import FINAL, FIRST, OVERHEAD, final_frame, header_at, intent_frame
 from gateway.storage.ledger.records import FINAL_EXTRA, MAX_ENDING, MAX_INTENT, MAX_RECORD, PAIR, as_stored, decode_final
 from gateway.storage.ledger.segment import Segment
-from gateway.storage.ledger.short import short_ending, short_intent
+from gateway.storage.ledger.short import is_short, short_ending, short_intent
 
 RETRY_AFTER_S = 5.0
 """What a refused caller is told: the shipper's longest pause between two tries at the store."""
@@ -151,15 +151,17 @@ class Spool:
     def append(self, intent: Intent, ending: Ending) -> None:
         """Promise N2. Never raises."""
         opened = self._open.pop((intent.call_id, intent.attempt), None)
-        if self._lent:
-            intent, ending = short_intent(intent), short_ending(ending)
-            self.shortened += 1
         if opened is None:
+            if self._lent:
+                intent = short_intent(intent)
             told, before = as_stored(intent, MAX_INTENT)
             reserved = 0
         else:
             _, told, before = opened
             reserved = len(before) + FINAL_EXTRA
+        short = is_short(told)
+        if short:
+            ending = short_ending(ending)
         ended, after = as_stored(ending, MAX_ENDING)
         if ended is not ending or (opened is None and told is not intent):
             self.mended += 1
@@ -172,6 +174,7 @@ class Spool:
                 return
             free = self._free - need
         self._free = free
+        self.shortened += short
         tail = self._tail + need
         if tail > self._size:
             tail = self._rotate() + need

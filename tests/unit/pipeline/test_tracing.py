@@ -113,11 +113,12 @@ async def test_a_model_that_a_guard_asks_is_below_the_call(traced: Any, say: Any
     assert told(traced)[1] == f"00-{TRACE}-{judged.span_id + 1:016x}-01"
 
 
-async def test_counting_tokens_is_no_attempt_and_is_passed_on_as_it_came(traced: Any, say: Any) -> None:
+async def test_counting_tokens_is_an_attempt_like_any_other(traced: Any, say: Any) -> None:
     traced.translators = {"openai": AnthropicTranslator(now=lambda: 0)}
     traced.script(type(say.completion())(200, b"application/json", [b'{"input_tokens": 3}']))
     body = {"model": "claude", "max_tokens": 5, "messages": [{"role": "user", "content": "Hi"}]}
     caller = traced.caller()
     await count_tokens(traced.inbound(body, traceparent=SAMPLED), traced.services, caller)
     assert caller.json == {"input_tokens": 3}
-    assert told(traced) == [SAMPLED]
+    assert told(traced) == [child(1)]
+    assert caller.head["traceresponse"].split("-")[1] == TRACE

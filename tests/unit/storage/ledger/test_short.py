@@ -84,7 +84,7 @@ def test_when_rows_are_shipped_the_reserve_is_filled_before_rows_are_whole_again
     assert spool.take(1)[0].user == "u" * 200
 
 
-def test_calls_under_way_end_as_they_began_but_for_what_explains_them(make_spool, intent_of, final_of):
+def test_calls_under_way_end_in_the_form_they_began_in(make_spool, intent_of, final_of):
     spool = make_spool(BOTH)
     spool.intend(intent_of(7, **LABELS))
     fill(spool, intent_of, final_of, 100)
@@ -92,7 +92,7 @@ def test_calls_under_way_end_as_they_began_but_for_what_explains_them(make_spool
     last = None
     while rows := spool.take(1000):
         last = rows[-1]
-    assert (last.user, last.error) == ("u" * 200, None)
+    assert (last.user, last.error) == ("u" * 200, "e")
 
 
 def test_rows_without_an_intent_find_room_in_the_reserve(make_spool, intent_of, final_of):
