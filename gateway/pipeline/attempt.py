@@ -150,7 +150,7 @@ async def _exchanged(
             failure.answered = exchange.status
             raise failure
         if not upstream.stream:
-            event = translator.answer(await exchange.read(services.max_answer_bytes), upstream.dialect)
+            event = translator.answer(await exchange.read(services.max_answer_bytes), upstream.dialect, upstream.model)
             return Answer([event], exchange, None, journal, stop.health, services.clock, native=native)
         if not exchange.headers.get(b"content-type", b"").startswith(translator.stream_type):
             body = await _error_body(exchange)
@@ -160,7 +160,7 @@ async def _exchanged(
                 cause=repr(body[:200]),
                 target=target.provider,
             )
-        decoder = translator.decoder(upstream.dialect)
+        decoder = translator.decoder(upstream.dialect, upstream.model)
         events = await _opened(exchange, decoder, target, upstream.dialect)
         return Answer(events, exchange, decoder, journal, stop.health, services.clock, native=native)
     except BaseException:

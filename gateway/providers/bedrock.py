@@ -55,7 +55,7 @@ _BY_NAME = {
 
 
 class BedrockTranslator:
-    """``Translator`` for Bedrock. ``clock`` gives seconds since the epoch; ``new_id`` names answers, which have no id or model there.
+    """``Translator`` for Bedrock. ``clock`` gives seconds since the epoch; ``new_id`` names answers, which have no id there.
 
     A target's API key (Bedrock has those too) is sent as a bearer token; without one requests are signed with ``credentials``.
     """
@@ -91,7 +91,7 @@ class BedrockTranslator:
             headers |= sigv4.sign(plain, self._credentials, self._scope, self._clock())
         return HttpRequest(path, tuple([(name.encode(), value.encode()) for name, value in headers.items()]), body)
 
-    def answer(self, body: bytes, dialect: str) -> Event:
+    def answer(self, body: bytes, dialect: str, model: str = "") -> Event:
         """The whole answer in the chat form."""
         del dialect
         try:
@@ -117,13 +117,13 @@ class BedrockTranslator:
             if block.tool_use is not None
         ]
         delta = Delta(None, text or None, thoughts or None, None, calls or None)
-        writer = Writer(self._new_id(), self._clock(), "")
+        writer = Writer(self._new_id(), self._clock(), model)
         return writer.whole([Choice(0, delta, _finish(answer.stop_reason, body))], _usage(answer.usage, answer.service_tier))
 
-    def decoder(self, dialect: str) -> StreamReader[Frame]:
+    def decoder(self, dialect: str, model: str = "") -> StreamReader[Frame]:
         """A reader for one stream."""
         del dialect
-        return _Reader(Writer(self._new_id(), self._clock(), ""), EventStreamParser(self._max_event_bytes).feed)
+        return _Reader(Writer(self._new_id(), self._clock(), model), EventStreamParser(self._max_event_bytes).feed)
 
     def failure(self, target: Target, status: int, headers: Mapping[bytes, bytes], body: bytes) -> GatewayError:
         """By the exception's name in ``x-amzn-errortype``, else by status."""

@@ -48,8 +48,9 @@ class OpenAITranslator:
             fit(target.provider, self._quirks, body)
         return HttpRequest("/chat/completions", _headers(target), wire.encode(body))
 
-    def answer(self, body: bytes, dialect: str) -> Event:
+    def answer(self, body: bytes, dialect: str, model: str = "") -> Event:
         """The whole answer as one event, its bytes untouched."""
+        del model
         if dialect == responses.RESPONSES:
             return responses.answer(body)
         try:
@@ -61,8 +62,9 @@ class OpenAITranslator:
         finish = choices[0].finish_reason if choices else None
         return Event(body, texts, finish, wire.read_usage(completion.usage, completion.service_tier))
 
-    def decoder(self, dialect: str) -> StreamDecoder:
+    def decoder(self, dialect: str, model: str = "") -> StreamDecoder:
         """A reader for one stream."""
+        del model
         if dialect == responses.RESPONSES:
             return responses.EventDecoder(self._max_event_bytes)
         return ChunkDecoder(self._max_event_bytes)
