@@ -132,8 +132,8 @@ def _message(message: ChatMessage, index: int, provider: str) -> dict[str, objec
             {"id": call.id, "type": "function", "function": {"name": call.function.name, "arguments": call.function.arguments}}
             for call in message.tool_calls
         ]
-        if message.reasoning_content:
-            said["tool_plan"] = message.reasoning_content
+        if message.thoughts:
+            said["tool_plan"] = message.thoughts
     return said
 
 

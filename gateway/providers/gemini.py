@@ -105,24 +105,28 @@ class _Candidate:
         texts: list[str] = []
         thoughts: list[str] = []
         calls: list[OutToolCall] = []
+        signature: str | None = None
         for part in candidate.content.parts if candidate.content is not None else ():
             if part.function_call is not None:
                 calls.append(self._call(part, part.function_call, streamed=streamed))
-            elif part.text:
+                continue
+            signature = part.thought_signature or signature
+            if part.text:
                 (thoughts if part.thought else texts).append(part.text)
-        return Delta(None, "".join(texts) or None, "".join(thoughts) or None, None, calls or None)
+        return Delta(
+            None, "".join(texts) or None, "".join(thoughts) or None, None, calls or None, extra_content=_extra(signature)
+        )
 
     def _call(self, part: gemini.Part, call: gemini.FunctionCall, *, streamed: bool) -> OutToolCall:
         number = self._calls
         self._calls += 1
         arguments = gemini.encode(call.args).decode()
-        extra = None if part.thought_signature is None else {gemini.VENDOR: {"thought_signature": part.thought_signature}}
         return OutToolCall(
             OutFunction(call.name, arguments),
             call.id or self._made_id(number, call.name, arguments),
             "function",
             number if streamed else None,
-            extra,
+            _extra(part.thought_signature),
         )
 
     def _made_id(self, number: int, name: str, arguments: str) -> str:
@@ -141,6 +145,11 @@ class _Candidate:
                 cause=body[:500].decode(errors="replace"),
             )
         return "tool_calls" if found == "stop" and self._calls else found
+
+
+def _extra(signature: str | None) -> dict[str, object] | None:
+    """What must come back with a text or a call, in the form of Google's OpenAI endpoint."""
+    return None if signature is None else {gemini.VENDOR: {"thought_signature": signature}}
 
 
 def _blocked(answer: gemini.Answer) -> str | None:
