@@ -282,6 +282,8 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
 
 def _price_of_input(prices: PriceTable, intent: Intent) -> tuple[int, str] | None:
     """What an interrupted call has cost at least: its estimated input. (nano-dollars, price version)."""
+    if intent.provider is None or intent.model is None:
+        return None
     cost, _ = price(prices, intent.provider, intent.model, Usage(intent.estimated_input_tokens, 0), estimated=True)
     return None if cost is None else (cost, prices.version)
 

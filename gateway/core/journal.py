@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from gateway.core.events import Usage
+from gateway.core.ledger import UNBILLED, Bill, Intent, ServedPrompt
 from gateway.core.limits import Holding, Spent
 from gateway.core.requests import Caller, ChatRequest, Inbound
 from gateway.core.upstream import Target
@@ -14,16 +15,6 @@ PHASES = ("queue", "authenticate", "resolve", "render", "admit", "guard_in", "ro
 """What is timed, in order: the wait for a turn of the event loop, then the verbs. ``receive`` ends where the clock starts."""
 
 
-class Bill(Struct, frozen=True, gc=False):
-    """What a call cost, in nano-dollars, with the status of that number and the price table it comes from."""
-
-    cost_nano: int | None = None
-    status: str | None = None
-    """``exact``, ``estimated``, ``unpriced``; None when nothing was generated."""
-    price_version: str | None = None
-
-
-UNBILLED = Bill()
 NOTHING_SPENT = Spent()
 
 
@@ -39,8 +30,8 @@ class Journal(Struct, gc=False):
     """Made so far, hedges included."""
     attempt: int = 0
     """The number of the one that the row is about, where that need not be the last: of two at one time, who won. 0: the last."""
-    intended: bool = False
-    """Whether an intent is in the spool, so a final record must follow."""
+    intent: Intent | None = None
+    """The last that went into the spool, so a final record must follow."""
     laps: list[float] = []
     """Monotonic seconds at the end of each phase of :data:`PHASES` reached."""
     first_byte: float | None = None
@@ -49,7 +40,7 @@ class Journal(Struct, gc=False):
     """Seconds spent waiting for the provider."""
     input_chars: int = 0
     generated: int = 0
-    """Characters of generated text seen."""
+    """Characters of generated text seen, where there is no usage that says more."""
     usage: Usage | None = None
     usage_source: str | None = None
     """Where the count is from (``upstream``, ``estimated``), or whose answer this is (``cache``, ``coalesced``, ``replayed``)."""
@@ -79,7 +70,7 @@ class Journal(Struct, gc=False):
 class PromptFacts:
     """Which prompt was served, as the ledger and the response headers name it."""
 
-    __slots__ = ("alias", "content_hash", "generation", "head", "label", "prompt_id", "slug", "variant", "version")
+    __slots__ = ("alias", "content_hash", "generation", "head", "label", "prompt_id", "served", "slug", "variant", "version")
 
     def __init__(
         self,
@@ -100,6 +91,8 @@ class PromptFacts:
         self.generation = generation
         self.variant = variant
         """The name of the variant, where the alias is split."""
+        self.served = ServedPrompt(prompt_id, slug, version, alias, variant, content_hash, generation)
+        """The same for the ledger."""
         self.label = f"{slug}@{alias}:{version}" if alias else f"{slug}:{version}"
         """``name@alias:version``, the value of the ``x-prompt`` response header."""
         self.head = f"x-prompt: {self.label}\r\nx-prompt-digest: {content_hash}\r\nx-prompt-generation: {generation}\r\n"

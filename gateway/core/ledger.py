@@ -1,8 +1,16 @@
-"""One row per attempt, whatever its end. The row is the spool record, and its fields are the columns of ``calls``."""
+"""One row per attempt, whatever its end: what is noted before (:class:`Intent`) and after (:class:`Ending`), and the row of both."""
 
 from enum import IntEnum
+from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import astuple
+
+_Count = int | None
+Counts = tuple[
+    _Count, _Count, _Count, _Count, _Count, _Count, _Count, _Count, _Count, _Count, _Count, _Count, _Count, str | None, _Count
+]  # fmt: skip
+"""The fields of a :class:`gateway.core.events.Usage`, in order: as a tuple they are encoded, and made columns of, in one step."""
 
 
 class State(IntEnum):
@@ -19,21 +27,98 @@ HEDGE_LOST = "hedge_lost"
 """The outcome of an attempt that was cancelled because another one of the same call answered first."""
 
 
-class LedgerRow(Struct, array_like=True, gc=False):
-    """The stored record of a call's attempt. Times are microseconds, money is nano-dollars, unknown is None, never 0.
+class ServedPrompt(Struct, array_like=True, frozen=True, gc=False):
+    """Which prompt was served; made once per release, and part of all its calls' rows."""
 
-    Positional on disk (``array_like``): append new fields at the end, with a default, and never reorder.
+    prompt_id: str
+    prompt: str
+    """Slug."""
+    version: int
+    alias: str | None
+    variant: str | None
+    content_hash: str
+    generation: int
+
+
+class Bill(Struct, array_like=True, frozen=True, gc=False):
+    """What a call cost, in nano-dollars, with the status of that number and the price table it comes from."""
+
+    cost_nano: int | None = None
+    status: str | None = None
+    """``exact``, ``estimated``, ``unpriced``; None when nothing was generated."""
+    price_version: str | None = None
+
+
+UNBILLED = Bill()
+
+
+class Intent(Struct, array_like=True, frozen=True, gc=False):
+    """What is spooled before the first byte goes upstream (promise N1): enough to make an ``interrupted`` row.
+
+    Positional on disk, as :class:`Ending` is: append new fields at the end, with a default, and never reorder.
     """
 
+    call_id: str
+    attempt: int
+    """0 when nothing is sent upstream: then it is spooled only with its ending."""
+    application_id: str
+    key_id: str
+    request_id: str
+    door: str
+    stream: bool
+    requested_model: str | None
+    provider: str | None
+    model: str | None
+    user: str | None
+    session: str | None
+    tags: tuple[str, ...]
+    prompt: ServedPrompt | None
+    estimated_input_tokens: int
+    """A cheap bound (characters / 4): what an interrupted row bills as its input estimate."""
+
+
+class Ending(Struct, array_like=True, frozen=True, gc=False):
+    """What is spooled before the last byte goes to the caller (promise N2), beside the intent. Fields as in :class:`LedgerRow`."""
+
+    outcome: str
+    status: int
+    finish_reason: str | None
+    usage_source: str | None
+    latency_us: int
+    first_byte_us: int | None
+    upstream_us: int | None
+    attempts: int
+    guard: str | None
+    error: str | None
+    verdicts: list[str]
+    counts: Counts | None
+    bill: Bill
+
+
+class LedgerRow(Struct, array_like=True, gc=False):
+    """The stored record of a call's attempt; its fields are the columns of ``calls``.
+
+    Times are microseconds, money is nano-dollars, unknown is None, never 0.
+    """
+
+    # As Intent has them.
     call_id: str
     """UUIDv7, 36 characters; its time is the start of the call and chooses the partition."""
     attempt: int
     """0 when nothing was sent upstream."""
-    state: int
     application_id: str | None
     key_id: str | None
     request_id: str
     door: str
+    stream: bool
+    requested_model: str | None
+    provider: str | None
+    model: str | None
+    """The model asked of the provider."""
+    user: str | None
+    session: str | None
+    tags: tuple[str, ...]
+    # As ServedPrompt has them.
     prompt_id: str | None
     prompt: str | None
     """Slug."""
@@ -42,27 +127,16 @@ class LedgerRow(Struct, array_like=True, gc=False):
     variant: str | None
     content_hash: str | None
     generation: int | None
-    stream: bool
-    requested_model: str | None
-    provider: str | None
-    model: str | None
-    """The model asked of the provider."""
+    state: int
+    # As Ending has them.
     outcome: str
     """``ok``, ``interrupted``, ``client_gone``, ``hedge_lost``, or the name of the error kind."""
     status: int
     """The HTTP status sent, or 499 when the caller had left before one was, or the attempt was cancelled by us."""
     finish_reason: str | None
-    input_tokens: int | None
-    cached_tokens: int | None
-    output_tokens: int | None
-    reasoning_tokens: int | None
     usage_source: str | None
     """``upstream``, ``estimated``, or None when nothing was generated; ``cache``, ``coalesced`` or ``replayed`` when the answer was
     another call's: then there are no counts, and the cost is 0."""
-    cost_nano: int | None
-    cost_status: str | None
-    """``exact``, ``estimated``, ``unpriced``, or None when nothing was generated."""
-    price_version: str | None
     latency_us: int
     """Receive to the last byte handed to the socket."""
     first_byte_us: int | None
@@ -70,14 +144,17 @@ class LedgerRow(Struct, array_like=True, gc=False):
     upstream_us: int | None
     """Spent waiting for the provider; ``latency_us - upstream_us`` is our own overhead."""
     attempts: int
-    user: str | None
-    session: str | None
-    tags: list[str]
     guard: str | None
     """The guard that blocked, with its stage (``pre:prohibited_terms``)."""
     error: str | None
     """Public detail of the failure."""
-    # Part of input_tokens or output_tokens, as gateway.core.events.Usage tells.
+    verdicts: list[str] | None = None
+    """What guards found, one text for each (:func:`gateway.core.notes.written`); None in rows of older programs."""
+    # As Usage has them: input_tokens and output_tokens are totals, the other tokens are part of one of them.
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
     cache_write_tokens: int | None = None
     """Written to a cache of the provider that lives 5 minutes."""
     cache_write_1h_tokens: int | None = None
@@ -92,32 +169,31 @@ class LedgerRow(Struct, array_like=True, gc=False):
     """Units of a fee per request."""
     service_tier: str | None = None
     """``batch``, ``flex``, ``priority``; None is the standard one."""
-    verdicts: list[str] | None = None
-    """What guards found, one text for each (:func:`gateway.core.notes.written`); None in rows of older programs."""
+    audio_ms: int | None = None
+    """Milliseconds of sound, where it is billed by its length."""
+    # As Bill has them.
+    cost_nano: int | None = None
+    cost_status: str | None = None
+    """``exact``, ``estimated``, ``unpriced``, or None when nothing was generated."""
+    price_version: str | None = None
 
 
-class Intent(Struct, array_like=True, gc=False):
-    """What is spooled before the first byte goes upstream (promise N1): enough to make an ``interrupted`` row."""
+_FINAL = (int(State.FINAL),)
+_INTENT_COLUMNS = Intent.__struct_fields__.index("prompt")
+_ENDING_COLUMNS = Ending.__struct_fields__.index("counts")
+_NO_PROMPT = (None,) * len(ServedPrompt.__struct_fields__)
+_NO_COUNTS = (None,) * 15
 
-    call_id: str
-    attempt: int
-    application_id: str
-    key_id: str
-    request_id: str
-    door: str
-    prompt_id: str | None
-    prompt: str | None
-    version: int | None
-    alias: str | None
-    variant: str | None
-    content_hash: str | None
-    generation: int | None
-    stream: bool
-    requested_model: str | None
-    provider: str
-    model: str
-    estimated_input_tokens: int
-    """A cheap bound (characters / 4): what an interrupted row bills as its input estimate."""
-    user: str | None
-    session: str | None
-    tags: list[str]
+
+def row_of(intent: Intent, ending: Ending) -> LedgerRow:
+    """The final row of an attempt: whole runs of columns at a time, because every call's row is made like this."""
+    prompt, counts = intent.prompt, ending.counts
+    columns: tuple[Any, ...] = (
+        astuple(intent)[:_INTENT_COLUMNS]
+        + (_NO_PROMPT if prompt is None else astuple(prompt))
+        + _FINAL
+        + astuple(ending)[:_ENDING_COLUMNS]
+        + (_NO_COUNTS if counts is None else counts)
+        + astuple(ending.bill)
+    )
+    return LedgerRow(*columns)

@@ -6,7 +6,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from gateway.core.documents import Change, KeyDocument, ReleaseDocument
-from gateway.core.ledger import Intent, LedgerRow
+from gateway.core.ledger import Ending, Intent
 from gateway.core.limits import Ask, CounterState, Reserved, Settlement, Window
 from gateway.core.references import Reference
 
@@ -170,12 +170,15 @@ class Outages(Protocol):
 
 
 class Ledger(Protocol):
-    """Where calls are written down. Neither method blocks; both copy before returning."""
+    """Where calls are written down. Neither method blocks."""
 
     def intend(self, intent: Intent) -> None:
         """Before the first byte goes upstream. Raises ``ledger_full`` when the spool has no room left."""
         ...
 
-    def append(self, row: LedgerRow) -> None:
-        """Before the last byte goes to the caller. Never raises: room for it was kept by the intent."""
+    def append(self, intent: Intent, ending: Ending) -> None:
+        """Before the last byte goes to the caller. Never raises: room for it was kept by ``intend``.
+
+        ``intent`` is the one given there; an attempt that was never made has none there, and only a row of its refusal.
+        """
         ...

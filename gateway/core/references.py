@@ -71,7 +71,7 @@ def is_slug(text: str) -> bool:
 
 def prompt_id_of(slug: str) -> str | None:
     """The prompt's own id that ``pmpt_`` and 32 hex digits name, in its canonical form; None for every other slug."""
-    if _BY_ID.fullmatch(slug) is None:
+    if not slug.startswith("pmpt_") or _BY_ID.fullmatch(slug) is None:
         return None
     digits = slug.removeprefix("pmpt_")
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"

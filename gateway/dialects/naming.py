@@ -82,11 +82,13 @@ def named_prompt(
     model: str, prompt: PromptObject | None, variables: dict[str, Any] | None, headers: dict[bytes, bytes]
 ) -> tuple[Reference | None, dict[str, Any]]:
     """All namings of a body and its headers, combined; and the variables. Raises ``malformed``, ``contradiction``."""
+    variables = variables or {}
     reference: Reference | None = None
     param = "model"
+    if variables and prompt is None and _NAMING.isdisjoint(headers):
+        return (candidate(model) or parse_reference(model, param)) if model else None, variables
     if "@" in model or "#" in model:
         reference = candidate(model)
-    variables = variables or {}
     if prompt is not None:
         named = parse_reference(prompt.id, "prompt.id")
         if prompt.version is not None:
@@ -117,8 +119,11 @@ def named_prompt(
 
 def candidate(model: str) -> Reference | None:
     """The reference that a model name would be, if it can be one."""
-    if model in _candidates:
-        return _candidates[model]
+    known = _candidates.get(model)
+    return known if known is not None or model in _candidates else _read_candidate(model)
+
+
+def _read_candidate(model: str) -> Reference | None:
     try:
         reference = parse_reference(model, "model")
     except GatewayError:
@@ -152,9 +157,14 @@ def check_names(model: str, user: str | None) -> None:
     """Bounds of what goes into records. Raises ``malformed`` naming the field."""
     if len(model) > MAX_MODEL:
         raise GatewayError(MALFORMED, f"model: longer than {MAX_MODEL} characters", param="model")
-    for name, text in (("model", model), ("user", user)):
-        if text and "\0" in text:
-            raise GatewayError(MALFORMED, f"{name}: must not contain a NUL character", param=name)
+    if "\0" in model:
+        raise _has_nul("model")
+    if user and "\0" in user:
+        raise _has_nul("user")
+
+
+def _has_nul(name: str) -> GatewayError:
+    return GatewayError(MALFORMED, f"{name}: must not contain a NUL character", param=name)
 
 
 def _tags(headers: dict[bytes, bytes]) -> tuple[str, ...]:

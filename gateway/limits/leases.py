@@ -102,9 +102,13 @@ class Permits:
         """When the window that is held ends: what names it, for :meth:`give`."""
         return self._ends
 
-    def can_take(self, now: float) -> bool:
-        """Whether one permit can be taken without asking the store for anything."""
-        return now < self._ends and self._available > self._low
+    def take_one(self, now: float) -> Standing | None:
+        """Spend one permit, and tell where that leaves the key; None, and nothing spent, if the store has to be asked for more."""
+        if now >= self._ends or self._available <= self._low:
+            return None
+        self._available -= 1
+        self._taken += 1
+        return Standing(self.limit, self._available + self._left, self._ends - now)
 
     def take(self, now: float, amount: int = 1) -> Taken | Empty | NeedLease:
         """Spend permits, all of ``amount`` or none."""
@@ -192,10 +196,18 @@ class Permits:
         return Standing(self.limit, max(self._available + self._left, 0), self._ends - now)
 
 
+_FRACTIONS = tuple(f"{ms / 1000:g}"[1:] for ms in range(1000))
+"""Thousandths as they are written behind a number of seconds: every answer has one, and formatting a float takes thrice as long."""
+
+
 def reset_text(seconds: float) -> str:
     """A duration as OpenAI writes it in ``x-ratelimit-reset-requests``: ``350ms``, ``12.5s``, ``1m0s``."""
-    ms = max(round(seconds * 1000), 0)
+    ms = round(seconds * 1000)
     if ms < 1000:
-        return f"{ms}ms"
-    minutes, rest = divmod(ms, 60_000)
-    return f"{minutes}m{rest / 1000:g}s" if minutes else f"{rest / 1000:g}s"
+        return f"{ms}ms" if ms > 0 else "0ms"
+    whole = ms // 1000
+    fraction = _FRACTIONS[ms - whole * 1000]
+    if whole < 60:
+        return f"{whole}{fraction}s"
+    minutes = whole // 60
+    return f"{minutes}m{whole - minutes * 60}{fraction}s"

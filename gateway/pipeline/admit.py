@@ -28,6 +28,11 @@ def admit_alone(caller: Caller, services: Services) -> Coroutine[None, None, Per
     return services.permits.take(caller)
 
 
+def admit_now(caller: Caller, services: Services) -> Permit | None:
+    """As :func:`admit` where nothing but the key's minute limits the call and a permit is at hand; None: it has to be awaited."""
+    return None if caller.limits else services.permits.take_now(caller)
+
+
 def admit(
     caller: Caller, request: ChatRequest, recipe: Recipe | None, journal: Journal, services: Services
 ) -> Coroutine[None, None, Permit]:

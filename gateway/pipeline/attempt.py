@@ -3,13 +3,13 @@
 import asyncio
 from collections.abc import Callable
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from gateway.core.errors import UPSTREAM_INCOMPLETE, UPSTREAM_INVALID, UPSTREAM_TIMEOUT, GatewayError
 from gateway.core.events import Event
 from gateway.core.journal import Journal
 from gateway.core.upstream import Exchange, StreamDecoder, Target, UpstreamCall
-from gateway.pipeline.services import Services
+from gateway.pipeline.services import Provider, Services
 from gateway.routing.commit import says_something
 from gateway.routing.failures import judge
 from gateway.routing.health import Health
@@ -19,16 +19,52 @@ MAX_ERROR_BYTES = 64 * 1024
 """Of a refusal's body; real ones are under a kilobyte, the rest is somebody's HTML page."""
 
 
-class Answer:
-    """An answer being received. ``next`` gives batches of events until an empty one; close it exactly once."""
+class WholeAnswer(Struct):
+    """An answer that was not streamed. Nothing is held for it any more: neither the connection nor the place at the target."""
 
-    __slots__ = ("_clock", "_decoder", "_exchange", "_first", "_health", "_journal", "native", "texts")
+    event: Event
+    journal: Journal
+    native: bool
+    """Whether the event is in the caller's own dialect already."""
+
+    @property
+    def texts(self) -> list[str]:
+        """The generated text, for the token estimate of providers that report no usage."""
+        return [text for _, text in self.event.texts]
+
+    def whole(self) -> Event:
+        """All of it, noted as what the call is answered with."""
+        event, journal = self.event, self.journal
+        if event.finish is not None:
+            journal.finish = event.finish
+        if event.usage is not None:
+            journal.usage = event.usage
+            journal.usage_source = "upstream"
+        return event
+
+    async def next(self) -> list[Event]:
+        """No answer of this kind comes in pieces."""
+        raise RuntimeError("this answer is no stream")
+
+    async def drain(self) -> None:
+        """Nothing follows."""
+
+    def close(self) -> None:
+        """Say how much was generated, where the provider did not."""
+        if self.journal.usage is None:
+            self.journal.generated = sum([len(text) for _, text in self.event.texts])
+
+
+class Answer:
+    """A stream being received. ``next`` gives batches of events until an empty one; close it exactly once."""
+
+    __slots__ = ("_clock", "_decoder", "_exchange", "_first", "_health", "_journal", "_said", "native")
 
     def __init__(
         self,
         first: list[Event],
         exchange: Exchange,
-        decoder: StreamDecoder | None,
+        decoder: StreamDecoder,
         journal: Journal,
         health: Health,
         clock: Callable[[], float],
@@ -43,19 +79,16 @@ class Answer:
         self._clock = clock
         self.native = native
         """Whether the events are in the caller's own dialect already."""
-        self.texts: list[str] = []
-        """Generated text so far, for the token estimate of providers that report no usage."""
+        self._said: list[tuple[tuple[int, str], ...]] = []
 
     def whole(self) -> Event:
-        """The one event of an answer that was not streamed."""
-        (event,) = self._note(self._first)
-        return event
+        """No answer of this kind is whole."""
+        raise RuntimeError("this answer is a stream")
 
     async def next(self) -> list[Event]:
         """The events of a stream that have arrived, at least one; empty at the true end. Raises the provider's failures."""
         events = self._first
         decoder = self._decoder
-        assert decoder is not None
         if events:
             self._first = []
         else:
@@ -76,62 +109,83 @@ class Answer:
         return self._note(events)
 
     def _note(self, events: list[Event]) -> list[Event]:
-        journal = self._journal
-        texts = self.texts
+        self._said += [event.texts for event in events]
         for event in events:
-            for _, text in event.texts:
-                texts.append(text)
             if event.finish is not None:
-                journal.finish = event.finish
+                self._journal.finish = event.finish
             if event.usage is not None:
-                journal.usage = event.usage
-                journal.usage_source = "upstream"
+                self._journal.usage = event.usage
+                self._journal.usage_source = "upstream"
         return events
+
+    @property
+    def texts(self) -> list[str]:
+        """Generated text so far, for the token estimate of providers that report no usage."""
+        return [text for texts in self._said for _, text in texts]
 
     async def drain(self) -> None:
         """Read what follows the end (a last chunk), so that the connection can be used again."""
-        if self._decoder is not None and self._decoder.done:
+        if self._decoder.done:
             while await self._exchange.chunk():
                 pass
 
     def close(self) -> None:
         """Let go of the connection and of the place at the target; before the end this cancels the provider's work."""
-        self._journal.generated = sum(map(len, self.texts))
+        if self._journal.usage is None:
+            self._journal.generated = sum([len(text) for texts in self._said for _, text in texts])
         self._exchange.close()
         self._health.leave()
 
 
 async def attempt(
-    stop: Stop, target: Target, upstream: UpstreamCall, journal: Journal, services: Services, *, native: bool
-) -> Answer:
+    stop: Stop,
+    target: Target,
+    upstream: UpstreamCall,
+    provider: Provider,
+    journal: Journal,
+    services: Services,
+    *,
+    native: bool,
+) -> Answer | WholeAnswer:
     """Ask a target in whose queue a place was taken, and wait for its first content. Raises the provider's failures.
 
-    The place stays taken until the answer is closed; after a failure it is free again.
+    The place stays taken until the stream is closed; after a failure and after a whole answer it is free again.
     """
-    began = services.clock()
+    clock = services.clock
+    began = clock()
     try:
         run = _exchanged if target.timeouts.first_token is None else _timed
-        answer = await run(stop, target, upstream, journal, services, native=native)
+        answer = await run(stop, target, upstream, provider, journal, services, native=native)
     except BaseException:
         stop.health.leave()
         raise
-    now = services.clock()
+    now = clock()
     stop.health.succeeded(now - began, now)
+    if not upstream.stream:
+        stop.health.leave()
     return answer
 
 
 async def _timed(
-    stop: Stop, target: Target, upstream: UpstreamCall, journal: Journal, services: Services, *, native: bool
-) -> Answer:
+    stop: Stop,
+    target: Target,
+    upstream: UpstreamCall,
+    provider: Provider,
+    journal: Journal,
+    services: Services,
+    *,
+    native: bool,
+) -> Answer | WholeAnswer:
     seconds = target.timeouts.first_token
     assert seconds is not None
     if not upstream.stream:
         # The head of a whole answer comes with its first token, or with all of them: to wait longer for more is another matter.
         sooner = structs.replace(target.timeouts, first_byte=min(seconds, target.timeouts.first_byte))
-        return await _exchanged(stop, structs.replace(target, timeouts=sooner), upstream, journal, services, native=native)
+        target = structs.replace(target, timeouts=sooner)
+        return await _exchanged(stop, target, upstream, provider, journal, services, native=native)
     try:
         async with asyncio.timeout(seconds):
-            return await _exchanged(stop, target, upstream, journal, services, native=native)
+            return await _exchanged(stop, target, upstream, provider, journal, services, native=native)
     except TimeoutError:
         raise GatewayError(
             UPSTREAM_TIMEOUT, f"Provider {target.provider!r}: no first token within {seconds:g} s.", target=target.provider
@@ -139,19 +193,28 @@ async def _timed(
 
 
 async def _exchanged(
-    stop: Stop, target: Target, upstream: UpstreamCall, journal: Journal, services: Services, *, native: bool
-) -> Answer:
-    provider = services.providers[target.provider]
+    stop: Stop,
+    target: Target,
+    upstream: UpstreamCall,
+    provider: Provider,
+    journal: Journal,
+    services: Services,
+    *,
+    native: bool,
+) -> Answer | WholeAnswer:
     translator = provider.translator
     exchange = await provider.transport.send(target, translator.request(target, upstream), journal.inbound.deadline)
+    if exchange.status == 200 and not upstream.stream:
+        try:
+            body = await exchange.read(services.max_answer_bytes)
+        finally:
+            exchange.close()
+        return WholeAnswer(translator.answer(body, upstream.dialect, upstream.model), journal, native)
     try:
         if exchange.status != 200:
             failure = translator.failure(target, exchange.status, exchange.headers, await _error_body(exchange))
             failure.answered = exchange.status
             raise failure
-        if not upstream.stream:
-            event = translator.answer(await exchange.read(services.max_answer_bytes), upstream.dialect, upstream.model)
-            return Answer([event], exchange, None, journal, stop.health, services.clock, native=native)
         if not exchange.headers.get(b"content-type", b"").startswith(translator.stream_type):
             body = await _error_body(exchange)
             raise GatewayError(

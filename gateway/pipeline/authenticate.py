@@ -18,15 +18,25 @@ _REFUSAL = "Incorrect API key provided. Send a valid key as 'Authorization: Bear
 
 _REMEMBERED = 4096
 """Credentials whose digest is remembered; only good ones are, so guesses cannot fill it."""
-_digests: dict[bytes, str] = {}
+_digests: dict[bytes | None, str] = {}
 
 
 async def authenticate(inbound: Inbound, services: Services, journal: Journal | None = None) -> Caller:
     """Who is calling. Raises ``unauthenticated``, ``store_unavailable``; ``forbidden`` when the key lacks the route's scope."""
-    credential = inbound.headers.get(b"authorization")
-    entry = None if credential is None else services.releases.key_now(_digests.get(credential, ""))
-    if entry is None:
-        entry = await _look_up(credential, inbound, services)
+    caller = authenticate_now(inbound, services, journal)
+    if caller is not None:
+        return caller
+    return _enter(await _look_up(inbound.headers.get(b"authorization"), inbound, services), inbound, journal)
+
+
+def authenticate_now(inbound: Inbound, services: Services, journal: Journal | None) -> Caller | None:
+    """As :func:`authenticate` for a credential whose key is in memory; None: it has to be looked up."""
+    digest = _digests.get(inbound.headers.get(b"authorization"))
+    entry = None if digest is None else services.releases.key_now(digest)
+    return None if entry is None else _enter(entry, inbound, journal)
+
+
+def _enter(entry: KeyEntry, inbound: Inbound, journal: Journal | None) -> Caller:
     expires = entry.document.expires_at_ms
     if expires is not None and inbound.started_ms >= expires:
         raise GatewayError(UNAUTHENTICATED, _REFUSAL)

@@ -9,14 +9,14 @@ from gateway.core.errors import UPSTREAM_UNAVAILABLE, GatewayError
 from gateway.core.journal import Journal
 from gateway.core.requests import ChatRequest
 from gateway.core.upstream import CHAT, Target, UpstreamCall
-from gateway.pipeline.attempt import Answer
+from gateway.pipeline.attempt import Answer, WholeAnswer
 from gateway.pipeline.errand import A, Attempts, Errand, all_keys_refused
 from gateway.pipeline.hedge import hedged
 from gateway.pipeline.resolve import Recipe
 from gateway.pipeline.services import Services
 from gateway.pipeline.waiting import wait_for_place
 from gateway.routing.table import Plan
-from gateway.routing.walk import Place, Walk
+from gateway.routing.walk import Place, Walk, first
 
 SHORTEST_RETRY_AFTER = 0.1
 """Seconds: a caller told to come back at once would only be refused again."""
@@ -30,7 +30,7 @@ def call(
     dialect: str,
     journal: Journal,
     services: Services,
-) -> Coroutine[Any, Any, Answer]:
+) -> Coroutine[Any, Any, Answer | WholeAnswer]:
     """Make attempts in order until one answers; to be awaited. ``dialect`` is the caller's, by name. Raises as :func:`travel`."""
     upstream = _upstream_call(plan.stops[0].target, request, recipe, conversation, dialect)
     return travel(Errand(upstream, request, dialect, journal, services), plan)
@@ -42,11 +42,15 @@ async def travel(errand: Attempts[A], plan: Plan) -> A:
     Raises the last failure; ``upstream_unavailable`` when no target could be asked, ``upstream_auth_error`` when none had a key.
     """
     journal, services = errand.journal, errand.services
-    walk = Walk(plan)
-    clock = services.clock
+    clock, hedge_after = services.clock, plan.policy.hedge_after
+    place = first(plan, clock())
+    if place is not None and plan.attempts == 1 and hedge_after is None:
+        return await errand.visit(*place)
+    walk = Walk(plan, begun=place is not None)
     failure: GatewayError | None = None
     while True:
-        place = walk.next(clock())
+        if place is None:
+            place = walk.next(clock())
         if place is None:
             if failure is None:
                 place = walk.came_to(await _wait(plan, journal, services))
@@ -57,13 +61,13 @@ async def travel(errand: Attempts[A], plan: Plan) -> A:
                 await asyncio.sleep(pause)
                 continue
         try:
-            if plan.policy.hedge_after is None:
+            if hedge_after is None:
                 return await errand.visit(*place)
-            return await hedged(errand, place, walk, plan.policy.hedge_after)
+            return await hedged(errand, place, walk, hedge_after)
         except GatewayError as error:
             if errand.ends(error):
                 raise
-            failure = error
+            failure, place = error, None
 
 
 async def _wait(plan: Plan, journal: Journal, services: Services) -> Place:

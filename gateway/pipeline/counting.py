@@ -38,7 +38,7 @@ async def count(
                 raise
             # The call's own row is about the estimate; the failed attempts have theirs.
             tries.book_failure()
-            journal.intended, journal.target = False, None
+            journal.intent, journal.target = None, None
         else:
             try:
                 return _number(answered, services), "exact", answered.target

@@ -11,9 +11,9 @@ from gateway.core.errors import MALFORMED, UPSTREAM_AUTH, GatewayError
 from gateway.core.journal import Journal
 from gateway.core.requests import ChatRequest
 from gateway.core.upstream import CHAT, Target, UpstreamCall
-from gateway.pipeline.attempt import Answer, attempt
-from gateway.pipeline.record import intent_of, row_of
-from gateway.pipeline.services import Services
+from gateway.pipeline.attempt import Answer, WholeAnswer, attempt
+from gateway.pipeline.record import book_failure, intent_of
+from gateway.pipeline.services import Provider, Services
 from gateway.routing.failures import Next, judge
 from gateway.routing.table import MAX_ATTEMPTS, Stop
 
@@ -64,9 +64,9 @@ class Attempts(Generic[A]):
     async def visit(self, stop: Stop, key: int) -> A:
         """Ask a target where a place was taken, with one key after the other if need be. Raises the last failure."""
         used: tuple[int, ...] = ()
-        keys, health = stop.account.keys, stop.health
         while True:
-            self.book_failure()
+            if self._unbooked is not None:
+                self.book_failure()
             try:
                 return await self.ask(stop, key, self.number())
             except GatewayError as error:
@@ -75,8 +75,8 @@ class Attempts(Generic[A]):
                     raise
                 used = (*used, key)
                 now = self.services.clock()
-                other = None if self.is_over() else keys.pick(now, used)
-                if other is None or not health.enter(now):
+                other = None if self.is_over() else stop.account.keys.pick(now, used)
+                if other is None or not stop.health.enter(now):
                     failure = _all_refused(stop, error, now)
                     self.failed(failure)
                     raise failure from error
@@ -91,7 +91,7 @@ class Attempts(Generic[A]):
     def book_failure(self) -> None:
         """Write the row of the failed attempt that another one follows. Without one it is the call's own, which ``record`` writes."""
         if self._unbooked is not None:
-            self.services.ledger.append(row_of(self.journal, self.services, self._unbooked))
+            book_failure(self.journal, self.services, self._unbooked)
             self._unbooked = None
 
     def failed(self, failure: GatewayError) -> None:
@@ -104,36 +104,33 @@ class Attempts(Generic[A]):
 
     async def ask(self, stop: Stop, key: int, number: int) -> A:
         """One attempt with one key. Raises the provider's failures, ``malformed``, ``ledger_full``."""
-        journal, services = self.journal, self.services
+        journal, clock = self.journal, self.services.clock
         target = stop.targets[key]
         self.begun = number
-        self.turn_to(number, target)
+        journal.attempt, journal.target = number, target
+        intent = intent_of(journal, number)
         try:
-            services.ledger.intend(intent_of(journal))
+            self.services.ledger.intend(intent)
+            journal.intent = intent
+            making = self.making(stop, target if self._first_token is None else _hurried(target, self._first_token))
         except BaseException:
             stop.health.leave()
             raise
-        journal.intended = True
-        began = services.clock()
-        try:
-            making = self.making(stop, self._hurried(target))
-        except GatewayError:
-            stop.health.leave()
-            raise
+        began = clock()
         try:
             answer = await making
-        except GatewayError as error:
-            self._failed(stop, key, error)
-            self.turn_to(number, target)
+        except BaseException as error:
+            journal.upstream += clock() - began
+            if isinstance(error, GatewayError):
+                self._failed(stop, key, error)
+                self.turn_to(number, target)
+            else:
+                stop.health.breaker.abandoned()
             raise
-        except BaseException:
-            stop.health.breaker.abandoned()
-            raise
-        finally:
-            journal.upstream += services.clock() - began
+        journal.first_byte = now = clock()
+        journal.upstream += now - began
+        journal.attempt, journal.target = number, target
         stop.account.keys.accepted(key)
-        self.turn_to(number, target)
-        journal.first_byte = services.clock()
         return answer
 
     def _failed(self, stop: Stop, key: int, error: GatewayError) -> None:
@@ -149,17 +146,15 @@ class Attempts(Generic[A]):
         elif verdict.limited_key:
             keys.limited(key, now, error.retry_after)
 
-    def _hurried(self, target: Target) -> Target:
-        """The target with the caller's own first-token timeout, which can only be shorter than the operator's."""
-        asked = self._first_token
-        if asked is None:
-            return target
-        set_up = target.timeouts.first_token
-        seconds = asked if set_up is None else min(asked, set_up)
-        return structs.replace(target, timeouts=structs.replace(target.timeouts, first_token=seconds))
+
+def _hurried(target: Target, asked: float) -> Target:
+    """The target with the caller's own first-token timeout, which can only be shorter than the operator's."""
+    set_up = target.timeouts.first_token
+    seconds = asked if set_up is None else min(asked, set_up)
+    return structs.replace(target, timeouts=structs.replace(target.timeouts, first_token=seconds))
 
 
-class Errand(Attempts[Answer]):
+class Errand(Attempts[Answer | WholeAnswer]):
     """The attempts of a generating call."""
 
     __slots__ = ("_dialect", "_request", "_upstream")
@@ -172,17 +167,18 @@ class Errand(Attempts[Answer]):
         self._request = request
         self._dialect = dialect
 
-    def making(self, stop: Stop, target: Target) -> Coroutine[Any, Any, Answer]:
+    def making(self, stop: Stop, target: Target) -> Coroutine[Any, Any, Answer | WholeAnswer]:
         """See :meth:`Attempts.making`."""
-        spoken = self._spoken(target)
-        return attempt(stop, target, spoken, self.journal, self.services, native=spoken.dialect == self._dialect)
+        provider = self.services.providers[target.provider]
+        spoken = self._spoken(target, provider)
+        return attempt(stop, target, spoken, provider, self.journal, self.services, native=spoken.dialect == self._dialect)
 
-    def _spoken(self, target: Target) -> UpstreamCall:
+    def _spoken(self, target: Target, provider: Provider) -> UpstreamCall:
         """The call for this target: in the caller's dialect where its provider speaks it, else in the common one."""
         upstream = self._upstream
         if target.model != upstream.model:
             upstream = structs.replace(upstream, model=target.model)
-        if self._dialect in self.services.providers[target.provider].translator.speaks:
+        if self._dialect in provider.translator.speaks:
             return upstream
         name = self._request.untranslatable
         if name is not None:

@@ -4,6 +4,7 @@ Every verb up to route says what it would do. Where one would refuse the call, i
 the parts that need it are left out.
 """
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -62,7 +63,7 @@ class Resolved(Struct, frozen=True, omit_defaults=True):
     """What answers it. Without a prompt only ``model`` and ``params`` are given."""
 
     model: str
-    params: dict[str, Raw]
+    params: Mapping[str, Raw]
     """The body fields for the provider, stored defaults under the caller's."""
     prompt: str | None = None
     slug: str | None = None

@@ -12,10 +12,10 @@ from gateway.core.journal import Journal
 from gateway.core.requests import ChatRequest
 from gateway.core.upstream import CHAT
 from gateway.core.verdicts import ALLOW
-from gateway.pipeline.attempt import Answer
 from gateway.pipeline.call import call
 from gateway.pipeline.flights import Flight
 from gateway.pipeline.memory import Memory
+from gateway.pipeline.received import Received
 from gateway.pipeline.record import record
 from gateway.pipeline.resolve import Recipe
 from gateway.pipeline.respond import count_usage
@@ -63,7 +63,7 @@ class Fetch(Struct):
     """Whether the answer may be stored."""
     memory: Memory
     services: Services
-    answer: Answer | None = None
+    answer: Received | None = None
     task: "asyncio.Task[None] | None" = None
 
     def start(self) -> None:
@@ -119,7 +119,7 @@ class Fetch(Struct):
             flight.add(events)
         await self._count(answer)
 
-    async def _count(self, answer: Answer) -> None:
+    async def _count(self, answer: Received) -> None:
         if self.journal.usage is None:
             await count_usage(answer.texts, self.conversation, self.journal, self.services)
         self.flight.usage = self.journal.usage

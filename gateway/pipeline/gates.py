@@ -1,7 +1,9 @@
 """What stands between the events of an answer and its caller: events go in as they come, and out as soon as they may be shown."""
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from itertools import groupby
+from operator import itemgetter
 from typing import Protocol
 
 from msgspec import Struct, structs
@@ -9,7 +11,7 @@ from msgspec import Struct, structs
 from gateway.core.errors import UPSTREAM_INVALID, GatewayError
 from gateway.core.events import Event
 from gateway.core.journal import Journal
-from gateway.core.verdicts import Block, OutputVerdict
+from gateway.core.verdicts import ALLOW, Block, OutputVerdict
 from gateway.guards.edits import rewritten
 from gateway.guards.outgoing import CallTrack, Outgoing
 from gateway.guards.plan import OutputGuard
@@ -21,6 +23,8 @@ from gateway.wire.openai import DECODE_ERRORS
 
 Mark = tuple[tuple[int, int], ...]
 """Where an event ends: (choice, characters of that choice up to its end)."""
+_choice_of: Callable[[tuple[int, str]], int] = itemgetter(0)
+_text_of: Callable[[tuple[int, str]], str] = itemgetter(1)
 
 
 class Gate(Protocol):
@@ -57,29 +61,46 @@ class QuickGate:
 
     def whole(self, event: Event) -> Event:
         """As :meth:`Gate.whole`."""
-        self._judge(self._guard.check(event.texts))
+        judge_whole(self._guard, event, self._journal)
         return event
 
     def feed(self, events: list[Event]) -> list[Event]:
         """As :meth:`Gate.feed`: one call per run of the same choice, then what is cleared from the front of the queue."""
-        scan, held, ends = self._scan, self._held, self._ends
+        scan, held = self._scan, self._held
         assert scan is not None
-        run: list[str] = []
-        current = -1
+        texts = [text for event in events for text in event.texts]
+        if not held and len(set(map(_choice_of, texts))) == 1:
+            # Nearly every batch: of one choice, and with nothing in it that could become a violation.
+            choice = texts[0][0]
+            text = "".join(map(_text_of, texts))
+            start = self._ends.get(choice, 0)
+            self._judge(scan.feed(choice, text))
+            if scan.released(choice) == start + len(text):
+                self._ends[choice] = start + len(text)
+                return events
+            self._hold(events)
+        else:
+            self._feed_runs(texts)
+            self._hold(events)
+        return self._cleared()
+
+    def _feed_runs(self, texts: list[tuple[int, str]]) -> None:
+        assert self._scan is not None
+        for choice, run in groupby(texts, _choice_of):
+            self._judge(self._scan.feed(choice, "".join(map(_text_of, run))))
+
+    def _hold(self, events: list[Event]) -> None:
+        ends = self._ends
         for event in events:
             mark: Mark = ()
             for choice, text in event.texts:
-                if choice != current:
-                    if run:
-                        self._judge(scan.feed(current, "".join(run)))
-                        run.clear()
-                    current = choice
-                run.append(text)
                 end = ends[choice] = ends.get(choice, 0) + len(text)
                 mark = (*mark, (choice, end))
-            held.append((event, mark))
-        if run:
-            self._judge(scan.feed(current, "".join(run)))
+            self._held.append((event, mark))
+
+    def _cleared(self) -> list[Event]:
+        scan, held = self._scan, self._held
+        assert scan is not None
         shown: list[Event] = []
         while held:
             event, mark = held[0]
@@ -102,9 +123,20 @@ class QuickGate:
         """As :meth:`Gate.abandon`: nothing is left to be done."""
 
     def _judge(self, verdict: OutputVerdict) -> None:
-        if isinstance(verdict, Block):
-            Tally("post", self._journal.notes).block(verdict)
-            raise BlockedError("post", verdict, self._journal)
+        _refuse(verdict, self._journal)
+
+
+def judge_whole(guard: OutputGuard, event: Event, journal: Journal) -> None:
+    """Judge a whole answer by its prohibited terms and required elements. Raises ``blocked``."""
+    verdict = guard.check(event.texts)
+    if verdict is not ALLOW:
+        _refuse(verdict, journal)
+
+
+def _refuse(verdict: OutputVerdict, journal: Journal) -> None:
+    if isinstance(verdict, Block):
+        Tally("post", journal.notes).block(verdict)
+        raise BlockedError("post", verdict, journal)
 
 
 class _Text(Struct):

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from gateway.core.events import Event
 from gateway.core.journal import Journal
 from gateway.guards.plan import OutputGuard
-from gateway.pipeline.gates import Gate, JudgingGate, QuickGate
+from gateway.pipeline.gates import Gate, JudgingGate, QuickGate, judge_whole
 from gateway.pipeline.guard_in import NO_MASKS
 from gateway.pipeline.received import Received
 from gateway.pipeline.resolve import Recipe
@@ -87,13 +87,18 @@ def guard_out(
     streamed: bool,
     translated: bool,
     limit: int,
-) -> Guarded:
-    """Put the answer behind its output guards, if it has any. ``masks`` are the placeholders to be turned into their values.
+) -> Received:
+    """Put the answer behind its output guards, if it has any. Raises ``blocked`` where a whole answer could be judged at once.
+
+    ``masks`` are the placeholders to be turned into their values.
 
     ``translated``: the exchange was held in the chat form for the guards, and the caller speaks another dialect. ``limit`` is how many
     bytes of a stream may be held back.
     """
     guards = recipe.guards
-    return Guarded(
-        answer, guards.post, journal, masks, streamed=streamed, chat=guards.needs_chat, translated=translated, limit=limit
-    )
+    guard = guards.post
+    if not streamed and not masks and not translated and (guard is None or guard.quick):
+        if guard is not None and guard.busy:
+            judge_whole(guard, answer.whole(), journal)
+        return answer
+    return Guarded(answer, guard, journal, masks, streamed=streamed, chat=guards.needs_chat, translated=translated, limit=limit)

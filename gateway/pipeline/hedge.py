@@ -8,7 +8,7 @@ from msgspec import Struct
 from gateway.core.errors import GatewayError
 from gateway.core.upstream import Target
 from gateway.pipeline.errand import A, Attempts
-from gateway.pipeline.record import lost_row, row_of
+from gateway.pipeline.record import book_failure, book_loser
 from gateway.routing.table import Stop
 from gateway.routing.walk import Place, Walk
 
@@ -68,7 +68,7 @@ def _patience(stop: Stop, after: float | Literal["p95"]) -> float | None:
 
 async def _call_off(running: dict[asyncio.Task[A], _Leg], errand: Attempts[A]) -> None:
     """Cancel who is still under way and write their rows; the journal's own is left to ``record``."""
-    journal, services = errand.journal, errand.services
+    journal = errand.journal
     for task in running:
         task.cancel()
     ended = await asyncio.gather(*running, return_exceptions=True)
@@ -84,13 +84,16 @@ async def _call_off(running: dict[asyncio.Task[A], _Leg], errand: Attempts[A]) -
         if isinstance(end, GatewayError):
             _book(errand, leg, end)
         else:
-            services.ledger.append(lost_row(journal, services, leg.number, leg.target))
+            _book(errand, leg)
 
 
-def _book(errand: Attempts[A], leg: _Leg, failure: GatewayError) -> None:
-    """The row of a failed attempt, whichever the journal is about."""
+def _book(errand: Attempts[A], leg: _Leg, failure: GatewayError | None = None) -> None:
+    """The row of an attempt that failed or, without a failure, lost; whichever the journal is about."""
     journal = errand.journal
     kept = journal.attempt, journal.target
     errand.turn_to(leg.number, leg.target)
-    errand.services.ledger.append(row_of(journal, errand.services, failure))
+    if failure is None:
+        book_loser(journal, errand.services)
+    else:
+        book_failure(journal, errand.services, failure)
     journal.attempt, journal.target = kept

@@ -14,7 +14,8 @@ from msgspec import Struct
 
 from gateway.core.dialect import Speech
 from gateway.core.errors import CLIENT_GONE, CONFLICT, DEADLINE, DRAINING, INTERNAL, MALFORMED, GatewayError
-from gateway.core.journal import Bill, Journal
+from gateway.core.journal import Journal
+from gateway.core.ledger import Bill
 from gateway.core.requests import Inbound
 from gateway.core.sameness import once_name, received_digest
 from gateway.pipeline.admit import admit

@@ -48,19 +48,27 @@ class Permits(Leased):
         self._store = store
         self._default = default
 
-    async def take(self, caller: Caller) -> Permit:
-        """One request of this caller. Waits only when no permit is at hand. Raises ``rate_limited``."""
+    def take_now(self, caller: Caller) -> Permit | None:
+        """As :meth:`take` where a permit is at hand; None: the store has to be asked."""
         limit = caller.requests_per_minute or self._default
         if limit is None:
             return _UNLIMITED
+        held = self._held.get(caller.key_id)
+        if held is None or held.limit != limit:
+            return None
+        standing = held.take_one(self._clock())
+        return None if standing is None else Permit(standing)
+
+    async def take(self, caller: Caller) -> Permit:
+        """One request of this caller. Waits only when no permit is at hand. Raises ``rate_limited``."""
+        permit = self.take_now(caller)
+        limit = caller.requests_per_minute or self._default
+        if permit is not None or limit is None:
+            return permit or _UNLIMITED
         key_id = caller.key_id
         held = self._held.get(key_id)
         if held is None or held.limit != limit:
             held = self.hold(key_id, leases.Permits(limit))
-        now = self._clock()
-        if held.can_take(now):
-            held.take(now)
-            return Permit(held.standing(now))
         retry_after = await self.spend(key_id, held, 1, lambda want: self._store.lease(key_id, limit, want))
         now = self._clock()
         if retry_after is not None:

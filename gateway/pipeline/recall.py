@@ -9,7 +9,8 @@ import asyncio
 
 from gateway.core.conversation import Conversation
 from gateway.core.errors import CLIENT_GONE, DEADLINE, DRAINING, GatewayError
-from gateway.core.journal import Bill, Journal
+from gateway.core.journal import Journal
+from gateway.core.ledger import Bill
 from gateway.core.requests import ChatRequest
 from gateway.core.sameness import rendered_digest
 from gateway.core.upstream import CHAT

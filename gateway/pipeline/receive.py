@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from gateway.core.errors import MALFORMED, UNSUPPORTED, GatewayError
-from gateway.core.ids import RANDOM_BITS, uuid7
+from gateway.core.ids import IdSequence
 from gateway.core.requests import Inbound
 
 KNOWN_HEADERS = frozenset(
@@ -31,6 +31,10 @@ KNOWN_HEADERS = frozenset(
 """Request headers that mean something to the data plane; all others are dropped at the door."""
 
 _TIMEOUTS = (b"x-request-timeout-ms", b"x-first-token-timeout-ms")
+_OWN = frozenset((b"x-request-id", b"x-request-timeout-ms"))
+"""What callers may fix of what :meth:`Receiver.receive` fixes."""
+_JUDGED = frozenset((b"content-encoding", *_TIMEOUTS))
+"""Headers that may be wrong whatever the body is."""
 
 MAX_REQUEST_ID = 128
 """Bytes of a caller's request id; a longer or odd one is replaced, never cut."""
@@ -44,23 +48,24 @@ class Receiver:
     ) -> None:
         self._clock = clock
         self._wall_ms = wall_ms
-        self._random_bits = random_bits
+        self._ids = IdSequence(random_bits)
         self._longest = longest
 
     def request_id(self, headers: dict[bytes, bytes]) -> str:
         """The id to answer with when no call is made of a request."""
-        return _given_id(headers) or uuid7(self._wall_ms(), self._random_bits(RANDOM_BITS))
+        return _given_id(headers) or self._ids.next(self._wall_ms())
 
     def receive(self, door: str, headers: dict[bytes, bytes], body: bytes, query: str = "") -> Inbound:
         """Fix ids, start and deadline. Never raises: what is wrong with the headers is told by :func:`check`."""
         started = self._clock()
         started_ms = self._wall_ms()
-        call_id = uuid7(started_ms, self._random_bits(RANDOM_BITS))
-        request_id = _given_id(headers) or call_id
+        request_id = call_id = self._ids.next(started_ms)
         longest = self._longest
-        asked = headers.get(b"x-request-timeout-ms")
-        if asked is not None and asked.isdigit() and len(asked) < 10:
-            longest = min(longest, int(asked) / 1000)
+        if not _OWN.isdisjoint(headers):
+            request_id = _given_id(headers) or call_id
+            asked = headers.get(b"x-request-timeout-ms")
+            if asked is not None and asked.isdigit() and len(asked) < 10:
+                longest = min(longest, int(asked) / 1000)
         return Inbound(door, headers, body, call_id, request_id, started_ms, started, started + longest, query)
 
 
@@ -75,9 +80,10 @@ def _given_id(headers: dict[bytes, bytes]) -> str | None:
 def check(inbound: Inbound) -> None:
     """Headers that forbid reading the body. Raises ``unsupported``, ``malformed``."""
     content_type = inbound.headers.get(b"content-type")
-    if content_type is not None and not content_type.startswith(b"application/json"):
+    if content_type is not None and content_type != b"application/json" and not content_type.startswith(b"application/json"):
         raise GatewayError(UNSUPPORTED, "content-type: send application/json", param="content-type")
-    check_any(inbound)
+    if not _JUDGED.isdisjoint(inbound.headers):
+        check_any(inbound)
 
 
 def check_any(inbound: Inbound) -> None:

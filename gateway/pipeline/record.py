@@ -4,15 +4,16 @@ from msgspec import structs
 
 from gateway.core.errors import CLIENT_GONE, GatewayError
 from gateway.core.events import Usage
-from gateway.core.journal import UNBILLED, Bill, Journal
-from gateway.core.ledger import HEDGE_LOST, Intent, LedgerRow, State
+from gateway.core.journal import Journal
+from gateway.core.ledger import HEDGE_LOST, UNBILLED, Bill, Ending, Intent
 from gateway.core.limits import Spent
 from gateway.core.notes import rows
-from gateway.core.upstream import Target
 from gateway.limits.tokens import estimate
 from gateway.pipeline.services import Services
 from gateway.pricing.table import price
 from gateway.wire.openai import read_tier
+
+_NO_VERDICTS: list[str] = []
 
 
 def record(journal: Journal, services: Services) -> None:
@@ -20,7 +21,8 @@ def record(journal: Journal, services: Services) -> None:
     if journal.recorded:
         return
     journal.recorded = True
-    if journal.usage is None and journal.intended and journal.generated:
+    now = services.clock()
+    if journal.usage is None and journal.intent is not None and journal.generated:
         # The caller left or the stream was cut before usage came: bill what was made, marked as an estimate.
         journal.usage = estimated_usage(journal, estimate(journal.input_chars), estimate(journal.generated))
         journal.usage_source = "estimated"
@@ -28,8 +30,8 @@ def record(journal: Journal, services: Services) -> None:
     if journal.holding is not None:
         journal.holding.settle(spent(journal))
     if journal.caller is not None:
-        services.ledger.append(row_of(journal, services))
-    services.observer.observe(journal, services.clock())
+        services.ledger.append(intent_at_end(journal), ending_of(journal, now))
+    services.observer.observe(journal, now)
 
 
 def estimated_usage(journal: Journal, read: int, made: int) -> Usage:
@@ -40,12 +42,12 @@ def estimated_usage(journal: Journal, read: int, made: int) -> Usage:
 
 def settle(journal: Journal, services: Services) -> int | None:
     """Turn usage into money, once: the cost in nano-dollars, or None when it has no price."""
-    usage, target = journal.usage, journal.target
-    if usage is not None and target is not None and journal.bill is UNBILLED:
-        estimated = journal.usage_source == "estimated"
-        cost, status = price(services.prices, target.provider, target.model, usage, estimated=estimated)
-        journal.bill = Bill(cost, status, services.prices.version)
-    return journal.bill.cost_nano
+    bill, usage, target = journal.bill, journal.usage, journal.target
+    if bill is UNBILLED and usage is not None and target is not None:
+        prices = services.prices
+        cost, status = price(prices, target.provider, target.model, usage, estimated=journal.usage_source == "estimated")
+        journal.bill = bill = Bill(cost, status, prices.version)
+    return bill.cost_nano
 
 
 def spent(journal: Journal) -> Spent:
@@ -72,121 +74,111 @@ def cost_so_far(journal: Journal, services: Services) -> int | None:
     return None if cost is None else cost + journal.spent_nano
 
 
-def row_of(journal: Journal, services: Services, error: GatewayError | None = None) -> LedgerRow:
-    """The row as things stand; ``error`` makes it the row of a failed attempt that another attempt follows."""
-    inbound, caller, request, prompt, target = journal.inbound, journal.caller, journal.request, journal.prompt, journal.target
+def ending_of(journal: Journal, now: float) -> Ending:
+    """The call's end as things stand; ``now`` is monotonic seconds."""
+    started, first_byte, finish, notes = journal.inbound.started, journal.first_byte, journal.finish, journal.notes
     # Without a target nobody was asked: what a recalled answer had used is on the row of the call that made it.
-    usage = None if error is not None or target is None else journal.usage
-    bill = UNBILLED if error is not None else journal.bill
-    started = inbound.started
-    return LedgerRow(
-        inbound.call_id,
-        (journal.attempt or journal.attempts) if journal.intended else 0,
-        State.FINAL,
-        caller.application_id if caller else None,
-        caller.key_id if caller else None,
-        inbound.request_id,
-        inbound.door,
-        prompt.prompt_id if prompt else None,
-        prompt.slug if prompt else None,
-        prompt.version if prompt else None,
-        prompt.alias if prompt else None,
-        prompt.variant if prompt else None,
-        prompt.content_hash if prompt else None,
-        prompt.generation if prompt else None,
-        request.stream if request else False,
-        request.model if request else None,
-        target.provider if target else None,
-        target.model if target else None,
-        error.kind.name if error else journal.outcome,
-        error.status if error else journal.status,
-        _storable(journal.finish),
-        usage.input if usage else None,
-        usage.cached if usage else None,
-        usage.output if usage else None,
-        usage.reasoning if usage else None,
-        None if error is not None else journal.usage_source,
-        bill.cost_nano,
-        bill.status,
-        bill.price_version,
-        int((services.clock() - started) * 1e6),
-        None if journal.first_byte is None else int((journal.first_byte - started) * 1e6),
-        int(journal.upstream * 1e6) if journal.intended else None,
+    usage = journal.usage if journal.target is not None else None
+    return Ending(
+        journal.outcome,
+        journal.status,
+        finish if finish is None or "\0" not in finish else _storable(finish),
+        journal.usage_source,
+        int((now - started) * 1e6),
+        None if first_byte is None else int((first_byte - started) * 1e6),
+        None if journal.intent is None else int(journal.upstream * 1e6),
         journal.attempts,
-        request.user if request else None,
-        request.session if request else None,
-        list(request.tags) if request else [],
         journal.guard,
-        _storable(error.detail if error else journal.error),
-        usage.cache_write if usage else None,
-        usage.cache_write_1h if usage else None,
-        usage.audio_input if usage else None,
-        usage.audio_cached if usage else None,
-        usage.audio_output if usage else None,
-        usage.image_input if usage else None,
-        usage.image_output if usage else None,
-        usage.images if usage else None,
-        usage.requests if usage else None,
-        usage.tier if usage else None,
-        rows(journal.notes[journal.booked_notes :]),
+        None if journal.error is None else _storable(journal.error),
+        rows(notes[journal.booked_notes :]) if notes else _NO_VERDICTS,
+        None if usage is None else structs.astuple(usage),
+        journal.bill,
     )
 
 
-def lost_row(journal: Journal, services: Services, attempt: int, target: Target) -> LedgerRow:
-    """The row of a hedge that lost: cancelled by us, so it cost its input at least, and nobody counted what it made.
+def _storable(text: str) -> str:
+    """A provider's words as Postgres can hold them: it refuses NUL, and a row must not be lost to one."""
+    return text.replace("\0", "\ufffd")
+
+
+def book_failure(journal: Journal, services: Services, error: GatewayError) -> None:
+    """Write the row of a failed attempt that another attempt follows, or that ran beside another."""
+    ending = structs.replace(
+        ending_of(journal, services.clock()),
+        outcome=error.kind.name,
+        status=error.status,
+        usage_source=None,
+        error=_storable(error.detail),
+        counts=None,
+        bill=UNBILLED,
+    )
+    services.ledger.append(intent_at_end(journal), ending)
+
+
+def book_refusal(journal: Journal, services: Services, refusal: GatewayError) -> None:
+    """Write the row of an attempt whose answer a guard refused: it is paid for all the same."""
+    settle(journal, services)
+    ending = ending_of(journal, services.clock())
+    services.ledger.append(
+        intent_at_end(journal),
+        structs.replace(ending, outcome=refusal.kind.name, status=refusal.status, error=_storable(refusal.detail)),
+    )
+
+
+def book_loser(journal: Journal, services: Services) -> None:
+    """Write the row of a hedge that lost: cancelled by us, so it cost its input at least, and nobody counted what it made.
 
     The limits are told of it too.
     """
+    target = journal.target
+    assert target is not None
     usage = Usage(estimate(journal.input_chars), 0)
     cost, status = price(services.prices, target.provider, target.model, usage, estimated=True)
     set_aside(journal, usage, cost)
-    return structs.replace(
-        row_of(journal, services, GatewayError(CLIENT_GONE, "another attempt answered first")),
-        attempt=attempt,
-        provider=target.provider,
-        model=target.model,
+    ending = structs.replace(
+        ending_of(journal, services.clock()),
         outcome=HEDGE_LOST,
-        input_tokens=usage.input,
-        output_tokens=0,
+        status=CLIENT_GONE.status,
         usage_source="estimated",
-        cost_nano=cost,
-        cost_status=status,
-        price_version=services.prices.version,
         first_byte_us=None,
+        error="another attempt answered first",
+        counts=structs.astuple(usage),
+        bill=Bill(cost, status, services.prices.version),
     )
+    services.ledger.append(intent_at_end(journal), ending)
 
 
-def _storable(text: str | None) -> str | None:
-    """A provider's words as Postgres can hold them: it refuses NUL, and a row must not be lost to one."""
-    return text.replace("\0", "\ufffd") if text is not None and "\0" in text else text
-
-
-def intent_of(journal: Journal) -> Intent:
-    """What must be on disk before the first byte goes upstream (promise N1)."""
+def intent_of(journal: Journal, attempt: int) -> Intent:
+    """What must be on disk before the first byte of an attempt goes upstream (promise N1); attempt 0: none is made."""
     inbound, caller, request, prompt, target = journal.inbound, journal.caller, journal.request, journal.prompt, journal.target
     assert caller is not None
-    assert request is not None
-    assert target is not None
+    if request is None:
+        stream, requested, user, session, tags = False, None, None, None, ()
+    else:
+        stream, requested, user, session, tags = request.stream, request.model, request.user, request.session, request.tags
     return Intent(
         inbound.call_id,
-        journal.attempt or journal.attempts,
+        attempt,
         caller.application_id,
         caller.key_id,
         inbound.request_id,
         inbound.door,
-        prompt.prompt_id if prompt else None,
-        prompt.slug if prompt else None,
-        prompt.version if prompt else None,
-        prompt.alias if prompt else None,
-        prompt.variant if prompt else None,
-        prompt.content_hash if prompt else None,
-        prompt.generation if prompt else None,
-        request.stream,
-        request.model,
-        target.provider,
-        target.model,
+        stream,
+        requested,
+        None if target is None else target.provider,
+        None if target is None else target.model,
+        user,
+        session,
+        tags,
+        None if prompt is None else prompt.served,
         estimate(journal.input_chars),
-        request.user,
-        request.session,
-        list(request.tags),
     )
+
+
+def intent_at_end(journal: Journal) -> Intent:
+    """The intent of the attempt that the journal is about: the last one made but for hedges, where two are under way."""
+    intent = journal.intent
+    if intent is None:
+        return intent_of(journal, 0)
+    attempt = journal.attempt or journal.attempts
+    return intent if intent.attempt == attempt else intent_of(journal, attempt)

@@ -141,6 +141,10 @@ class Releases:
         """The release if it is in memory."""
         return self._releases.live.get((application_id, reference.slug, reference.selector))
 
+    def lacks(self, application_id: str, reference: Reference) -> bool:
+        """Whether it is known that there is no such release."""
+        return self._releases.absent.get((application_id, reference.slug, reference.selector), 0.0) > self._clock()
+
     def key_now(self, digest: str) -> KeyEntry | None:
         """The key if it is in memory."""
         return self._keys.live.get(digest)

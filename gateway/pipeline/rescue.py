@@ -12,7 +12,8 @@ from gateway.core.conversation import Message
 from gateway.core.dialect import Dialect
 from gateway.core.errors import GatewayError
 from gateway.core.events import Event, Usage
-from gateway.core.journal import UNBILLED, Journal
+from gateway.core.journal import Journal
+from gateway.core.ledger import UNBILLED
 from gateway.core.references import parse_reference
 from gateway.core.upstream import CHAT
 from gateway.core.verdicts import Block
@@ -22,7 +23,7 @@ from gateway.pipeline.guard_in import BlockedError
 from gateway.pipeline.permits import Permit
 from gateway.pipeline.recall import FREE
 from gateway.pipeline.received import Received
-from gateway.pipeline.record import estimated_usage, row_of, set_aside, settle
+from gateway.pipeline.record import book_refusal, estimated_usage, set_aside
 from gateway.pipeline.render import render
 from gateway.pipeline.reply import Reply
 from gateway.pipeline.resolve import resolve
@@ -94,7 +95,7 @@ async def rescue(  # noqa: PLR0913, PLR0917 - it stands where the phases stand, 
     block = refusal.verdict
     said = "" if answer is None else "".join(answer.texts)
     if answer is not None:
-        if journal.intended and journal.usage is None and said:
+        if journal.intent is not None and journal.usage is None and said:
             await count_usage(answer.texts, course.conversation, journal, services)
         answer.close()
     if journal.recorded:
@@ -132,18 +133,13 @@ def _message(role: str, text: str) -> Message:
 
 def _book(journal: Journal, refusal: GatewayError, services: Services) -> None:
     """Write the row of the attempt that was refused, and make room for the next one's."""
-    if journal.intended:
-        settle(journal, services)
-        row = row_of(journal, services)
-        services.ledger.append(
-            structs.replace(row, outcome=refusal.kind.name, status=refusal.status, error=refusal.detail, guard=journal.guard)
-        )
+    if journal.intent is not None:
+        book_refusal(journal, services, refusal)
         journal.spent_nano += journal.bill.cost_nano or 0
         if journal.usage is not None:
             set_aside(journal, journal.usage, journal.bill.cost_nano)
         journal.booked_notes = len(journal.notes)
-    journal.intended = False
-    journal.target = None
+    journal.intent = journal.target = None
     journal.usage = journal.usage_source = journal.finish = journal.guard = journal.first_byte = None
     journal.bill = UNBILLED
     journal.attempt = journal.generated = 0
@@ -177,7 +173,7 @@ async def _say(  # noqa: PLR0913, PLR0917 - as rescue
     services: Services,
 ) -> None:
     """Answer with the configured text. The usage is what was really spent, and the row says that the call was blocked."""
-    if not journal.intended:
+    if journal.intent is None:
         journal.usage, journal.bill = Usage(0, 0, requests=0), FREE
     elif journal.usage is None:
         journal.usage = estimated_usage(journal, estimate(journal.input_chars), estimate(journal.generated))

@@ -1,5 +1,7 @@
 """ChatRequest -> Recipe: which prompt version answers it, and what is asked of the route."""
 
+from collections.abc import Mapping
+
 from msgspec import Raw, Struct
 
 from gateway.core.documents import AnswerCache
@@ -19,7 +21,7 @@ class Recipe(Struct, frozen=True, gc=False):
     release: Release | None
     model: str
     """The name the route table is asked for."""
-    fields: dict[str, Raw]
+    fields: Mapping[str, Raw]
     """Body fields for the provider: stored defaults under the caller's overrides."""
     cache: AnswerCache | None = None
     """What the version lets be recalled; None when that is nothing."""
@@ -32,6 +34,9 @@ async def resolve(request: ChatRequest, caller: Caller, services: Services) -> R
 
     A prompt that is named as one and is not the key's to use is ``forbidden`` whether or not it exists.
     """
+    recipe = resolve_now(request, caller, services)
+    if recipe is not None:
+        return recipe
     reference = request.reference
     release = None
     releases, application_id, grant = services.releases, caller.application_id, caller.grant
@@ -47,6 +52,25 @@ async def resolve(request: ChatRequest, caller: Caller, services: Services) -> R
             release = releases.release_now(application_id, named) or await _release(releases, application_id, named)
         if release is None:
             await _refuse_mistyped(request.model, caller, services)
+    return _recipe(release, request, caller, services)
+
+
+def resolve_now(request: ChatRequest, caller: Caller, services: Services) -> Recipe | None:
+    """As :func:`resolve` where the release is in memory, or known not to be there; None: the stores have to be asked."""
+    named = request.reference or candidate(request.model)
+    if named is None:
+        return None
+    releases, application_id = services.releases, caller.application_id
+    release = releases.release_now(application_id, named)
+    if release is None:
+        plain = request.reference is None and request.model == named.slug and prompt_id_of(named.slug) is None
+        if not plain or not releases.lacks(application_id, named):
+            return None
+    return _recipe(release, request, caller, services)
+
+
+def _recipe(release: Release | None, request: ChatRequest, caller: Caller, services: Services) -> Recipe:
+    reference, grant = request.reference, caller.grant
     if release is not None and grant is not None:
         grant.check_prompt(release.document.slug, release.document.selector)
     pin = None if reference is None else reference.variant
@@ -61,7 +85,7 @@ async def resolve(request: ChatRequest, caller: Caller, services: Services) -> R
         if grant is not None:
             grant.check_model(model)
         return Recipe(None, model, request.fields, None, services.releases.guards_of(caller.guardrails))
-    guards = release.guards_with(caller.guardrails)
+    guards = release.guards_with(caller.guardrails) if caller.guardrails else release.guards
     asked = "" if _names_prompt(request.model, release) else request.model
     if asked and grant is not None:
         grant.check_model(asked)
@@ -106,6 +130,8 @@ def _from_model(request: ChatRequest) -> Reference | None:
 
 
 def _names_prompt(model: str, release: Release) -> bool:
-    named = candidate(model)
     document = release.document
+    if model == document.slug:
+        return True
+    named = candidate(model)
     return named is not None and (named.slug == document.slug or prompt_id_of(named.slug) == document.prompt_id)

@@ -6,6 +6,7 @@ from gateway.core.errors import GatewayError
 from gateway.core.journal import PHASES, Journal
 from gateway.core.notes import header
 from gateway.core.requests import ChatRequest, Turn
+from gateway.core.upstream import Target
 from gateway.dialects.responses.dialect import finished
 from gateway.pipeline.permits import Permit
 from gateway.pipeline.received import Received
@@ -110,28 +111,23 @@ _REMEMBERED = 4096
 def _head(journal: Journal, permit: Permit, dialect: Dialect, services: Services, cost: int | None) -> bytes:
     target, prompt = journal.target, journal.prompt
     named = "" if prompt is None else prompt.head
-    place = ("", "", named) if target is None else (target.provider, target.model, named)
-    lines = _heads.get(place)
-    if lines is None:
-        if len(_heads) >= _REMEMBERED:
-            _heads.clear()
-        lines = _heads[place] = (
-            named
-            if target is None
-            else (f"x-provider: {header_value(target.provider)}\r\nx-model: {header_value(target.model)}\r\n{named}")
-        )
-    rest = f"{lines}{dialect.problem_head(journal.inbound.request_id)}x-attempts: {journal.attempts}\r\n{permit.head()}"
-    if cost is not None:
-        rest += f"x-cost-usd: {cost // _NANO}.{cost % _NANO:09d}\r\n"
-    if journal.head:
-        rest += journal.head
-    if journal.notes:
-        rest += header(journal.notes)
-    if services.releases.degraded:
-        rest += "x-degraded: registry\r\n"
-    if services.server_timing:
-        rest += server_timing(journal, services.clock())
-    return rest.encode("latin-1")
+    lines = named if target is None else _heads.get((target.provider, target.model, named)) or _lines(target, named)
+    request_id = dialect.problem_head(journal.inbound.request_id)
+    paid = "" if cost is None else f"x-cost-usd: {cost // _NANO}.{cost % _NANO:09d}\r\n"
+    noted = header(journal.notes) if journal.notes else ""
+    degraded = "x-degraded: registry\r\n" if services.releases.degraded else ""
+    timing = server_timing(journal, services.clock()) if services.server_timing else ""
+    return (
+        f"{lines}{request_id}x-attempts: {journal.attempts}\r\n{permit.head()}{paid}{journal.head}{noted}{degraded}{timing}"
+    ).encode("latin-1")
+
+
+def _lines(target: Target, named: str) -> str:
+    if len(_heads) >= _REMEMBERED:
+        _heads.clear()
+    lines = f"x-provider: {header_value(target.provider)}\r\nx-model: {header_value(target.model)}\r\n{named}"
+    _heads[target.provider, target.model, named] = lines
+    return lines
 
 
 def server_timing(journal: Journal, now: float) -> str:

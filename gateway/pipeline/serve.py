@@ -9,6 +9,7 @@ is taken from ``guard_in`` on.
 """
 
 import asyncio
+from operator import attrgetter
 
 from msgspec import structs
 
@@ -18,8 +19,8 @@ from gateway.core.journal import Journal
 from gateway.core.notes import header
 from gateway.core.requests import Inbound
 from gateway.core.upstream import CHAT
-from gateway.pipeline.admit import admit
-from gateway.pipeline.authenticate import authenticate
+from gateway.pipeline.admit import admit, admit_now
+from gateway.pipeline.authenticate import authenticate, authenticate_now
 from gateway.pipeline.bounded import Bounded
 from gateway.pipeline.call import call
 from gateway.pipeline.consulting.stages import Consulted
@@ -33,11 +34,13 @@ from gateway.pipeline.record import record
 from gateway.pipeline.render import render
 from gateway.pipeline.reply import Reply
 from gateway.pipeline.rescue import Course, rescue
-from gateway.pipeline.resolve import resolve
+from gateway.pipeline.resolve import resolve, resolve_now
 from gateway.pipeline.respond import respond
 from gateway.pipeline.route import route
 from gateway.pipeline.services import Services
 from gateway.pipeline.turns import begin
+
+_text_of = attrgetter("text")
 
 
 async def serve(inbound: Inbound, services: Services, reply: Reply, dialect: Dialect) -> None:
@@ -49,19 +52,19 @@ async def serve(inbound: Inbound, services: Services, reply: Reply, dialect: Dia
     clock, lap = services.clock, journal.laps.append
     try:
         lap(clock())
-        caller = await authenticate(inbound, services, journal)
+        caller = authenticate_now(inbound, services, journal) or await authenticate(inbound, services, journal)
         lap(clock())
         check(inbound)
         journal.request = request = dialect.read(inbound)
         if request.turn is not None:
             journal.request = request = await begin(request, request.turn, caller, inbound, services)
-        recipe = await resolve(request, caller, services)
+        recipe = resolve_now(request, caller, services) or await resolve(request, caller, services)
         journal.prompt = recipe.release.facts if recipe.release else None
         lap(clock())
         conversation = render(recipe, request)
-        journal.input_chars = sum([len(message.text) for message in conversation])
+        journal.input_chars = sum(map(len, map(_text_of, conversation)))
         lap(clock())
-        permit = await admit(caller, request, recipe, journal, services)
+        permit = admit_now(caller, services) or await admit(caller, request, recipe, journal, services)
         lap(clock())
         course: Course | None = Course(caller, request, recipe, conversation)
         while course is not None:
@@ -91,7 +94,8 @@ async def _answer(
     clock, lap = services.clock, journal.laps.append
     request, recipe, conversation, masks = course.request, course.recipe, course.conversation, course.masks
     guards = recipe.guards
-    journal.guard_types = guards.types if not course.fell_back else {**journal.guard_types, **guards.types}
+    if guards.types:
+        journal.guard_types = {**journal.guard_types, **guards.types}
     others = Consulted(guards, course, journal, services) if guards.consults else None
     answer: Received | None = None
     try:
@@ -111,6 +115,7 @@ async def _answer(
             received = Bounded(received, ends, request, journal, spoken=spoken, dialect=dialect.name)
         lap(clock())
         translated, limit = spoken != dialect.name, services.max_answer_bytes
+        answer = received
         answer = guard_out(recipe, received, masks, journal, streamed=request.stream, translated=translated, limit=limit)
         if others is not None:
             answer = await others.after(answer)

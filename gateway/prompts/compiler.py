@@ -88,11 +88,11 @@ class CompiledPrompt:
         caller's that the version does not allow.
         """
         values = self._contract.check(variables)
-        if not self._needed <= values.keys():
+        if self._needed and not self._needed <= values.keys():
             self._miss(values)
         steps = self._steps
         system: Conversation = ()
-        if request_messages and self._own_system and has_system(request_messages):
+        if self._own_system and has_system(request_messages):
             if self._policy == "reject":
                 raise refuse_system()
             if self._policy == "replace":
@@ -102,16 +102,20 @@ class CompiledPrompt:
         out: list[Message] = []
         length = 0
         for step in steps:
-            if step.fixed is not None:
-                out.append(step.fixed)
-            elif step.callers:
-                out += request_messages if step.callers == "messages" else system
+            if step.text is not None:
+                text = step.text.render(values)
+            elif step.jinja is not None:
+                text = self._run(step, seen)
             else:
-                text = step.text.render(values) if step.text is not None else self._run(step, seen)
-                length += len(text)
-                if length > MAX_OUTPUT:
-                    raise too_long()
-                out.append(encode_message(step.role, text))
+                if step.fixed is not None:
+                    out.append(step.fixed)
+                else:
+                    out += request_messages if step.callers == "messages" else system
+                continue
+            length += len(text)
+            if length > MAX_OUTPUT:
+                raise too_long()
+            out.append(encode_message(step.role, text))
         return tuple(out)
 
     def _run(self, step: _Step, seen: dict[str, Any]) -> str:
@@ -125,8 +129,8 @@ class CompiledPrompt:
         )
         raise missing(name, message)
 
-    def merge_fields(self, fields: Mapping[str, Raw]) -> dict[str, Raw]:
-        """The body fields to send: stored parameters under the request's own.
+    def merge_fields(self, fields: Mapping[str, Raw]) -> Mapping[str, Raw]:
+        """The body fields to send: stored parameters under the request's own. Not to be changed: other requests share them.
 
         Raises ``malformed`` naming a field that the version fixes.
         """

@@ -1,13 +1,13 @@
 """How the stored parts of a prompt and the parts of a request come together. Nothing is ever dropped silently."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 from msgspec import Raw
 
 from gateway.core.conversation import Conversation, Message
-from gateway.core.documents import VersionContent
+from gateway.core.documents import Role, VersionContent
 from gateway.core.errors import MALFORMED, GatewayError
 
 SYSTEM_ROLES = frozenset(["system", "developer"])
@@ -35,14 +35,16 @@ class Params:
         self._everything = "*" in self._overridable
         self._model = content.model
 
-    def merge(self, fields: Mapping[str, Raw]) -> dict[str, Raw]:
-        """Stored defaults under the request's fields.
+    def merge(self, fields: Mapping[str, Raw]) -> Mapping[str, Raw]:
+        """Stored defaults under the request's fields; no copy where there are only the one or the others.
 
         Raises ``malformed`` naming a field that differs from its stored value and is not overridable.
         """
-        if not self._defaults:
-            return dict(fields)
         defaults = self._defaults
+        if not defaults:
+            return fields
+        if not fields:
+            return defaults
         for name, other in _SYNONYMS.items():
             if name in fields and other in defaults and name not in defaults:
                 defaults = {name: defaults[other], **{key: value for key, value in defaults.items() if key != other}}
@@ -90,7 +92,10 @@ def split_system(messages: Conversation) -> tuple[Conversation, Conversation]:
 
 def has_system(messages: Conversation) -> bool:
     """Whether a caller sends system or developer messages."""
-    return not SYSTEM_ROLES.isdisjoint([message.role for message in messages])
+    for message in messages:  # noqa: SIM110 - a generator costs four times as much
+        if message.role in SYSTEM_ROLES:
+            return True
+    return False
 
 
 def refuse_system() -> GatewayError:
@@ -102,6 +107,10 @@ def refuse_system() -> GatewayError:
     )
 
 
+_BEFORE_TEXT = {role: b'{"role":"%b","content":' % role.encode() for role in get_args(Role)}
+"""The JSON of a message of the prompt up to its text, by the role."""
+
+
 def encode_message(role: str, text: str) -> Message:
     """A message of the prompt, as JSON in the OpenAI chat form."""
-    return Message(role, text, b'{"role":"%b","content":%b}' % (role.encode(), _encode(text)))
+    return Message(role, text, _BEFORE_TEXT[role] + _encode(text) + b"}")

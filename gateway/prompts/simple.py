@@ -17,7 +17,7 @@ _NAME = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*)\s*")
 class SimpleText:
     """One message's template. Raises ``ValueError`` (public text) for a tag that is not a variable."""
 
-    __slots__ = ("_message", "_parts", "_paths", "_slots", "_undefined", "names")
+    __slots__ = ("_length", "_message", "_parts", "_paths", "_slots", "_undefined", "names")
 
     def __init__(self, source: str, message: int, undefined: Undefined) -> None:
         self._message = message
@@ -26,6 +26,8 @@ class SimpleText:
         self._slots: list[tuple[int, str]] = []
         self._paths: list[tuple[int, str, tuple[str, ...]]] = []
         self._cut(source)
+        self._length = sum([len(text) for text in self._parts[::2]])
+        """Characters between the tags."""
         self.names = frozenset(name for _, name in self._slots) | frozenset(path[0] for _, _, path in self._paths)
         """Variables at the root of every tag."""
 
@@ -54,17 +56,22 @@ class SimpleText:
 
         Raises ``missing_variable`` under the strict policy, ``template_failed`` when it grows too long.
         """
-        parts = self._parts.copy()
+        parts, length = self._parts.copy(), self._length
         for i, name in self._slots:
             if name in values:
-                value = values[name]
-                parts[i] = value if type(value) is str else as_text(value)
+                text = values[name]
+                if type(text) is not str:
+                    text = as_text(text)
             else:
-                parts[i] = self._absent(name, parts[i])
+                text = self._absent(name, parts[i])
+            length += len(text)
+            parts[i] = text
         for i, name, path in self._paths:
             found, value = reach(values, path)
-            parts[i] = as_text(value) if found else self._absent(name, parts[i])
-        if sum(map(len, parts)) > MAX_OUTPUT:
+            text = as_text(value) if found else self._absent(name, parts[i])
+            length += len(text)
+            parts[i] = text
+        if length > MAX_OUTPUT:
             raise too_long()
         return "".join(parts)
 

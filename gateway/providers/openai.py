@@ -33,20 +33,30 @@ class OpenAITranslator:
         self._max_event_bytes = max_event_bytes
         self.speaks = frozenset({CHAT, responses.RESPONSES}) if has_responses else frozenset({CHAT})
         self._quirks = None if quirks == _NO_QUIRKS else quirks
+        self._headers: dict[str, tuple[tuple[bytes, bytes], ...]] = {}
+        """By key: an account has few."""
 
     def request(self, target: Target, call: UpstreamCall) -> HttpRequest:
         """The chat request: stored and caller's fields as they are, model and messages ours, usage asked for in streams."""
         if call.dialect == responses.RESPONSES:
             return HttpRequest(responses.PATH, _headers(target), responses.body_of(call))
-        body = dict(call.fields)
-        body["model"] = Raw(wire.encode(call.model))
-        body["messages"] = Raw(b"[" + b",".join([message.raw for message in call.conversation]) + b"]")
+        fields = call.fields
         if call.stream:
-            body["stream"] = _TRUE
-            body["stream_options"] = with_usage(body.get("stream_options"))
+            fields = {**fields, "stream": _TRUE, "stream_options": with_usage(fields.get("stream_options"))}
         if self._quirks is not None:
-            fit(target.provider, self._quirks, body)
-        return HttpRequest("/chat/completions", _headers(target), wire.encode(body))
+            fields = dict(fields)
+            fit(target.provider, self._quirks, fields)
+        # Joined, not encoded: messages are long, and their bytes stay as they are.
+        messages = b",".join([message.raw for message in call.conversation])
+        rest = b"]," + wire.encode(fields)[1:] if fields else b"]}"
+        body = b'{"model":%b,"messages":[%b%b' % (wire.encode(call.model), messages, rest)
+        return HttpRequest("/chat/completions", self._headers_of(target), body)
+
+    def _headers_of(self, target: Target) -> tuple[tuple[bytes, bytes], ...]:
+        headers = self._headers.get(target.api_key)
+        if headers is None:
+            headers = self._headers[target.api_key] = _headers(target)
+        return headers
 
     def answer(self, body: bytes, dialect: str, model: str = "") -> Event:
         """The whole answer as one event, its bytes untouched."""
@@ -58,7 +68,7 @@ class OpenAITranslator:
         except wire.DECODE_ERRORS as error:
             raise broken_answer("a chat completion", error, body) from None
         choices = completion.choices
-        texts = tuple((c.index, c.message.content or c.message.refusal or "") for c in choices)
+        texts = tuple([(c.index, c.message.content or c.message.refusal or "") for c in choices])
         finish = choices[0].finish_reason if choices else None
         return Event(body, texts, finish, wire.read_usage(completion.usage, completion.service_tier))
 
@@ -95,29 +105,31 @@ class ChunkDecoder:
         except GatewayError as error:
             self.failure = error
             return events
+        decode, absent = wire.decode_chunk, wire.ABSENT
         for payload in payloads:
-            if payload == wire.DONE:
-                self.done = True
-                break
             try:
-                chunk = wire.decode_chunk(payload)
+                chunk = decode(payload)
             except wire.DECODE_ERRORS as error:
-                self.failure = broken_event(error, payload)
+                if payload == wire.DONE:
+                    self.done = True
+                else:
+                    self.failure = broken_event(error, payload)
                 break
-            if wire.is_given(chunk.error):
+            if chunk.error is not absent and wire.is_given(chunk.error):
                 self.failure = stream_error(chunk.error)
                 break
             choices = chunk.choices
             if len(choices) == 1:
                 choice = choices[0]
-                text = choice.delta.content or choice.delta.refusal
+                delta = choice.delta
+                text = delta.content or delta.refusal
                 texts = ((choice.index, text),) if text else ()
                 finish = choice.finish_reason
             else:
-                texts = tuple((c.index, c.delta.content or c.delta.refusal or "") for c in choices)
+                texts = tuple([(c.index, c.delta.content or c.delta.refusal or "") for c in choices])
                 finish = next((c.finish_reason for c in choices if c.finish_reason), None)
             usage = chunk.usage
-            if wire.is_given(usage):
+            if usage is not absent and wire.is_given(usage):
                 events.append(Event(payload, texts, finish, wire.read_usage(usage, chunk.service_tier), not choices))
             else:
                 events.append(Event(payload, texts, finish))

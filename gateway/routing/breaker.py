@@ -45,6 +45,7 @@ class Breaker:
         "_until",
         "_wait",
         "heard",
+        "is_closed",
         "opened",
         "tripped",
     )
@@ -55,6 +56,8 @@ class Breaker:
         self._half_ends = 0.0
         self._row = 0
         self._until: float | None = None
+        self.is_closed = True
+        """Whether calls pass freely."""
         self._wait = 0.0
         self._probe_by = 0.0
         self._passed = 0
@@ -64,11 +67,6 @@ class Breaker:
         """Times it opened after having been closed: what other workers should hear."""
         self.heard = False
         """Whether it is open on another worker's word."""
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether calls pass freely."""
-        return self._until is None
 
     def state(self, now: float) -> str:
         """``closed``, ``open`` or ``half_open``."""
@@ -129,6 +127,7 @@ class Breaker:
         """Another worker opened its own for so many more seconds."""
         if self._rules.enabled and self._until is None and seconds > 0:
             self._until = now + min(seconds, self._rules.longest_wait)
+            self.is_closed = False
             self._wait = self._rules.wait
             self._passed = 0
             self._probe_by = 0.0
@@ -137,6 +136,7 @@ class Breaker:
     def _open(self, now: float, wait: float) -> None:
         self._wait = wait
         self._until = now + wait
+        self.is_closed = False
         self._probe_by = 0.0
         self._passed = 0
         self.opened += 1
@@ -144,6 +144,7 @@ class Breaker:
 
     def _close(self) -> None:
         self._until = None
+        self.is_closed = True
         self._row = self._good = self._bad = self._good_before = self._bad_before = 0
         self.heard = False
 

@@ -70,8 +70,10 @@ class Health:
 
     def succeeded(self, seconds: float, now: float) -> None:
         """The first content came ``seconds`` after the request."""
+        limiter = self.limiter
         self.breaker.succeeded(now)
-        self.limiter.succeeded(self.in_flight)
+        if limiter.limit < limiter.ceiling:
+            limiter.succeeded(self.in_flight)
         self.latency.saw(seconds, now)
 
     def failed(self, verdict: Verdict, now: float) -> None:

@@ -7,6 +7,7 @@ HALF_LIFE = 20.0
 STEP = 0.1
 """Of the quantile's estimate, per sample: settled after some hundred answers, and it follows a change of load."""
 QUANTILE = 0.95
+_UP, _DOWN = 1.0 + STEP * QUANTILE, 1.0 + STEP * (QUANTILE - 1.0)
 
 
 class Latency:
@@ -26,7 +27,7 @@ class Latency:
             self._mean = self.p95 = seconds
         else:
             self._mean += ALPHA * (seconds - self._mean)
-            self.p95 *= 1.0 + STEP * (QUANTILE if seconds > self.p95 else QUANTILE - 1.0)
+            self.p95 *= _UP if seconds > self.p95 else _DOWN
         self._seen = now
 
     def mean(self, now: float) -> float:

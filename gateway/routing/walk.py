@@ -8,19 +8,40 @@ Place = tuple[Stop, int]
 """A target at which a place was taken, and the key to use there. Whoever has one must see to it that it is left."""
 
 
+def first(plan: Plan, now: float) -> Place | None:
+    """A place at the first target, if it is in good order; else None, nothing is taken, and a walk must find one.
+
+    Nearly every call ends where it begins; it needs no walk.
+    """
+    stop = plan.stops[0]
+    account, health = stop.account, stop.health
+    keys = account.keys
+    if not (health.in_flight < health.limiter.limit and health.breaker.is_closed and keys.is_good(now)):
+        return None
+    key = keys.pick(now)
+    if key is None:
+        return None
+    health.in_flight += 1
+    account.retries.earn()
+    return stop, key
+
+
 class Walk:
-    """Holds what one call has tried. Targets that cannot be asked now are passed over and cost no attempt."""
+    """Holds what one call has tried. Targets that cannot be asked now are passed over and cost no attempt.
+
+    ``begun``: the call had a place at the :func:`first` target.
+    """
 
     __slots__ = ("_at", "_before", "_plan", "_providers", "_shunned", "_turn", "made")
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, *, begun: bool = False) -> None:
         self._plan = plan
-        self._at = 0
+        self._at = self.made = int(begun)
         self._turn = 0
         self._before: int = 0
         self._shunned: list[Stop] | None = None
-        self._providers: list[str] = []
-        self.made: int = 0
+        self._providers: list[str] = [plan.stops[0].account.provider] if begun else []
+        self.made: int
         """Attempts that were let go; another key of the same account is no new attempt."""
 
     def next(self, now: float) -> Place | None:

@@ -20,21 +20,14 @@ class RepeatedHead(Struct, frozen=True):
     before: bytes
     """Everything up to the digits of ``content-length``."""
     after: bytes
-    """Everything from the digits to the end of the head."""
+    """Everything from the digits to the end of the last header line."""
     route: HotRoute
     known: dict[bytes, bytes]
 
     def body_of(self, data: bytes) -> bytes | None:
         """The body, if ``data`` is exactly one request with this head."""
-        if not data.startswith(self.before):
-            return None
-        start = len(self.before)
-        end = data.find(b"\r", start, start + _LENGTH_DIGITS + 1)
-        digits = data[start:end] if end > start else b""
-        if not digits.isdigit() or not data.startswith(self.after, end):
-            return None
-        body = data[end + len(self.after) :]
-        return body if len(body) == int(digits) else None
+        head, ended, body = data.partition(b"\r\n\r\n")
+        return body if ended and head == b"%b%d%b" % (self.before, len(body), self.after) else None
 
 
 def learn(data: bytes, headers: list[tuple[bytes, bytes]], cycle: object) -> RepeatedHead | None:
@@ -44,11 +37,11 @@ def learn(data: bytes, headers: list[tuple[bytes, bytes]], cycle: object) -> Rep
     names = [name for name, _ in headers]
     if names.count(b"content-length") != 1 or b"transfer-encoding" in names or b"expect" in names or b"connection" in names:
         return None
-    head = data[: data.find(b"\r\n\r\n") + 4]
+    head = data[: data.find(b"\r\n\r\n")]
     start = head.lower().find(b"\r\ncontent-length:") + len(b"\r\ncontent-length:")
     while head[start : start + 1] == b" ":
         start += 1
-    end = head.find(b"\r", start)
+    end = start + len(head[start:].partition(b"\r")[0])
     if not head[start:end].isdigit() or end - start > _LENGTH_DIGITS:
         return None
     return RepeatedHead(head[:start], head[end:], cycle.route, cycle.headers)

@@ -186,14 +186,8 @@ class GatewayProtocol(HttpToolsProtocol):
     def _repeats(self, data: bytes, heads: RepeatedHead) -> bool:
         """Start the request that ``data`` holds, if it is whole and its head is the one before; see :class:`RepeatedHead`."""
         body = heads.body_of(data)
-        previous = cast("RequestResponseCycle | HotReply | None", self.cycle)
-        if (
-            self._stopping
-            or body is None
-            or len(body) > self.front.limits.max_body_bytes
-            or previous is None
-            or not previous.response_complete
-        ):
+        previous = self.cycle
+        if self._stopping or body is None or len(body) > self.front.limits.max_body_bytes or not previous.response_complete:
             return False
         self.idle_since = None
         self._unlike = 0
@@ -201,8 +195,7 @@ class GatewayProtocol(HttpToolsProtocol):
             self._busy(heads.route, heads.known)
             self.on_response_complete()
             return True
-        cycle = HotReply(self, heads.route, heads.known, keep_alive=True)
-        self.cycle = cycle  # pyright: ignore[reportAttributeAccessIssue]
+        self.cycle = cycle = HotReply(self, heads.route, heads.known, True)  # pyright: ignore[reportAttributeAccessIssue]
         self._run_hot(cycle, body)
         return True
 
@@ -349,8 +342,7 @@ class GatewayProtocol(HttpToolsProtocol):
     def _run_hot(self, cycle: HotReply, body: bytes) -> None:
         inbound = self.front.receiver.receive(cycle.route.door, cycle.headers, body)
         self._active = cycle
-        task = self.loop.create_task(_run(cycle, inbound))
-        cycle.task = task
+        cycle.task = task = self.loop.create_task(_run(cycle, inbound))
         self.tasks.add(task)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
@@ -369,7 +361,8 @@ class GatewayProtocol(HttpToolsProtocol):
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
-        self.flow.resume_reading()
+        if self.flow.read_paused:
+            self.flow.resume_reading()
         if self.pipeline:
             cycle, app = self.pipeline.pop()
             self._start_asgi_task(cycle, app)
@@ -421,12 +414,13 @@ class GatewayProtocol(HttpToolsProtocol):
 
 async def _run(cycle: HotReply, inbound: Inbound) -> None:
     protocol = cycle.protocol
+    front = protocol.front
     try:
-        await cycle.route.handler(inbound, protocol.front.services, cycle)
+        await cycle.route.handler(inbound, front.services, cycle)
     except GatewayError:
         pass  # the caller left while it was being told of a failure; the row is written
     finally:
-        protocol.front.admission.done()
+        front.admission.done()
         if cycle.task is not None:
             protocol.tasks.discard(cycle.task)
         if not cycle.response_complete and not cycle.disconnected:

@@ -3,6 +3,7 @@
 import asyncio
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from gateway.core.errors import CLIENT_GONE, GatewayError
@@ -25,42 +26,25 @@ class _Silent:
 _SILENT = _Silent()
 
 
-class HotReply:
+class HotReply(Struct, eq=False):
     """A hot request's way back: the cycle uvicorn sees, and the ``Reply`` the pipeline writes to."""
 
-    __slots__ = (
-        "_chunked",
-        "body",
-        "body_bytes",
-        "disconnected",
-        "headers",
-        "keep_alive",
-        "message_event",
-        "more_body",
-        "protocol",
-        "queued",
-        "response_complete",
-        "route",
-        "started",
-        "task",
-    )
-
-    def __init__(self, protocol: "GatewayProtocol", route: HotRoute, headers: dict[bytes, bytes], *, keep_alive: bool) -> None:
-        self.protocol = protocol
-        self.route = route
-        self.headers = headers
-        self.keep_alive = keep_alive
-        self.body: list[bytes] = []
-        self.body_bytes = 0
-        self.more_body = True
-        self.queued = False
-        """Whether an earlier request of the connection must be answered first."""
-        self.message_event = _SILENT
-        self.disconnected = False
-        self.response_complete = False
-        self.started = False
-        self.task: asyncio.Task[None] | None = None
-        self._chunked = True
+    protocol: "GatewayProtocol"
+    route: HotRoute
+    headers: dict[bytes, bytes]
+    keep_alive: bool
+    more_body: bool = True
+    body: list[bytes] = []
+    body_bytes: int = 0
+    queued: bool = False
+    """Whether an earlier request of the connection must be answered first."""
+    message_event: _Silent = _SILENT
+    disconnected: bool = False
+    response_complete: bool = False
+    started: bool = False
+    task: asyncio.Task[None] | None = None
+    chunked: bool = True
+    """Whether a streamed response is framed in chunks."""
 
     @property
     def gone(self) -> bool:
@@ -77,19 +61,8 @@ class HotReply:
         if self.disconnected:
             raise GatewayError(CLIENT_GONE, "the caller left")
         protocol = self.protocol
-        protocol.transport.write(
-            b"".join(
-                (
-                    STATUS_LINE[status],
-                    protocol.date_line(),
-                    head,
-                    b"content-length: %d\r\n" % len(body),
-                    self._connection(),
-                    b"\r\n",
-                    body,
-                )
-            )
-        )
+        end = b"content-length: %d\r\n\r\n" if self.keep_alive else b"connection: close\r\ncontent-length: %d\r\n\r\n"
+        protocol.transport.write(b"".join((STATUS_LINE[status], protocol.date_line(), head, end % len(body), body)))
         self._complete()
 
     async def start(self, status: int, head: bytes) -> None:
@@ -99,9 +72,9 @@ class HotReply:
             raise GatewayError(CLIENT_GONE, "the caller left")
         protocol = self.protocol
         if protocol.http_1_0:
-            self._chunked = False
+            self.chunked = False
             self.keep_alive = False
-        framing = b"transfer-encoding: chunked\r\n\r\n" if self._chunked else b"\r\n"
+        framing = b"transfer-encoding: chunked\r\n\r\n" if self.chunked else b"\r\n"
         protocol.transport.write(b"".join((STATUS_LINE[status], protocol.date_line(), head, self._connection(), framing)))
 
     async def write(self, data: bytes) -> None:
@@ -109,7 +82,7 @@ class HotReply:
         if self.disconnected:
             raise GatewayError(CLIENT_GONE, "the caller left")
         protocol = self.protocol
-        protocol.transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+        protocol.transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self.chunked else data)
         if protocol.flow.write_paused:
             try:
                 async with asyncio.timeout(WRITE_STALL_SECONDS):
@@ -123,7 +96,7 @@ class HotReply:
         if self.disconnected:
             raise GatewayError(CLIENT_GONE, "the caller left")
         transport = self.protocol.transport
-        if self._chunked:
+        if self.chunked:
             transport.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data) if data else b"0\r\n\r\n")
         elif data:
             transport.write(data)

@@ -1,16 +1,18 @@
 """Metrics as rows of floats in shared memory: one row per worker, one writer per row, folded when somebody scrapes.
 
-A counter is one addition to a plain list (0.03 us), copied to the shared row many times a second; there are no locks, no files and no
-names on the path. The layout is fixed when the supervisor starts, from names known by then (doors, outcomes, providers), so no request
-can add a label. The memory is anonymous and shared by fork: a worker that dies leaves its counts behind, and the one that replaces it
-goes on in the same row.
+A call leaves a tuple of what is to be counted; many times a second those are added up and copied to the shared row. There are no
+locks, no files and no names on the path. The layout is fixed when the supervisor starts, from names known by then (doors, outcomes,
+providers), so no request can add a label. The memory is anonymous and shared by fork: a worker that dies leaves its counts behind, and
+the one that replaces it goes on in the same row.
 """
 
 import mmap
 from array import array
-from bisect import bisect_left
+from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
+from operator import attrgetter
 
 from msgspec import Struct
 from prometheus_client import CollectorRegistry
@@ -19,6 +21,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from gateway.core.errors import KINDS
+from gateway.core.events import Usage
 from gateway.core.forward import FORWARDED
 from gateway.core.journal import PHASES, Journal
 
@@ -179,51 +182,72 @@ class Meter:
         self._before = {g.name: self._row[table.gauges[g.name]] for g in GAUGES if g.counter}
         self._seen = -1
         self._phases = [table.phases[phase] for phase in PHASES]
+        self._calls: list[tuple[str, str, float, float]] = []
+        """(door, outcome, seconds, seconds of our own) of each call since the last fold."""
+        self._used: list[tuple[Usage, int | None]] = []
+        """(usage, cost in nano-dollars) of those that a provider answered."""
+        self._first_bytes: dict[str, list[float]] = {provider: [] for provider in table.providers}
+        """Seconds, by provider."""
 
     def observe(self, journal: Journal, finished: float) -> None:
-        """Count a finished call. ``finished`` is monotonic seconds."""
-        table, row = self._table, self._row
-        inbound = journal.inbound
-        cell = table.calls.get((inbound.door, journal.outcome))
-        if cell is not None:
-            row[cell] += 1.0
-        if journal.caller is None:
-            row[table.unledgered] += 1.0
+        """Note a finished call; the next :meth:`flush` counts it. ``finished`` is monotonic seconds."""
+        inbound, target = journal.inbound, journal.target
         started = inbound.started
-        self._seen += 1
-        if not self._seen & SAMPLE_MASK:
-            previous = started
-            for start, end in zip(self._phases, journal.laps, strict=False):
-                row[start] += end - previous
-                row[start + 1] += 1.0
-                previous = end
         total = finished - started
-        _count(row, table.latency, total)
-        _count(row, table.overhead, total - journal.upstream)
-        target = journal.target
+        self._calls.append((inbound.door, journal.outcome, total, total - journal.upstream))
         if target is not None:
             if journal.first_byte is not None:
-                _count(row, table.first_byte[target.provider], journal.first_byte - started)
+                self._first_bytes[target.provider].append(journal.first_byte - started)
             elif journal.outcome.startswith("upstream"):
-                row[table.upstream_errors[target.provider]] += 1.0
-        usage = journal.usage
-        if usage is not None and target is not None:
-            tokens = table.tokens
-            row[tokens["input"]] += usage.input
-            row[tokens["output"]] += usage.output
-            row[tokens["cached"]] += usage.cached
-            row[tokens["reasoning"]] += usage.reasoning
-            cost = journal.bill.cost_nano
-            if cost is None:
-                row[table.unpriced] += 1.0
-            else:
-                row[table.cost] += cost / NANO
+                self._row[self._table.upstream_errors[target.provider]] += 1.0
+            if journal.usage is not None:
+                self._used.append((journal.usage, journal.bill.cost_nano))
+        if journal.caller is None:
+            self._row[self._table.unledgered] += 1.0
+        self._seen += 1
+        if not self._seen & SAMPLE_MASK:
+            self._count_phases(journal)
+        if journal.notes:
+            self._count_findings(journal)
 
+    def _count_phases(self, journal: Journal) -> None:
+        row, previous = self._row, journal.inbound.started
+        for start, end in zip(self._phases, journal.laps, strict=False):
+            row[start] += end - previous
+            row[start + 1] += 1.0
+            previous = end
+
+    def _count_findings(self, journal: Journal) -> None:
+        findings = self._table.findings
         for note in journal.notes:
             kind = journal.guard_types.get(note.guard, note.guard)
-            cell = table.findings.get((note.stage, kind, "observe" if note.mode == "observe" else note.action))
+            cell = findings.get((note.stage, kind, "observe" if note.mode == "observe" else note.action))
             if cell is not None:
-                row[cell] += 1.0
+                self._row[cell] += 1.0
+
+    def _fold(self) -> None:
+        """Count what was noted. By whole columns: C loops cost a fifth of what additions call by call do."""
+        table, row = self._table, self._row
+        if self._calls:
+            doors, outcomes, totals, own = zip(*self._calls, strict=True)
+            self._calls.clear()
+            for place, count in Counter(zip(doors, outcomes, strict=True)).items():
+                cell = table.calls.get(place)
+                if cell is not None:
+                    row[cell] += count
+            _count(row, table.latency, totals)
+            _count(row, table.overhead, own)
+        for provider, seconds in self._first_bytes.items():
+            if seconds:
+                _count(row, table.first_byte[provider], seconds)
+                seconds.clear()
+        if self._used:
+            usages, costs = zip(*self._used, strict=True)
+            self._used.clear()
+            for kind, cell in table.tokens.items():
+                row[cell] += sum(map(attrgetter(kind), usages))
+            row[table.unpriced] += costs.count(None)
+            row[table.cost] += sum(filter(None, costs)) / NANO
 
     def gauge(self, name: str, value: float, label: str = "") -> None:
         """Set one of :data:`GAUGES`; for a counter, what this worker has counted since it started. ``label``: a target's."""
@@ -233,14 +257,21 @@ class Meter:
         self._row[self._table.gauges[name]] = self._before.get(name, 0.0) + value
 
     def flush(self) -> None:
-        """Show the counts to whoever scrapes; called many times a second, which spares every call the detour."""
+        """Count the calls since the last time, for whoever scrapes; called many times a second, which spares every call the detour."""
+        self._fold()
         self._shared[:] = memoryview(array("d", self._row))
 
 
-def _count(row: list[float], histogram: _Histogram, value: float) -> None:
+def _count(row: list[float], histogram: _Histogram, values: Sequence[float]) -> None:
     start = histogram.start
-    row[start] += value
-    row[start + 1 + bisect_left(histogram.bounds, value)] += 1.0
+    row[start] += sum(values)
+    ranked = sorted(values)
+    below = 0
+    for cell, bound in enumerate(histogram.bounds, start + 1):
+        reached = bisect_right(ranked, bound, below)
+        row[cell] += reached - below
+        below = reached
+    row[start + 1 + len(histogram.bounds)] += len(ranked) - below
 
 
 class _Fold(Collector):

@@ -1,20 +1,19 @@
 """An answer being received on a connection of ours, as the pipeline holds it."""
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from typing import Any
+
+from msgspec import Struct
 
 from gateway.transport.http1 import Connection
 
 
-class Answer:
+class Answer(Struct):
     """An ``Exchange``: the head is in. It owns its connection until ``close``, and cannot touch it afterwards."""
 
-    __slots__ = ("_connection", "headers", "status")
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection: Connection | None = connection
-        self.status = connection.status
-        self.headers = connection.headers
+    connection: Connection | None
+    status: int
+    headers: Mapping[bytes, bytes]
 
     # No frames of their own: the connection's coroutine is what the caller awaits.
 
@@ -28,12 +27,12 @@ class Answer:
 
     def close(self) -> None:
         """Let go of the connection; further calls do nothing."""
-        connection = self._connection
+        connection = self.connection
         if connection is not None:
-            self._connection = None
+            self.connection = None
             connection.release()
 
     def _held(self) -> Connection:
-        if self._connection is None:
+        if self.connection is None:
             raise RuntimeError("this answer has been closed")
-        return self._connection
+        return self.connection

@@ -92,28 +92,27 @@ class Http1Transport(Transport):
         if connection is None:
             connection = await self._claim(target, origin, pool, ends)
             now = self._clock()
-        connection.start(target.provider, timeouts, payload, now, ends)
         try:
-            await connection.wait_head()
-        except GatewayError:
-            if not connection.stale:
-                connection.release()
-                raise
+            await connection.start(target.provider, timeouts, payload, now, ends)
         except BaseException:
             connection.release()
             raise
-        else:
-            return Answer(connection)
+        if connection.failure is None:
+            return Answer(connection, connection.status, connection.headers)
+        if not connection.stale:
+            connection.release()
+            raise connection.failure
         # The slot of the dead connection stays ours.
         self.retried_stale += 1
         connection = await self._connect(target, origin, pool, ends)
-        connection.start(target.provider, timeouts, payload, self._clock(), ends)
         try:
-            await connection.wait_head()
+            await connection.start(target.provider, timeouts, payload, self._clock(), ends)
+            if connection.failure is not None:
+                raise connection.failure
         except BaseException:
             connection.release()
             raise
-        return Answer(connection)
+        return Answer(connection, connection.status, connection.headers)
 
     async def close(self) -> None:
         """Take no more requests, let those under way end for ``drain_seconds``, close every connection."""

@@ -32,6 +32,8 @@ MAX_UNREAD_BYTES = 256 * 1024
 STALE_SECONDS = 1.0
 """A kept connection that the upstream had closed shows itself within a round trip. One that dies later has probably
 carried the request to somebody who worked on it, and a silent second POST would pay for it twice."""
+ORDINARY_HEAD_BYTES = 600
+"""A head no longer than this, without codings, has nothing that would be refused: it cannot hold :data:`MAX_HEADERS` headers."""
 JOIN_BYTES = 64 * 1024
 """Up to here one copy is cheaper than a second buffer in the socket call."""
 
@@ -121,10 +123,13 @@ class Connection(asyncio.Protocol):
 
     # --- the exchange ---------------------------------------------------------------------------------------------
 
-    def start(self, provider: str, timeouts: Timeouts, payload: tuple[bytes, bytes], now: float, ends: Ends) -> None:
-        """Send a request, of which ``payload`` is head and body; ``wait_head`` next. ``now``: monotonic seconds.
+    def start(
+        self, provider: str, timeouts: Timeouts, payload: tuple[bytes, bytes], now: float, ends: Ends
+    ) -> "asyncio.Future[None]":
+        """Send a request, of which ``payload`` is head and body. ``now``: monotonic seconds.
 
-        The first-byte timeout runs from here to the end of the answer's head, so that a dripping head cannot stretch it.
+        The future is done when ``status`` and ``headers`` are in, or there is a ``failure``; whoever is cancelled waiting for it has to
+        ``release``. The first-byte timeout runs from here to the end of the answer's head, so that a dripping head cannot stretch it.
         """
         self._reset()
         self.busy = True
@@ -137,26 +142,21 @@ class Connection(asyncio.Protocol):
         head, body = payload
         if self._lost:
             self.failure = unreachable(provider, "connection lost while idle")
-        elif len(body) <= JOIN_BYTES:
+            waiter: asyncio.Future[None] = self._loop.create_future()
+            waiter.set_result(None)
+            return waiter
+        if len(body) <= JOIN_BYTES:
             self._transport.write(head + body)
         else:
             self._transport.write(head)
             self._transport.write(body)
         self._wheel.wind()
+        return self._wait(_HEAD)
 
-    async def wait(self, want: int) -> None:
-        """Until the head, some body or the whole body is in, or a failure. Whoever is cancelled here has to ``release``."""
+    def _wait(self, want: int) -> "asyncio.Future[None]":
         self._want = want
-        self._touched = True
-        self._waiter = self._loop.create_future()
-        await self._waiter
-
-    async def wait_head(self) -> None:
-        """Until ``status`` and ``headers`` are in. Raises as ``Transport.send``."""
-        if self.failure is None:
-            await self.wait(_HEAD)
-        if self.failure is not None:
-            raise self.failure
+        waiter = self._waiter = self._loop.create_future()
+        return waiter
 
     @property
     def stale(self) -> bool:
@@ -175,11 +175,18 @@ class Connection(asyncio.Protocol):
                 raise self.failure
             if self._done:
                 return b""
-            await self.wait(_SOME)
+            self._touched = True
+            await self._wait(_SOME)
         return self._take()
 
     async def whole(self, limit: int) -> bytes:
         """See ``Exchange.read``."""
+        if self._done and len(self._body) == 1 and not self._paused:
+            # Nearly every answer: it came with its head, in one piece.
+            body = self._body.pop()
+            if len(body) > limit:
+                raise too_large(self.provider, limit)
+            return body
         parts: list[bytes] = []
         size = 0
         while True:
@@ -193,7 +200,8 @@ class Connection(asyncio.Protocol):
                 return parts[0] if len(parts) == 1 else b"".join(parts)
             if self.failure is not None:
                 raise self.failure
-            await self.wait(_WHOLE)
+            self._touched = True
+            await self._wait(_WHOLE)
 
     def _take(self) -> bytes:
         body = self._body
@@ -345,10 +353,12 @@ class Connection(asyncio.Protocol):
         if status < 200:
             return
         self.status = status
-        self.headers = {name.lower(): value for name, value in self._fields.items()}
-        reason = fault(self.headers, self._head_bytes)
-        if reason is not None:
-            self.failure = invalid(self.provider, reason)
+        fields = self._fields
+        headers = self.headers = dict(zip(map(bytes.lower, fields), fields.values(), strict=True))
+        if b"transfer-encoding" in headers or b"content-encoding" in headers or self._head_bytes > ORDINARY_HEAD_BYTES:
+            reason = fault(headers, self._head_bytes)
+            if reason is not None:
+                self.failure = invalid(self.provider, reason)
 
     def on_message_complete(self) -> None:
         """Called by the parser at the last byte of the body; llhttp knows 204, 304, chunked and content-length."""

@@ -15,7 +15,7 @@ _METHODS = frozenset((b"POST", b"GET", b"DELETE"))
 """What providers' APIs are made of. An answer to HEAD or CONNECT would be framed in another way than we read it."""
 _OURS = frozenset((b"host", b"content-length", b"transfer-encoding", b"connection", b"accept-encoding"))
 _KEPT = 256
-"""Encoded paths and header sets kept per origin. There is one per (key, endpoint) as a rule; if a translator makes them
+"""Encoded pairs of path and header set kept per origin. There is one per (key, endpoint) as a rule; if a translator makes them
 unique per call, the memory stays bounded and the cost is one encoding per call."""
 
 Key = tuple[str, str, int]
@@ -25,7 +25,7 @@ Key = tuple[str, str, int]
 class Origin:
     """Where a base URL points. Raises ``upstream_unreachable`` if it is no http(s) URL."""
 
-    __slots__ = ("_fields", "_lines", "_prefix", "authority", "host", "port", "scheme")
+    __slots__ = ("_lines", "_prefix", "authority", "host", "port", "scheme")
 
     def __init__(self, target: Target) -> None:
         try:
@@ -48,8 +48,7 @@ class Origin:
         name = f"[{host}]" if ":" in host else host
         self.authority = name if port is None else f"{name}:{port}"
         self._prefix = url.path.rstrip("/")
-        self._lines: dict[str, bytes] = {}
-        self._fields: dict[tuple[tuple[bytes, bytes], ...], bytes] = {}
+        self._lines: dict[tuple[str, tuple[tuple[bytes, bytes], ...]], bytes] = {}
 
     @property
     def key(self) -> Key:
@@ -60,19 +59,14 @@ class Origin:
         """The request's head, blank line included. Raises ``internal`` for a path or header that would break out of it."""
         if request.method != b"POST":
             return self._other_head(target, request)
-        line = self._lines.get(request.path)
-        if line is None:
-            line = self._encode_line(target, request.path)
+        place = (request.path, request.headers)
+        lines = self._lines.get(place)
+        if lines is None:
+            lines = self._encode_line(target, request.path) + self._encode_fields(target, request.headers)
             if len(self._lines) >= _KEPT:
                 self._lines.clear()
-            self._lines[request.path] = line
-        fields = self._fields.get(request.headers)
-        if fields is None:
-            fields = self._encode_fields(target, request.headers)
-            if len(self._fields) >= _KEPT:
-                self._fields.clear()
-            self._fields[request.headers] = fields
-        return b"%b%bcontent-length: %d\r\n\r\n" % (line, fields, len(request.body))
+            self._lines[place] = lines
+        return b"%bcontent-length: %d\r\n\r\n" % (lines, len(request.body))
 
     def _other_head(self, target: Target, request: HttpRequest) -> bytes:
         """Of a GET or DELETE: their paths name objects, so none is worth keeping; without a body they say no length."""

@@ -210,7 +210,7 @@ def read_usage(raw: Raw, tier: Raw = ABSENT) -> Usage | None:
 
     ``tier`` is the answer's ``service_tier``.
     """
-    if not is_given(raw):
+    if len(raw) < 5 and not is_given(raw):
         return None
     try:
         wire = _decode_usage(raw)
@@ -220,11 +220,15 @@ def read_usage(raw: Raw, tier: Raw = ABSENT) -> Usage | None:
         return None
     billed = None if len(tier) == 0 or bytes(tier) == _STANDARD_TIER else read_tier(tier)
     prompt, completion = wire.prompt_tokens, wire.completion_tokens
-    read, made = wire.prompt_tokens_details or _NO_PROMPT_DETAILS, wire.completion_tokens_details or _NO_COMPLETION_DETAILS
+    read, made = wire.prompt_tokens_details, wire.completion_tokens_details
+    if read is None and made is None and billed is None:
+        # Most servers but OpenAI's own: two counts, in the standard tier.
+        return Usage(prompt, completion) if 0 <= prompt < LARGEST_COUNT and 0 <= completion < LARGEST_COUNT else None
+    read, made = read or _NO_PROMPT_DETAILS, made or _NO_COMPLETION_DETAILS
     cached, thoughts = read.cached_tokens or 0, made.reasoning_tokens or 0
     apart = read.cache_write_tokens or read.audio_tokens or read.image_tokens or made.audio_tokens or made.image_tokens
     if billed is None and not apart:
-        # Nearly every answer: text in the standard tier, whose four counts are checked here for a third of the time.
+        # Nearly every other answer: text in the standard tier, whose four counts are checked here for a third of the time.
         plausible = 0 <= cached <= prompt < LARGEST_COUNT and 0 <= thoughts <= completion < LARGEST_COUNT
         return Usage(prompt, completion, cached, thoughts) if plausible else None
     return sensible(

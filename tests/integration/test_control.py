@@ -678,7 +678,7 @@ def row(application_id: str, prompt: str, outcome: str) -> LedgerRow:
     values.update(
         call_id=new_id(), attempt=1, state=State.FINAL, application_id=application_id, request_id="r", door="chat", prompt=prompt,
         version=1, stream=False, provider="echo", model="echo", outcome=outcome, status=200, input_tokens=3, output_tokens=4,
-        cost_nano=5, latency_us=1500, attempts=1, tags=["t"],
+        cost_nano=5, latency_us=1500, attempts=1, tags=("t",),
     )  # fmt: skip
     return LedgerRow(**values)
 

@@ -20,7 +20,7 @@ import pytest
 
 from gateway.core.errors import GatewayError
 from gateway.core.ids import uuid7, uuid7_ms
-from gateway.core.ledger import Intent, LedgerRow, State
+from gateway.core.ledger import UNBILLED, Ending, Intent, LedgerRow, State
 from gateway.embedded.postgres import Postgres
 from gateway.storage.ledger import shipper as shippers
 from gateway.storage.ledger.spool import SpoolLimits
@@ -60,15 +60,16 @@ def make_row(call_id: str | None = None, **changes) -> LedgerRow:
         "status": 200,
         "latency_us": 1000,
         "attempts": 1,
-        "tags": [],
+        "tags": (),
     }
     return LedgerRow(**(values | changes))
 
 
-def intent_for(row: LedgerRow) -> Intent:
-    values: dict[str, Any] = {name: getattr(row, name, None) for name in Intent.__struct_fields__}
-    values |= {"key_id": OTHER_APP, "provider": "echo", "model": "m", "estimated_input_tokens": 42}
-    return Intent(**values)
+def call_of(attempt: int = 1, user: str | None = None) -> tuple[Intent, Ending]:
+    """A call as the pipeline tells it to the ledger."""
+    call_id = new_id()
+    intent = Intent(call_id, attempt, APP, OTHER_APP, "r", "chat", False, None, "echo", "m", user, None, (), None, 42)
+    return intent, Ending("ok", 200, None, None, 1000, None, None, 1, None, None, [], None, UNBILLED)
 
 
 FULL = make_row(
@@ -97,7 +98,7 @@ FULL = make_row(
     upstream_us=6,
     user='Zoë \U0001f600 \\ "quoted"\n',
     session="s",
-    tags=["a", "", "b,c", "{}"],
+    tags=("a", "", "b,c", "{}"),
     guard="pre:prohibited_terms",
     error="e",
     cache_write_tokens=2**40,
@@ -110,6 +111,7 @@ FULL = make_row(
     images=17,
     request_units=18,
     service_tier="flex",
+    audio_ms=19,
 )
 
 
@@ -276,10 +278,10 @@ async def test_poison_is_found_in_a_large_batch_and_the_rest_lands(tmp_path: Pat
     worker = await WorkerLedger.open(tmp_path, 0, PostgresCallWriter(fresh_database), limits=LIMITS)
     poisoned = set()
     for number in range(1000):
-        row = make_row(attempt=0, user="x\0" if number % 300 == 7 else f"user-{number}")
-        worker.ledger.append(row)
-        if "\0" in (row.user or ""):
-            poisoned.add(row.call_id)
+        intent, ending = call_of(0, "x\0" if number % 300 == 7 else f"user-{number}")
+        worker.ledger.append(intent, ending)
+        if "\0" in (intent.user or ""):
+            poisoned.add(intent.call_id)
     await worker.drain(30)
     assert await connection.fetchval("select count(*) from calls") == 996
     assert {letter["call_id"] for letter in await connection.fetch("select call_id from calls_dead_letter")} == poisoned
@@ -302,9 +304,9 @@ async def test_calls_go_on_while_postgres_is_stopped_and_land_when_it_is_back(
 
         def serve(count: int) -> None:
             for _ in range(count):
-                row = make_row()
-                worker.ledger.intend(intent_for(row))
-                worker.ledger.append(row)
+                intent, ending = call_of()
+                worker.ledger.intend(intent)
+                worker.ledger.append(intent, ending)
 
         serve(500)
         await until(lambda: worker.counters().rows_shipped == 500)
@@ -337,13 +339,12 @@ CHILD = """
 import asyncio, sys
 from pathlib import Path
 from gateway.core.ids import uuid7
-from gateway.core.ledger import Intent, LedgerRow
+from gateway.core.ledger import UNBILLED, Ending, Intent
 from gateway.storage.ledger.spool import SpoolLimits
 from gateway.storage.ledger.worker import WorkerLedger
 from gateway.storage.postgres.calls import PostgresCallWriter
 
 APP = "01900000-0000-7000-8000-00000000000a"
-COMMON = [None, None, None, None, None, None, None, False, None, "echo", "m"]
 
 async def main(root, url, start_ms):
     worker = await WorkerLedger.open(Path(root), 0, PostgresCallWriter(url), limits=SpoolLimits(32 << 20, 1 << 20))
@@ -351,10 +352,12 @@ async def main(root, url, start_ms):
     while True:
         for number in range(number + 1, number + 51):
             call = uuid7(int(start_ms) + number // 1000, number)
-            worker.ledger.intend(Intent(call, 1, APP, APP, call, "chat", *COMMON, number, None, None, []))
+            intent = Intent(call, 1, APP, APP, call, "chat", False, None, "echo", "m", None, None, (), None, number)
+            worker.ledger.intend(intent)
             print("i", call, flush=True)
-            worker.ledger.append(LedgerRow(call, 1, 2, APP, APP, call, "chat", *COMMON, "ok", 200, "stop", number, *[None] * 7,
-                                           5, None, None, 1, None, None, [], None, None))
+            counts = (number, *[0] * 12, None, 0)
+            ending = Ending("ok", 200, "stop", "upstream", 5, None, None, 1, None, None, [], counts, UNBILLED)
+            worker.ledger.append(intent, ending)
             print("f", call, flush=True)
         await asyncio.sleep(0.001)
 
@@ -382,7 +385,7 @@ async def test_kill_9_in_the_middle_of_shipping_loses_and_doubles_nothing(tmp_pa
                 (intended if kind == "i" else finished).add(call.strip())
     shipped_alive = await connection.fetchval("select count(*) from calls")
     worker = await WorkerLedger.open(tmp_path, 1, PostgresCallWriter(fresh_database), limits=LIMITS)
-    await until(lambda: len(list(tmp_path.glob("worker-*"))) == 1)
+    await until(lambda: len(list(tmp_path.glob("spool-*"))) == 1)
     await worker.drain(30)
     rows = {str(row["call_id"]): row["outcome"] for row in await connection.fetch("select call_id, outcome from calls")}
     assert shipped_alive > 0
@@ -502,7 +505,7 @@ async def test_a_locked_ledger_is_waited_for_not_given_up(tmp_path: Path, fresh_
     await until(lambda: worker.counters().batches == 0)
     async with connection.transaction():
         await connection.execute("lock table calls in access exclusive mode")
-        worker.ledger.append(make_row(attempt=0))
+        worker.ledger.append(*call_of(0))
         await until(lambda: "LockNotAvailable" in (worker.counters().last_error or ""))
     await until(lambda: worker.counters().rows_shipped == 1)
     await worker.drain(10)

@@ -72,7 +72,7 @@ def row(at_ms: int = NOW, **changes: Any) -> LedgerRow:
         "price_version": "old",
         "latency_us": 1,
         "attempts": 1,
-        "tags": [],
+        "tags": (),
     }
     return LedgerRow(**(values | changes))
 

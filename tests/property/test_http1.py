@@ -53,15 +53,14 @@ def receive(parts: list[bytes], *, by_chunks: bool, close: bool) -> tuple[Any, .
         connection = Connection(pool, Clockless(lambda: 0.0), lambda: 0.0)
         connection.connection_made(Socket())  # type: ignore[arg-type]
         await pool.claim(1)
-        connection.start("acme", Timeouts(), (b"head", b"body"), 0.0, (1e9, False))
+        headed = connection.start("acme", Timeouts(), (b"head", b"body"), 0.0, (1e9, False))
 
         async def consume() -> tuple[Any, ...]:
-            try:
-                await connection.wait_head()
-            except GatewayError as error:
+            await headed
+            if connection.failure is not None:
                 connection.release()
-                return (error.kind.name,)
-            answer = Answer(connection)
+                return (connection.failure.kind.name,)
+            answer = Answer(connection, connection.status, connection.headers)
             try:
                 if by_chunks:
                     body = b""

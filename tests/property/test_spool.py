@@ -10,16 +10,18 @@ import shutil
 import tempfile
 from concurrent.futures import Executor, Future
 from pathlib import Path
-from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from msgspec.structs import astuple, replace
 
 from gateway.core.errors import GatewayError
+from gateway.core.events import Usage
 from gateway.core.ids import uuid7
-from gateway.core.ledger import Intent, LedgerRow, State
+from gateway.core.ledger import UNBILLED, Ending, Intent, LedgerRow, State, row_of
 from gateway.storage.ledger.folder import dead_folders, make_folder
+from gateway.storage.ledger.records import FINAL_EXTRA
 from gateway.storage.ledger.recovery import DeadSpool
 from gateway.storage.ledger.spool import Spool, SpoolLimits
 
@@ -34,55 +36,30 @@ class Inline(Executor):
         return future
 
 
-def intent_of(number: int, text: str) -> Intent:
+def intent_of(number: int, text: str, attempt: int = 1) -> Intent:
     call = uuid7(1_700_000_000_000 + number, number)
     return Intent(
         call_id=call,
-        attempt=1,
+        attempt=attempt,
         application_id="app",
         key_id="key",
         request_id=call,
         door="chat",
-        prompt_id=None,
-        prompt=None,
-        version=None,
-        alias=None,
-        variant=None,
-        content_hash=None,
-        generation=None,
         stream=False,
         requested_model=None,
         provider="echo",
         model="m",
-        estimated_input_tokens=number,
         user=text,
         session=None,
-        tags=[],
+        tags=(),
+        prompt=None,
+        estimated_input_tokens=number,
     )
 
 
-def row_of(intent: Intent, attempt: int = 1) -> LedgerRow:
-    values: dict[str, Any] = {
-        name: getattr(intent, name) for name in intent.__struct_fields__ if name != "estimated_input_tokens"
-    }
-    unknown: dict[str, Any] = dict.fromkeys(
-        (
-            "finish_reason",
-            "cached_tokens",
-            "output_tokens",
-            "reasoning_tokens",
-            "usage_source",
-            "cost_nano",
-            "cost_status",
-            "price_version",
-            "first_byte_us",
-            "upstream_us",
-            "guard",
-            "error",
-        )
-    )
-    values |= {"attempt": attempt, "state": int(State.FINAL), "outcome": "ok", "status": 200, "latency_us": 1, "attempts": 1}
-    return LedgerRow(**values, **unknown, input_tokens=intent.estimated_input_tokens)
+def ending_of(intent: Intent) -> Ending:
+    counts = astuple(Usage(intent.estimated_input_tokens, 0))
+    return Ending("ok", 200, None, None, 1, None, None, 1, None, None, [], counts, UNBILLED)
 
 
 class SpoolMachine(RuleBasedStateMachine):
@@ -127,11 +104,11 @@ class SpoolMachine(RuleBasedStateMachine):
     @rule(data=st.data(), text=st.sampled_from([None, "e" * 700, "e" * 9000]))
     def finish(self, data, text: str | None) -> None:
         key = data.draw(st.sampled_from(sorted(self.intents)))
-        row = row_of(self.intents.pop(key))
-        row.error = text
-        self.spool.append(row)
+        intent = self.intents.pop(key)
+        ending = replace(ending_of(intent), error=text)
+        self.spool.append(intent, ending)
         self.pending += 1
-        self.note(key, row)
+        self.note(key, row_of(intent, ending))
 
     @rule()
     def serve_many(self) -> None:
@@ -143,19 +120,21 @@ class SpoolMachine(RuleBasedStateMachine):
             except GatewayError:
                 return
             self.note((intent.call_id, 1), None)
-            self.spool.append(row_of(intent))
+            ending = ending_of(intent)
+            self.spool.append(intent, ending)
             self.pending += 1
-            self.note((intent.call_id, 1), row_of(intent))
+            self.note((intent.call_id, 1), row_of(intent, ending))
 
     @rule()
     def refuse(self) -> None:
         self.numbers += 1
-        row = row_of(intent_of(self.numbers, "refused"), attempt=0)
+        intent = intent_of(self.numbers, "refused", attempt=0)
+        ending = ending_of(intent)
         dropped = self.spool.dropped_refusals
-        self.spool.append(row)
+        self.spool.append(intent, ending)
         if self.spool.dropped_refusals == dropped:
             self.pending += 1
-            self.note((row.call_id, 0), row)
+            self.note((intent.call_id, 0), row_of(intent, ending))
 
     @rule(limit=st.integers(1, 60), outcome=st.sampled_from(["released", "rewound", "delivered then rewound"]))
     def ship(self, limit: int, outcome: str) -> None:
@@ -224,7 +203,7 @@ class SpoolMachine(RuleBasedStateMachine):
         if spool is None:
             return
         room = sum(max(0, SEGMENT - 8 - 8192) for _ in spool._spares) + (SEGMENT - 8192 - spool._tail)
-        reserved = sum(reserve for _, reserve, _ in spool._open.values())
+        reserved = sum(len(body) + FINAL_EXTRA for _, _, body in spool._open.values())
         assert spool._free == room - reserved - spool._floor
         assert room >= reserved, "an open call has no room for its final row"
         assert spool.pending == self.pending

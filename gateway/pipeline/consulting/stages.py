@@ -143,7 +143,7 @@ class Consulted(Struct, frozen=True):
                 ended.whole()
             ended.close()
         journal = self.journal
-        if journal.intended and journal.usage is None:
+        if journal.intent is not None and journal.usage is None:
             journal.usage = estimated_usage(journal, estimate(journal.input_chars), estimate(journal.generated))
             journal.usage_source = "estimated"
 

@@ -16,7 +16,9 @@ from gateway.storage.ledger.frames import checksum
 
 _LOCK = "lock"
 _SHIPPED = "shipped"
-_PREFIX = "worker-"
+_PREFIX = "spool-"
+_FORMER_PREFIX = "worker-"
+"""Of folders made when records had another format: programs of that time, which find only these, would drop ours unread."""
 _MARK = Struct("<QQ")
 _SUM = Struct("<I")
 
@@ -90,7 +92,8 @@ def take(path: Path) -> SpoolFolder | None:
 
 def dead_folders(root: Path) -> Iterator[SpoolFolder]:
     """Every spool folder without a living owner, oldest first, now ours."""
-    for path in sorted(root.glob(f"{_PREFIX}*"), key=lambda path: path.name.rpartition("-")[2]):
+    found = (*root.glob(f"{_PREFIX}*"), *root.glob(f"{_FORMER_PREFIX}*"))
+    for path in sorted(found, key=lambda path: path.name.rpartition("-")[2]):
         folder = take(path)
         if folder is not None:
             yield folder

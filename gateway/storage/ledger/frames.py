@@ -5,7 +5,7 @@
             u32 LE   u32 LE   u8     MessagePack array
 
 ``length`` counts kind and body; the checksum covers the same bytes. Segments are made of zeros, so a zero length is the end.
-The writer puts the header down after the body; whatever a crash leaves half done is a zero length or a wrong checksum.
+Whatever a crash leaves half done is a zero length or a wrong checksum.
 CRC32C is the polynomial of RFC 3720, which processors compute in hardware.
 """
 
@@ -18,11 +18,14 @@ from typing import NamedTuple, cast
 
 import google_crc32c
 
-MAGIC = b"pgspool1"
-"""Leads every segment; the digit is the version of this format."""
+MAGIC = b"pgspool2"
+"""Leads every segment; the digit is the version of the format, records included (:mod:`.records`)."""
+FORMER_MAGIC = b"pgspool1"
+"""Of segments whose records are those of :mod:`.former`."""
 FIRST = len(MAGIC)
 """Offset of a segment's first record."""
 HEADER = Struct("<IIB")
+_pack = HEADER.pack
 OVERHEAD = HEADER.size
 """Bytes that a record takes beside its body."""
 _KIND_BYTES = 1
@@ -48,19 +51,20 @@ class TornRecordError(Exception):
 checksum = cast("Callable[[bytes], int]", google_crc32c.value)
 _extend = cast("Callable[[int, bytes], int]", google_crc32c.extend)
 
-INTENT_SEED = checksum(bytes([INTENT]))
-FINAL_SEED = checksum(bytes([FINAL]))
+_INTENT_SEED = checksum(bytes([INTENT]))
+_FINAL_SEED = checksum(bytes([FINAL]))
 """Checksums of the kind bytes, to go on from."""
-_SEEDS = {INTENT: INTENT_SEED, FINAL: FINAL_SEED}
+_SEEDS = {INTENT: _INTENT_SEED, FINAL: _FINAL_SEED}
 
 
-def put(memory: mmap | bytearray, offset: int, kind: int, seed: int, body: bytes) -> int:
-    """Write a record where there is room for it, and return the offset after it. ``seed`` is the checksum of the kind byte."""
-    start = offset + OVERHEAD
-    end = start + len(body)
-    memory[start:end] = body
-    HEADER.pack_into(memory, offset, len(body) + _KIND_BYTES, _extend(seed, body), kind)
-    return end
+def intent_frame(body: bytes) -> bytes:
+    """An intent as it lies in the segment."""
+    return _pack(len(body) + _KIND_BYTES, _extend(_INTENT_SEED, body), INTENT) + body
+
+
+def final_frame(body: bytes) -> bytes:
+    """A final record as it lies in the segment."""
+    return _pack(len(body) + _KIND_BYTES, _extend(_FINAL_SEED, body), FINAL) + body
 
 
 def header_at(memory: mmap | bytearray, offset: int) -> tuple[int, int, int] | None:

@@ -1,55 +1,93 @@
-"""Ledger records as bytes, whatever callers and providers put into their texts. Pure."""
+"""Ledger records as bytes, whatever callers and providers put into their texts. Pure.
 
-from typing import TypeVar
+An intent is a MessagePack array. A final record is a pair: the intent, byte for byte, and the ending.
+"""
+
+from collections.abc import Sequence
+from typing import TypeVar, cast
 
 import msgspec
+from msgspec import Struct
 from msgspec.structs import fields, replace
 
-from gateway.core.ledger import Intent, LedgerRow
+from gateway.core.ledger import Ending, Intent
 
 MAX_INTENT = 4096
 """Bytes of an encoded intent. A usual one has 350; only absurd labels (``user``, tags, model names) make one this long."""
 FINAL_EXTRA = 2048
-"""What a final row may be longer than its intent: usage, cost, outcome and public error have about 200 bytes in use. Also the
-size that the last, narrowest step of :func:`mended` always stays below."""
+"""What a final record may be longer than its intent, framing included: usage, cost, outcome and public error have about 120 bytes
+in use."""
+MAX_ENDING = FINAL_EXTRA - 16
+"""Bytes of an encoded ending: what the head of the pair (1) and the frame (9) leave. The last, narrowest step of :func:`mended`
+always stays below."""
 MAX_RECORD = 8192
 """No record is longer, framing included: a segment's unusable end is shorter than this."""
 
+PAIR = b"\x92"
+"""The head of a MessagePack array of two."""
+
 _WIDTHS = ((1024, 16), (256, 16), (64, 0))
-"""Steps of cutting: bytes per text, number of tags. At 64 bytes the ids (36) and hashes (64) are still whole, and the 23 texts
-of a row with its 23 numbers take 1.8 KB."""
+"""Steps of cutting: bytes per text, texts per list. At 64 bytes the ids (36) and hashes (64) are still whole, and the 15 texts of
+an intent with its 4 numbers take 1.1 KB, the 8 texts of an ending with its 19 numbers 0.7 KB."""
 _INT64 = 1 << 63
 
 encode = msgspec.msgpack.Encoder().encode
-decode_row = msgspec.msgpack.Decoder(LedgerRow).decode
 decode_intent = msgspec.msgpack.Decoder(Intent).decode
+decode_final = msgspec.msgpack.Decoder(tuple[Intent, Ending]).decode
 
-Record = TypeVar("Record", Intent, LedgerRow)
+Record = TypeVar("Record", Intent, Ending)
 
 
-def mended(record: Record, limit: int) -> bytes:
-    """The encoding of a record that cannot be stored as it is, in at most ``limit`` (>= ``FINAL_EXTRA``) bytes.
+def as_stored(record: Record, limit: int) -> tuple[Record, bytes]:
+    """(what is stored, its bytes): the record itself if it can be encoded and is not too long, else a mended one."""
+    try:
+        body = encode(record)
+    except (UnicodeEncodeError, OverflowError):
+        pass
+    else:
+        if len(body) <= limit:
+            return record, body
+    return mended(record, limit)
+
+
+def mended(record: Record, limit: int) -> tuple[Record, bytes]:
+    """A record that can be stored instead, in at most ``limit`` (>= ``MAX_ENDING``) bytes.
 
     Texts are cut (marked with an ellipsis) until it fits, lone surrogates become their escapes, and numbers beyond 64 bits
     become unknown. A slightly poorer accounting row is better than none.
     """
-    body = b""
-    for width, tags in _WIDTHS:
-        changes = {field.name: _tame(getattr(record, field.encode_name), width, tags) for field in fields(record)}
-        body = encode(replace(record, **changes))
+    tame, body = record, b""
+    for width, texts in _WIDTHS:
+        tame = _tamed(record, width, texts)
+        body = encode(tame)
         if len(body) <= limit:
             break
-    return body
+    return tame, body
 
 
-def _tame(value: object, width: int, tags: int) -> object:
-    if isinstance(value, str):
-        return _cut(value, width)
-    if isinstance(value, list):
-        return [_cut(str(tag), width) for tag in value[:tags]]  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
-    if isinstance(value, int) and not -_INT64 <= value < _INT64:
-        return None
-    return value
+_Any = TypeVar("_Any", bound=Struct)
+
+
+def _tamed(record: _Any, width: int, texts: int) -> _Any:
+    return replace(record, **{field.name: _tame(getattr(record, field.name), width, texts) for field in fields(record)})
+
+
+def _tame(value: object, width: int, texts: int) -> object:
+    match value:
+        case str():
+            return _cut(value, width)
+        case int():
+            return value if -_INT64 <= value < _INT64 else None
+        case Struct():
+            return _tamed(value, width, texts)
+        case tuple() | list():
+            values = cast("Sequence[object]", value)
+            if values and isinstance(values[0], int):
+                texts = len(values)
+            tame = [_tame(each, width, texts) for each in values[:texts]]
+            return tame if isinstance(value, list) else tuple(tame)
+        case _:
+            return value
 
 
 def _cut(text: str, width: int) -> str:

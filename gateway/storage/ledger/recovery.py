@@ -8,10 +8,11 @@ from pathlib import Path
 
 from msgspec import MsgspecError
 
-from gateway.core.ledger import Intent, LedgerRow, State
+from gateway.core.ledger import Bill, Ending, Intent, LedgerRow, State, row_of
 from gateway.storage.ledger.folder import SpoolFolder
-from gateway.storage.ledger.frames import FIRST, INTENT, MAGIC, Frame, TornRecordError, frame_at
-from gateway.storage.ledger.records import decode_intent, decode_row
+from gateway.storage.ledger.former import decode_former_intent, decode_former_row
+from gateway.storage.ledger.frames import FIRST, FORMER_MAGIC, INTENT, MAGIC, Frame, TornRecordError, frame_at
+from gateway.storage.ledger.records import decode_final, decode_intent
 from gateway.storage.ledger.segment import segment_paths
 
 Price = Callable[[Intent], tuple[int, str] | None]
@@ -19,6 +20,14 @@ Price = Callable[[Intent], tuple[int, str] | None]
 
 CUT_SHORT = 499
 """The status of an interrupted call: its connection died with the worker, so whatever was sent was not a complete answer."""
+
+
+def _decode_row(body: bytes) -> LedgerRow:
+    return row_of(*decode_final(body))
+
+
+_READERS = {MAGIC: (decode_intent, _decode_row), FORMER_MAGIC: (decode_former_intent, decode_former_row)}
+"""By what leads the segment: how its intents and its final records are read."""
 
 
 class DeadSpool:
@@ -67,17 +76,18 @@ class DeadSpool:
         torn = False
         for path in segment_paths(self._folder.path):
             number = int(path.stem)
-            for frame in _frames(path):
+            for magic, frame in _frames(path):
                 if frame is None:
                     torn = True
                     continue
+                read_intent, read_row = _READERS[magic]
                 self.damaged |= torn
                 try:
                     if frame.kind == INTENT:
-                        intent = decode_intent(frame.body)
+                        intent = read_intent(frame.body)
                         pending[intent.call_id, intent.attempt] = intent
                         continue
-                    row = decode_row(frame.body)
+                    row = read_row(frame.body)
                 except MsgspecError:
                     self.unreadable.append(frame.body)
                     continue
@@ -88,23 +98,24 @@ class DeadSpool:
             yield interrupted(intent, self._price)
 
 
-def _frames(path: Path) -> Iterator[Frame | None]:
-    """The records of one segment, then None if it ends in a torn one."""
+def _frames(path: Path) -> Iterator[tuple[bytes, Frame | None]]:
+    """The records of one segment, each with what leads the segment; the last is None if it ends in a torn one."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         size = os.fstat(descriptor).st_size
         if size < FIRST:
             return
         with mmap(descriptor, size, access=ACCESS_READ) as memory:
-            if memory[:FIRST] != MAGIC:
+            magic = memory[:FIRST]
+            if magic not in _READERS:
                 return
             offset = FIRST
             try:
                 while (frame := frame_at(memory, offset, size)) is not None:
-                    yield frame
+                    yield magic, frame
                     offset = frame.end
             except TornRecordError:
-                yield None
+                yield magic, None
     finally:
         os.close(descriptor)
 
@@ -115,43 +126,22 @@ def interrupted(intent: Intent, price: Price | None = None) -> LedgerRow:
     Latency is unknown too; the column is not, so it says 0.
     """
     priced = price(intent) if price is not None else None
-    return LedgerRow(
-        call_id=intent.call_id,
-        attempt=intent.attempt,
-        state=State.INTERRUPTED,
-        application_id=intent.application_id,
-        key_id=intent.key_id,
-        request_id=intent.request_id,
-        door=intent.door,
-        prompt_id=intent.prompt_id,
-        prompt=intent.prompt,
-        version=intent.version,
-        alias=intent.alias,
-        variant=intent.variant,
-        content_hash=intent.content_hash,
-        generation=intent.generation,
-        stream=intent.stream,
-        requested_model=intent.requested_model,
-        provider=intent.provider,
-        model=intent.model,
+    cost, version = priced or (None, None)
+    ending = Ending(
         outcome="interrupted",
         status=CUT_SHORT,
         finish_reason=None,
-        input_tokens=intent.estimated_input_tokens,
-        cached_tokens=None,
-        output_tokens=None,
-        reasoning_tokens=None,
         usage_source="estimated",
-        cost_nano=priced[0] if priced else None,
-        cost_status="unpriced" if price is not None and priced is None else "estimated",
-        price_version=priced[1] if priced else None,
         latency_us=0,
         first_byte_us=None,
         upstream_us=None,
         attempts=max(intent.attempt, 1),
-        user=intent.user,
-        session=intent.session,
-        tags=intent.tags,
         guard=None,
         error="the worker that served this call ended before the call did",
+        verdicts=[],
+        counts=None,
+        bill=Bill(cost, "unpriced" if price is not None and priced is None else "estimated", version),
     )
+    row = row_of(intent, ending)
+    row.state, row.verdicts, row.input_tokens = State.INTERRUPTED, None, intent.estimated_input_tokens
+    return row

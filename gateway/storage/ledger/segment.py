@@ -4,7 +4,7 @@ import os
 from mmap import mmap
 from pathlib import Path
 
-from gateway.storage.ledger.frames import FIRST, MAGIC
+from gateway.storage.ledger.frames import MAGIC
 
 SUFFIX = ".segment"
 
@@ -12,8 +12,9 @@ SUFFIX = ".segment"
 class Segment:
     """A file of zeros to append records to.
 
-    Its blocks are allocated before it is mapped, so a full disk is an ``OSError`` here, never a SIGBUS at a later write. Stores
-    into the mapping are in the page cache at once, with no system call, and stay there when the process is killed.
+    ``memory.write`` appends where the last one ended. Its blocks are allocated before it is mapped, so a full disk is an ``OSError``
+    here, never a SIGBUS at a later write. Stores into the mapping are in the page cache at once, with no system call, and stay
+    there when the process is killed.
     """
 
     def __init__(self, directory: Path, number: int, size: int, *, durable: bool = False) -> None:
@@ -28,7 +29,7 @@ class Segment:
             os.close(self.descriptor)
             self.path.unlink(missing_ok=True)
             raise
-        self.memory[:FIRST] = MAGIC
+        self.memory.write(MAGIC)
         if durable:
             os.fsync(self.descriptor)
             sync_folder(directory)

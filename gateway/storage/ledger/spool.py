@@ -23,16 +23,15 @@ Limits: the promise holds for one process and one thread; after a power loss onl
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from copy import copy
 from typing import Literal
 
 from msgspec import MsgspecError, Struct
 
 from gateway.core.errors import LEDGER_FULL, GatewayError
-from gateway.core.ledger import Intent, LedgerRow
+from gateway.core.ledger import Ending, Intent, LedgerRow, row_of
 from gateway.storage.ledger.folder import SpoolFolder
-from gateway.storage.ledger.frames import FINAL, FINAL_SEED, FIRST, INTENT, INTENT_SEED, OVERHEAD, header_at, put
-from gateway.storage.ledger.records import FINAL_EXTRA, MAX_INTENT, MAX_RECORD, decode_row, encode, mended
+from gateway.storage.ledger.frames import FINAL, FIRST, OVERHEAD, final_frame, header_at, intent_frame
+from gateway.storage.ledger.records import FINAL_EXTRA, MAX_ENDING, MAX_INTENT, MAX_RECORD, PAIR, as_stored, decode_final
 from gateway.storage.ledger.segment import Segment
 
 RETRY_AFTER_S = 5.0
@@ -95,18 +94,18 @@ class Spool:
         self._numbers = 0
         self._current = self._make_segment()
         self._held: deque[Segment] = deque([self._current])
-        self._memory = self._current.memory
+        self._write = self._current.memory.write
         self._tail = FIRST
         self._free = size - FIRST - MAX_RECORD - self._floor
-        self._open: dict[tuple[str, int], tuple[int, int, bytes]] = {}
-        """(segment number, reservation, encoded intent) of calls under way, oldest segment first."""
+        self._open: dict[tuple[str, int], tuple[int, Intent, bytes]] = {}
+        """(segment number, intent, the same encoded) of calls under way, oldest segment first."""
         self._reading: tuple[Segment, int] = (self._current, FIRST)
         self._shipped: tuple[Segment, int] = self._reading
         self._taken = 0
-        self._recent: deque[tuple[LedgerRow, Segment, int]] = deque()
+        self._recent: deque[tuple[Intent, Ending, Segment, int]] = deque()
         """The next rows to hand out, each with its segment and the offset after it. Valid from ``_reading`` on, without a gap."""
-        self._keeping = True
-        """Whether new rows go there: not while older ones have to be read from the segments first."""
+        self._keep = limits.recent_rows
+        """How many may be there: none while older ones have to be read from the segments first."""
         self._unsynced = 0
         self._closed = False
         self.tend()
@@ -115,55 +114,52 @@ class Spool:
 
     def intend(self, intent: Intent) -> None:
         """Promise N1. Raises ``ledger_full`` when there is no room for the intent and its final row."""
-        try:
-            body = encode(intent)
-        except (UnicodeEncodeError, OverflowError):
-            body = b""
-        length = len(body)
-        if not 0 < length <= MAX_INTENT:
-            body = mended(intent, MAX_INTENT)
-            length = len(body)
+        stored, body = as_stored(intent, MAX_INTENT)
+        if stored is not intent:
             self.mended += 1
-        reserve = length + FINAL_EXTRA
-        need = length + OVERHEAD + reserve
+        frame = intent_frame(body)
+        size = len(frame)
+        need = size + len(body) + FINAL_EXTRA
         if need > self._free:
             self._make_room(need)
         self._free -= need
-        if self._tail + length + OVERHEAD > self._size:
-            self._rotate()
-        self._tail = put(self._memory, self._tail, INTENT, INTENT_SEED, body)
-        self._open[intent.call_id, intent.attempt] = (self._current.number, reserve, body)
+        tail = self._tail + size
+        if tail > self._size:
+            tail = self._rotate() + size
+        self._write(frame)
+        self._tail = tail
+        self._open[intent.call_id, intent.attempt] = (self._current.number, stored, body)
 
-    def append(self, row: LedgerRow) -> None:
+    def append(self, intent: Intent, ending: Ending) -> None:
         """Promise N2. Never raises."""
-        opened = self._open.pop((row.call_id, row.attempt), None)
-        limit = MAX_RECORD - OVERHEAD if opened is None else opened[1] - OVERHEAD
-        try:
-            body = encode(row)
-        except (UnicodeEncodeError, OverflowError):
-            body = b""
-        if not 0 < len(body) <= limit:
-            body = mended(row, limit)
+        opened = self._open.pop((intent.call_id, intent.attempt), None)
+        if opened is None:
+            told, before = as_stored(intent, MAX_INTENT)
+            reserved = 0
+        else:
+            _, told, before = opened
+            reserved = len(before) + FINAL_EXTRA
+        ended, after = as_stored(ending, MAX_ENDING)
+        if ended is not ending or (opened is None and told is not intent):
             self.mended += 1
-            self._keeping = False
-        need = len(body) + OVERHEAD
-        if opened is not None:
-            self._free += opened[1] - need
-        elif self._free - need < -self._rows_floor:
+        frame = final_frame(PAIR + before + after)
+        need = len(frame)
+        free = self._free + reserved - need
+        if opened is None and free < -self._rows_floor:
             self.dropped_refusals += 1
             return
+        self._free = free
+        tail = self._tail + need
+        if tail > self._size:
+            tail = self._rotate() + need
+        self._write(frame)
+        self._tail = tail
+        if len(self._recent) < self._keep:
+            self._recent.append((told, ended, self._current, tail))
         else:
-            self._free -= need
-        if self._tail + need > self._size:
-            self._rotate()
-        self._tail = put(self._memory, self._tail, FINAL, FINAL_SEED, body)
-        if self._keeping:
-            if len(self._recent) < self.limits.recent_rows:
-                self._recent.append((copy(row), self._current, self._tail))
-            else:
-                self._keeping = False
-        self.pending += 1
-        if self.pending == self.notify_at:
+            self._keep = 0
+        self.pending = pending = self.pending + 1
+        if pending == self.notify_at:
             self.notify()
 
     # --- the reader -------------------------------------------------------------------------------------------------
@@ -173,7 +169,8 @@ class Spool:
         rows = self._take_recent(limit)
         if self.pending and len(rows) < limit:
             rows += self._take_stored(limit - len(rows))
-        self._keeping = self._keeping or not self.pending
+        if not self.pending:
+            self._keep = self.limits.recent_rows
         return rows
 
     def release(self) -> None:
@@ -194,7 +191,7 @@ class Spool:
         """Something went wrong with what was taken: hand it out again."""
         self._reading = self._shipped
         self._recent.clear()
-        self._keeping = False
+        self._keep = 0
         self.pending += self._taken
         self._taken = 0
         self.unreadable.clear()
@@ -260,14 +257,16 @@ class Spool:
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
-    def _rotate(self) -> None:
+    def _rotate(self) -> int:
+        """Go on in the next segment; the offset of its first record."""
         # What the old segment still counted for in ``_free``; at most zero, as the record did not fit.
         self._free += self._tail + MAX_RECORD - self._size
         self._current = self._spares.popleft()
         self._held.append(self._current)
-        self._memory = self._current.memory
+        self._write = self._current.memory.write
         self._tail = FIRST
         self.tend()
+        return FIRST
 
     def _make_segment(self) -> Segment:
         self._numbers += 1
@@ -301,8 +300,8 @@ class Spool:
     def _take_recent(self, limit: int) -> list[LedgerRow]:
         rows: list[LedgerRow] = []
         while self._recent and len(rows) < limit:
-            row, segment, offset = self._recent.popleft()
-            rows.append(row)
+            intent, ending, segment, offset = self._recent.popleft()
+            rows.append(row_of(intent, ending))
             self._reading = (segment, offset)
         self.pending -= len(rows)
         self._taken += len(rows)
@@ -322,7 +321,7 @@ class Spool:
                 self._taken += 1
                 body = segment.memory[start:offset]
                 try:
-                    rows.append(decode_row(body))
+                    rows.append(row_of(*decode_final(body)))
                 except MsgspecError:
                     self.unreadable.append(body)
         self._reading = (segment, offset)
@@ -347,12 +346,15 @@ class Spool:
         if self._free - need < -self._floor:
             return False
         for key in leaving:
-            _, reserve, body = self._open.pop(key)
-            self._free -= len(body) + OVERHEAD
-            if self._tail + len(body) + OVERHEAD > self._size:
-                self._rotate()
-            self._tail = put(self._memory, self._tail, INTENT, INTENT_SEED, body)
-            self._open[key] = (self._current.number, reserve, body)
+            _, intent, body = self._open.pop(key)
+            frame = intent_frame(body)
+            self._free -= len(frame)
+            tail = self._tail + len(frame)
+            if tail > self._size:
+                tail = self._rotate() + len(frame)
+            self._write(frame)
+            self._tail = tail
+            self._open[key] = (self._current.number, intent, body)
         return True
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from gateway.core.ledger import Intent, LedgerRow
+from gateway.core.ledger import Ending, Intent, LedgerRow, row_of
 from gateway.storage.ledger.writer import RowsRefusedError
 
 
@@ -16,12 +16,12 @@ class MemoryLedger:
         self.rows: list[LedgerRow] = []
 
     def intend(self, intent: Intent) -> None:
-        """Keep a copy."""
-        self.intents.append(msgspec.structs.replace(intent, tags=list(intent.tags)))
+        """Keep it."""
+        self.intents.append(intent)
 
-    def append(self, row: LedgerRow) -> None:
-        """Keep a copy."""
-        self.rows.append(msgspec.structs.replace(row, tags=list(row.tags)))
+    def append(self, intent: Intent, ending: Ending) -> None:
+        """Keep the row."""
+        self.rows.append(row_of(intent, ending))
 
 
 class MemoryCallWriter:

@@ -269,7 +269,7 @@ async def test_small_writes_are_not_held_back_by_nagle(upstream: Any, ask: HttpR
     await upstream.play(answering)
     transport = Http1Transport()
     exchange = await transport.send(upstream.target(), ask, soon())
-    connection = exchange._connection
+    connection = exchange.connection
     assert connection is not None
     assert connection._transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
     exchange.close()

@@ -147,7 +147,18 @@ def test_the_standing_of_an_unused_key_is_its_limit():
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.0, "0ms"), (-1.0, "0ms"), (0.35, "350ms"), (0.9996, "1s"), (12.5, "12.5s"), (60.0, "1m0s"), (61.25, "1m1.25s")],
+    [
+        (0.0, "0ms"),
+        (-1.0, "0ms"),
+        (0.35, "350ms"),
+        (0.9996, "1s"),
+        (12.5, "12.5s"),
+        (59.9996, "1m0s"),
+        (60.0, "1m0s"),
+        (61.25, "1m1.25s"),
+        (7.001, "7.001s"),
+        (600.0, "10m0s"),
+    ],
 )
 def test_durations_are_written_as_openai_does(seconds: float, text: str):
     assert reset_text(seconds) == text

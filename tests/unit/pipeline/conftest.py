@@ -13,7 +13,7 @@ from gateway.core.documents import Guardrails, KeyDocument, MessageTemplate, Pos
 from gateway.core.errors import CLIENT_GONE, LEDGER_FULL, GatewayError
 from gateway.core.journal import Journal
 from gateway.core.keys import make
-from gateway.core.ledger import Intent, LedgerRow
+from gateway.core.ledger import Ending, Intent, LedgerRow
 from gateway.core.ports import Workbench
 from gateway.core.requests import Inbound
 from gateway.core.stored import Keeping
@@ -74,9 +74,9 @@ class OrderedLedger(MemoryLedger):
         self.steps.append(f"intent {intent.attempt}")
         super().intend(intent)
 
-    def append(self, row: LedgerRow) -> None:
-        self.steps.append(f"row {row.attempt} {row.outcome}")
-        super().append(row)
+    def append(self, intent: Intent, ending: Ending) -> None:
+        self.steps.append(f"row {intent.attempt} {ending.outcome}")
+        super().append(intent, ending)
 
 
 class Exchange:

@@ -104,7 +104,7 @@ async def test_a_call_is_written_down_before_and_after(forwarding: Forwarding) -
     assert answer.closed == 1
     row = forwarding.world.row
     assert (row.door, row.provider, row.model, row.user, row.tags) == (
-        "embeddings", "openai", "text-embedding-3-small", "u", ["t"],
+        "embeddings", "openai", "text-embedding-3-small", "u", ("t",),
     )  # fmt: skip
     assert (row.input_tokens, row.output_tokens, row.usage_source, row.cost_status) == (8, 0, "upstream", "exact")
     assert caller.head["x-provider"] == "openai"

@@ -15,7 +15,7 @@ def receiver() -> Receiver:
 def test_ids_and_times_are_fixed(receiver: Receiver) -> None:
     inbound = receiver.receive("chat", {b"x-tags": b"a"}, b"{}")
     assert (inbound.door, inbound.body, inbound.headers) == ("chat", b"{}", {b"x-tags": b"a"})
-    assert inbound.call_id == inbound.request_id == "0199c82c-c000-7fff-bfff-ffffffffffff"
+    assert inbound.call_id == inbound.request_id == "0199c82c-c000-7f00-bfff-ffffffffffff"
     assert (inbound.started_ms, inbound.started, inbound.deadline) == (1_760_000_000_000, 100.0, 700.0)
 
 

@@ -7,10 +7,11 @@ import pytest
 
 from gateway.core.events import Usage
 from gateway.core.journal import Journal
+from gateway.core.ledger import row_of
 from gateway.core.requests import Caller, ChatRequest
 from gateway.core.upstream import Target
 from gateway.dialects.chat import CHAT_DIALECT
-from gateway.pipeline.record import record, row_of, settle
+from gateway.pipeline.record import ending_of, intent_of, record, settle
 from gateway.pipeline.serve import serve
 
 
@@ -37,7 +38,8 @@ def test_without_a_caller_there_is_no_row_but_a_count(world: Any, journal: Journ
 
 @pytest.mark.parametrize(("intended", "generated", "source"), [(True, 40, "estimated"), (True, 0, None), (False, 40, None)])
 def test_what_was_made_is_estimated(world: Any, journal: Journal, intended: bool, generated: int, source: str | None) -> None:
-    journal.intended, journal.generated, journal.input_chars = intended, generated, 400
+    journal.generated, journal.input_chars = generated, 400
+    journal.intent = intent_of(journal, 1) if intended else None
     record(journal, world.services)
     row = world.row
     assert (row.usage_source, row.cost_status) == (source, source)
@@ -55,7 +57,7 @@ def test_money_is_settled_once_and_exactly(world: Any, journal: Journal) -> None
 
 
 def test_unknown_is_none_and_never_zero(world: Any, journal: Journal) -> None:
-    row = row_of(journal, world.services)
+    row = row_of(intent_of(journal, 0), ending_of(journal, world.services.clock()))
     empty = (
         "input_tokens",
         "output_tokens",
@@ -85,14 +87,14 @@ async def test_where_records_must_survive_a_loss_of_power_the_last_byte_waits(wo
 
 
 def test_all_that_is_billed_is_in_the_row(world: Any, journal: Journal) -> None:
-    journal.usage = Usage(100, 60, 20, 10, 11, 5, 25, 4, 21, 15, 12, 2, 3, "batch")
+    journal.usage = Usage(100, 60, 20, 10, 11, 5, 25, 4, 21, 15, 12, 2, 3, "batch", 1500)
     journal.usage_source = "upstream"
     record(journal, world.services)
     row = world.row
     assert (row.cache_write_tokens, row.cache_write_1h_tokens) == (11, 5)
     assert (row.audio_input_tokens, row.audio_cached_tokens, row.audio_output_tokens) == (25, 4, 21)
     assert (row.image_input_tokens, row.image_output_tokens, row.images) == (15, 12, 2)
-    assert (row.request_units, row.service_tier) == (3, "batch")
+    assert (row.request_units, row.service_tier, row.audio_ms) == (3, "batch", 1500)
 
 
 @pytest.mark.parametrize(("asked", "tier"), [(None, None), ("flex", "flex"), ("default", None)])
@@ -100,7 +102,8 @@ def test_an_estimate_is_in_the_tier_that_was_asked_for(
     world: Any, journal: Journal, asked: str | None, tier: str | None
 ) -> None:
     journal.request = asking(asked)
-    journal.intended, journal.generated, journal.input_chars = True, 40, 400
+    journal.generated, journal.input_chars = 40, 400
+    journal.intent = intent_of(journal, 1)
     record(journal, world.services)
     assert world.row.service_tier == tier
     assert world.row.cost_status == "estimated"

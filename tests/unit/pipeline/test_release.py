@@ -59,7 +59,7 @@ async def test_a_variant_answers_with_its_version_model_params_and_guards(shop: 
     row = shop.ledger.rows[1]
     assert (row.prompt, row.alias, row.version, row.variant, row.model) == ("faq", "production", 2, "own", "o3")
     assert row.content_hash == own.head["x-prompt-digest"]
-    assert [intent.variant for intent in shop.ledger.intents] == ["control", "own", "control"]
+    assert [intent.prompt.variant for intent in shop.ledger.intents] == ["control", "own", "control"]
 
 
 async def test_a_variant_without_weight_is_reached_by_its_pin_only(shop: Any, say: Any) -> None:

@@ -57,7 +57,7 @@ async def test_a_prompt_is_named_in_row_and_head(world: Any, say: Any) -> None:
         "production",
         "u-1",
         "s-1",
-        ["a", "b"],
+        ("a", "b"),
     )
     assert caller.head["x-prompt"] == "faq@production:1"
     assert caller.head["x-prompt-digest"] == row.content_hash

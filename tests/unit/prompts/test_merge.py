@@ -25,11 +25,16 @@ def test_stored_parameters_are_defaults_and_new_fields_pass():
     assert {name: bytes(value) for name, value in merged.items()} == {"temperature": b"0.5", "stop": b'["a"]', "seed": b"7"}
 
 
-def test_without_stored_parameters_the_fields_are_the_requests():
+def test_without_stored_parameters_the_fields_are_the_requests_and_without_its_own_they_are_the_stored_ones():
     fields = raw(temperature="1")
-    merged = params({}).merge(fields)
-    assert merged == fields
-    assert merged is not fields
+    assert params({}).merge(fields) == fields
+    assert {name: bytes(value) for name, value in params({"seed": 7}).merge({}).items()} == {"seed": b"7"}
+
+
+def test_what_is_stored_is_not_changed_by_a_request():
+    stored = params({"seed": 7, "max_tokens": 5}, overridable=["*"])
+    stored.merge(raw(seed="8", max_completion_tokens="6", stop="[]"))
+    assert {name: bytes(value) for name, value in stored.merge({}).items()} == {"seed": b"7", "max_tokens": b"5"}
 
 
 @pytest.mark.parametrize("overridable", [["temperature"], ["*"]])

@@ -7,7 +7,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.core.errors import KINDS
 from gateway.core.events import Usage
-from gateway.core.journal import PHASES, Bill, Journal
+from gateway.core.journal import PHASES, Journal
+from gateway.core.ledger import Bill
 from gateway.core.requests import Caller, Inbound
 from gateway.core.upstream import Target
 from gateway.telemetry.metrics import GAUGES, Meter, Table, exposition

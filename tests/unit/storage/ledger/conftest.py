@@ -7,12 +7,16 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import astuple
 
+from gateway.core import ledger
+from gateway.core.events import Usage
 from gateway.core.ids import uuid7
-from gateway.core.ledger import Intent, LedgerRow, State
+from gateway.core.ledger import Bill, Ending, Intent, LedgerRow, ServedPrompt
 from gateway.storage.ledger.folder import make_folder
 from gateway.storage.ledger.spool import Spool, SpoolLimits
 
+PROMPT = ServedPrompt("01900000-0000-7000-8000-00000000000c", "faq-bot", 7, "production", None, "c" * 64, 3)
 SMALL = SpoolLimits(max_bytes=160 << 10, segment_bytes=32 << 10)
 
 
@@ -38,21 +42,15 @@ def intent_of() -> Callable[..., Intent]:
             "key_id": "01900000-0000-7000-8000-00000000000b",
             "request_id": f"request-{number}",
             "door": "chat",
-            "prompt_id": "01900000-0000-7000-8000-00000000000c",
-            "prompt": "faq-bot",
-            "version": 7,
-            "alias": "production",
-            "variant": None,
-            "content_hash": "c" * 64,
-            "generation": 3,
             "stream": False,
             "requested_model": "fast",
             "provider": "openai",
             "model": "gpt-4o",
-            "estimated_input_tokens": 100 + number,
             "user": "user-1",
             "session": None,
-            "tags": ["a", "b"],
+            "tags": ("a", "b"),
+            "prompt": PROMPT,
+            "estimated_input_tokens": 100 + number,
         }
         return Intent(**(values | changes))
 
@@ -60,33 +58,33 @@ def intent_of() -> Callable[..., Intent]:
 
 
 @pytest.fixture
-def row_of(intent_of) -> Callable[..., LedgerRow]:
-    def make(number: int, **changes) -> LedgerRow:
-        intent = intent_of(number)
+def final_of(intent_of) -> Callable[..., tuple[Intent, Ending]]:
+    def make(number: int, **changes) -> tuple[Intent, Ending]:
+        labels = {name: changes.pop(name) for name in Intent.__struct_fields__ if name in changes}
         values: dict[str, Any] = {
-            name: getattr(intent, name) for name in intent.__struct_fields__ if name != "estimated_input_tokens"
-        }
-        values |= {
-            "state": int(State.FINAL),
             "outcome": "ok",
             "status": 200,
             "finish_reason": "stop",
-            "input_tokens": 90 + number,
-            "cached_tokens": 0,
-            "output_tokens": 20,
-            "reasoning_tokens": 0,
             "usage_source": "upstream",
-            "cost_nano": 1234,
-            "cost_status": "exact",
-            "price_version": "2026-01-01",
             "latency_us": 5000,
             "first_byte_us": 4000,
             "upstream_us": 4500,
             "attempts": 1,
             "guard": None,
             "error": None,
+            "verdicts": [],
+            "counts": astuple(Usage(90 + number, 20)),
+            "bill": Bill(1234, "exact", "2026-01-01"),
         }
-        return LedgerRow(**(values | changes))
+        return intent_of(number, **labels), Ending(**(values | changes))
+
+    return make
+
+
+@pytest.fixture
+def row_of(final_of) -> Callable[..., LedgerRow]:
+    def make(number: int, **changes) -> LedgerRow:
+        return ledger.row_of(*final_of(number, **changes))
 
     return make
 

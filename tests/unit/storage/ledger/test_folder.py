@@ -84,7 +84,7 @@ def test_a_folder_set_aside_is_not_found_again(tmp_path: Path):
     folder = make_folder(tmp_path, 0)
     folder.set_aside()
     assert list(dead_folders(tmp_path)) == []
-    assert [path.name.startswith("damaged-worker-000-") for path in tmp_path.iterdir()] == [True]
+    assert [path.name.startswith("damaged-spool-000-") for path in tmp_path.iterdir()] == [True]
 
 
 def test_a_lock_does_not_reach_programs_that_we_start(tmp_path: Path):

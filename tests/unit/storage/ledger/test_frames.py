@@ -6,22 +6,19 @@ from hypothesis import strategies as st
 
 from gateway.storage.ledger.frames import (
     FINAL,
-    FINAL_SEED,
     INTENT,
-    INTENT_SEED,
     OVERHEAD,
     TornRecordError,
+    final_frame,
     frame_at,
     header_at,
-    put,
+    intent_frame,
 )
 
 
 def memory_with(*bodies: bytes) -> tuple[bytearray, int]:
-    memory, offset = bytearray(4096), 0
-    for body in bodies:
-        offset = put(memory, offset, FINAL, FINAL_SEED, body)
-    return memory, offset
+    written = b"".join([final_frame(body) for body in bodies])
+    return bytearray(written.ljust(4096, b"\0")), len(written)
 
 
 def test_records_come_back_in_order():
@@ -36,8 +33,7 @@ def test_records_come_back_in_order():
 
 
 def test_the_kind_is_part_of_the_record():
-    memory = bytearray(64)
-    put(memory, 0, INTENT, INTENT_SEED, b"body")
+    memory = bytearray(intent_frame(b"body").ljust(64, b"\0"))
     frame = frame_at(bytes(memory), 0, 64)
     assert frame is not None
     assert frame.kind == INTENT
@@ -74,5 +70,5 @@ def test_a_record_cut_short_is_torn_or_absent(size: int):
     else:
         with pytest.raises(TornRecordError):
             frame_at(bytes(memory[:size]), 0, size)
-    # The writer puts the header last: without it there is no record yet.
+    # A header that never reached the disk: there is no record yet.
     assert frame_at(bytes(OVERHEAD) + b"body", 0, OVERHEAD + 4) is None

@@ -1,80 +1,129 @@
-"""Records that cannot be stored word for word."""
+"""Records that cannot be stored word for word, and those of the format before."""
+
+from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import astuple, replace
 
-from gateway.core.ledger import LedgerRow
-from gateway.storage.ledger.records import FINAL_EXTRA, MAX_INTENT, decode_intent, decode_row, encode, mended
+from gateway.core.events import Usage
+from gateway.core.ledger import Bill, Ending, Intent, LedgerRow, ServedPrompt, State, row_of
+from gateway.storage.ledger.folder import make_folder, take
+from gateway.storage.ledger.frames import FIRST, FORMER_MAGIC
+from gateway.storage.ledger.records import (
+    MAX_ENDING,
+    MAX_INTENT,
+    as_stored,
+    decode_final,
+    decode_intent,
+    encode,
+    mended,
+)
+from gateway.storage.ledger.recovery import DeadSpool
+
+GOLDEN = Path(__file__).with_name("pgspool1.segment")
+"""Made by the program of that format: intents 1 and 2, finals 1 and 3 (refused), and 4 as before usage had more counts."""
+PROMPT = ServedPrompt("01900000-0000-7000-8000-00000000000c", "faq-bot", 7, "production", None, "c" * 64, 3)
+_decode_ending = msgspec.msgpack.Decoder(Ending).decode
 
 
-def test_long_texts_are_cut_and_marked(row_of):
-    row = row_of(1, user="u" * 1_000_000, tags=["t" * 5000] * 40)
-    body = mended(row, 8000)
-    assert len(body) <= 8000
-    back = decode_row(body)
-    assert back.user is not None
-    assert back.user.startswith("uuu")
-    assert back.user.endswith("…")
-    assert 0 < len(back.tags) <= 16
-    assert (back.call_id, back.cost_nano, back.content_hash) == (row.call_id, row.cost_nano, row.content_hash)
+def test_long_texts_are_cut_and_marked(intent_of):
+    intent = intent_of(1, user="u" * 1_000_000, tags=("t" * 5000,) * 40)
+    kept, body = as_stored(intent, MAX_INTENT)
+    assert len(body) <= MAX_INTENT
+    assert decode_intent(body) == kept
+    assert kept.user is not None
+    assert kept.user.startswith("uuu")
+    assert kept.user.endswith("…")
+    assert len(kept.tags) == 0 or len(kept.tags) <= 16
+    assert replace(kept, user=intent.user, tags=intent.tags) == intent
 
 
-def test_the_narrowest_cut_always_fits(row_of, intent_of):
+def test_the_narrowest_cut_always_fits(intent_of, final_of):
     huge = "€" * 100_000
-    texts = dict.fromkeys(
-        ("request_id", "prompt", "alias", "variant", "requested_model", "provider", "model", "user", "session"), huge
-    )
-    final = dict.fromkeys(
-        ("finish_reason", "guard", "error", "outcome", "usage_source", "cost_status", "price_version", "door"), huge
-    )
-    numbers = {field.name: 2**62 for field in msgspec.structs.fields(LedgerRow) if field.type in (int, int | None)}
-    row = row_of(1, **texts, **final, **numbers, service_tier=huge, tags=[huge] * 100)
-    body = mended(row, FINAL_EXTRA)
-    assert len(body) <= FINAL_EXTRA
-    assert decode_row(body).cost_nano == 2**62
-    intent = intent_of(1, **texts, tags=[huge] * 100)
-    assert len(mended(intent, MAX_INTENT)) <= MAX_INTENT
-    assert decode_intent(mended(intent, MAX_INTENT)).call_id == intent.call_id
+    labels = dict.fromkeys(("request_id", "requested_model", "provider", "model", "user", "session", "door"), huge)
+    prompt = replace(PROMPT, prompt=huge, alias=huge, variant=huge)
+    intent = intent_of(1, **labels, prompt=prompt, tags=(huge,) * 100, estimated_input_tokens=2**62)
+    kept, body = mended(intent, MAX_INTENT)
+    assert len(body) <= MAX_INTENT
+    assert decode_intent(body) == kept
+    assert kept.call_id == intent.call_id
+    texts = dict.fromkeys(("finish_reason", "guard", "error", "outcome", "usage_source"), huge)
+    numbers = dict.fromkeys(("latency_us", "first_byte_us", "upstream_us"), 2**62)
+    usage = Usage(*[2**62] * 13, huge)
+    _, ending = final_of(1, **texts, **numbers, counts=astuple(usage), bill=Bill(2**62, huge, huge), verdicts=[huge] * 100)
+    kept, body = mended(ending, MAX_ENDING)
+    assert len(body) <= MAX_ENDING
+    assert _decode_ending(body) == kept
+    assert kept.bill.cost_nano == 2**62
+    assert kept.counts is not None
+    assert kept.counts[:13] == (2**62,) * 13
 
 
-def test_lone_surrogates_become_escapes(row_of):
-    row = row_of(1, user="a\ud800b")
+def test_lone_surrogates_become_escapes(intent_of):
+    intent = intent_of(1, user="a\ud800b")
     with pytest.raises(UnicodeEncodeError):
-        encode(row)
-    assert decode_row(mended(row, 8000)).user == "a\\ud800b"
+        encode(intent)
+    kept, body = as_stored(intent, MAX_INTENT)
+    assert kept.user == "a\\ud800b"
+    assert decode_intent(body) == kept
 
 
-def test_numbers_beyond_64_bits_become_unknown(row_of):
-    row = row_of(1, input_tokens=10**30, output_tokens=-(10**30), reasoning_tokens=10**18)
-    back = decode_row(mended(row, 8000))
-    assert (back.input_tokens, back.output_tokens, back.reasoning_tokens) == (None, None, 10**18)
+def test_numbers_beyond_64_bits_become_unknown(final_of):
+    _, ending = final_of(1, counts=astuple(Usage(10**30, -(10**30), reasoning=10**18)))
+    kept, body = as_stored(ending, MAX_ENDING)
+    assert kept.counts is not None
+    assert kept.counts[:4] == (None, None, 0, 10**18)
+    assert _decode_ending(body) == kept
 
 
-def test_a_row_of_an_older_program_gets_the_defaults_of_newer_fields(row_of):
-    class Newer(msgspec.Struct, array_like=True):
-        call_id: str
-        attempt: int
-        added: str | None = None
-
-    old = msgspec.msgpack.encode(["id", 1])
-    assert msgspec.msgpack.decode(old, type=Newer).added is None
+def test_what_can_be_stored_is_stored_as_it_is(final_of):
+    intent, ending = final_of(1)
+    assert as_stored(intent, MAX_INTENT) == (intent, encode(intent))
+    assert as_stored(ending, MAX_ENDING)[0] is ending
+    assert decode_final(encode((intent, ending))) == (intent, ending)
 
 
-NEWER = 11
-"""Fields that rows have had since usage has more than four counts."""
+def test_the_columns_of_a_row_are_the_fields_of_its_parts_in_order():
+    parts = (*Intent.__struct_fields__[:13], *ServedPrompt.__struct_fields__, "state", *Ending.__struct_fields__[:11])
+    columns = LedgerRow.__struct_fields__
+    assert columns[: len(parts)] == parts
+    counts = columns[len(parts) : len(parts) + 15]
+    assert [name.removesuffix("_tokens") for name in counts[:12]] == list(Usage.__struct_fields__[:12])
+    assert counts[12:] == ("request_units", "service_tier", "audio_ms")
+    assert [name.removeprefix("cost_") for name in columns[len(parts) + 15 :]] == ["nano", "status", "price_version"]
 
 
-def test_rows_spooled_before_usage_had_more_counts_still_decode(row_of):
-    row = row_of(1, user="u", tags=["a"])
-    old = msgspec.msgpack.decode(encode(row))[:-NEWER]
-    assert len(old) == 38
-    assert decode_row(msgspec.msgpack.encode(old)) == row
-    assert decode_row(msgspec.msgpack.encode(old)).cache_write_tokens is None
+@pytest.fixture
+def former(tmp_path: Path) -> DeadSpool:
+    """What a program of the format before left when it was killed."""
+    own = make_folder(tmp_path, 0)
+    own.release()
+    left = own.path.rename(tmp_path / "worker-000-1-1")
+    (left / "000000000001.segment").write_bytes(GOLDEN.read_bytes())
+    folder = take(left)
+    assert folder is not None
+    return DeadSpool(folder, lambda intent: (intent.estimated_input_tokens, "v"))
 
 
-def test_rows_of_this_program_decode_in_an_older_one(row_of):
-    names = LedgerRow.__struct_fields__[:-NEWER]
-    older = msgspec.defstruct("Older", [(name, object) for name in names], array_like=True)
-    row = row_of(1, cache_write_tokens=5, service_tier="batch")
-    back = msgspec.msgpack.decode(encode(row), type=older)
-    assert [getattr(back, name) for name in names] == [getattr(row, name) for name in names]
+def test_a_spool_of_the_format_before_is_shipped_whole(former: DeadSpool, intent_of, tmp_path: Path):
+    assert GOLDEN.read_bytes()[:FIRST] == FORMER_MAGIC
+    full, refused, oldest, interrupted = former.take(10)
+    assert not former.unreadable
+    assert not former.damaged
+    intent = intent_of(1, user="user-1", session="s", stream=True, prompt=replace(PROMPT, variant="b"))
+    ending = Ending(
+        *("ok", 200, "stop", "upstream", 5000, 4000, 4500, 1, "post:pii", "e"),
+        ["pre:pii;action=mask"],
+        astuple(Usage(90, 20, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, "flex")),
+        Bill(1234, "exact", "2026-01-01"),
+    )
+    assert full == replace(row_of(intent, ending), audio_ms=None)
+    assert (refused.attempt, refused.outcome, refused.status, refused.input_tokens) == (0, "rate_limited", 429, None)
+    # Written before usage had more counts: what it does not say is unknown.
+    assert (oldest.request_id, oldest.input_tokens, oldest.cost_nano) == ("request-4", 90, 1234)
+    assert (oldest.cache_write_tokens, oldest.service_tier, oldest.verdicts) == (None, None, None)
+    assert (interrupted.request_id, interrupted.state) == ("request-2", State.INTERRUPTED)
+    assert (interrupted.input_tokens, interrupted.cost_nano, interrupted.prompt) == (102, 102, None)
+    former.release()
+    assert list(tmp_path.iterdir()) == []

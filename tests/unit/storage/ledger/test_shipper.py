@@ -57,10 +57,11 @@ def _quick(monkeypatch):
     monkeypatch.setattr(shippers, "TICK_S", 0.005)
 
 
-def serve(spool, intent_of, row_of, numbers, **changes) -> None:
+def serve(spool, final_of, numbers, **changes) -> None:
     for number in numbers:
-        spool.intend(intent_of(number))
-        spool.append(row_of(number, **changes))
+        intent, ending = final_of(number, **changes)
+        spool.intend(intent)
+        spool.append(intent, ending)
 
 
 async def run_until_shipped(shipper: Shipper) -> None:
@@ -80,9 +81,9 @@ def make_shipper(spool, store, tmp_path: Path, dead=()) -> Shipper:
     return Shipper(spool, store, adopt, tmp_path / "dead-letter.jsonl", clock=lambda: 1_700_000_010.0)
 
 
-async def test_everything_lands_in_batches(make_spool, intent_of, row_of, tmp_path):
+async def test_everything_lands_in_batches(make_spool, final_of, tmp_path):
     spool, store = make_spool(LARGE), Store()
-    serve(spool, intent_of, row_of, range(2500))
+    serve(spool, final_of, range(2500))
     shipper = make_shipper(spool, store, tmp_path)
     await run_until_shipped(shipper)
     assert store.sizes == [1000, 1000, 500]
@@ -91,16 +92,16 @@ async def test_everything_lands_in_batches(make_spool, intent_of, row_of, tmp_pa
     assert store.prepared == [1_700_000_010_000]
 
 
-async def test_rows_are_shipped_as_they_come_without_being_stopped(make_spool, intent_of, row_of, tmp_path):
+async def test_rows_are_shipped_as_they_come_without_being_stopped(make_spool, final_of, tmp_path):
     spool, store = make_spool(LARGE), Store()
     shipper = make_shipper(spool, store, tmp_path)
     task = asyncio.create_task(shipper.run())
     async with asyncio.timeout(10):
         for number in range(3):
-            serve(spool, intent_of, row_of, [number])
+            serve(spool, final_of, [number])
             while len(store.rows) <= number:
                 await asyncio.sleep(0.001)
-        serve(spool, intent_of, row_of, range(10, 1200))
+        serve(spool, final_of, range(10, 1200))
         while len(store.rows) < 1193:
             await asyncio.sleep(0.001)
     shipper.stop()
@@ -108,10 +109,10 @@ async def test_rows_are_shipped_as_they_come_without_being_stopped(make_spool, i
 
 
 @pytest.mark.parametrize("after_commit", [False, True])
-async def test_a_store_that_fails_gets_the_same_rows_again(make_spool, intent_of, row_of, tmp_path, after_commit):
+async def test_a_store_that_fails_gets_the_same_rows_again(make_spool, final_of, tmp_path, after_commit):
     spool, store = make_spool(LARGE), Store()
     store.failures, store.after_commit = 4, after_commit
-    serve(spool, intent_of, row_of, range(10))
+    serve(spool, final_of, range(10))
     shipper = make_shipper(spool, store, tmp_path)
     await run_until_shipped(shipper)
     assert len(store.rows) == 10
@@ -119,10 +120,10 @@ async def test_a_store_that_fails_gets_the_same_rows_again(make_spool, intent_of
     assert (shipper.failures, shipper.last_error, shipper.rows_shipped) == (4, None, 10)
 
 
-async def test_nothing_is_released_while_the_store_is_away(make_spool, intent_of, row_of, tmp_path):
+async def test_nothing_is_released_while_the_store_is_away(make_spool, final_of, tmp_path):
     spool, store = make_spool(LARGE), Store()
     store.down = True
-    serve(spool, intent_of, row_of, range(10))
+    serve(spool, final_of, range(10))
     shipper = make_shipper(spool, store, tmp_path)
     task = asyncio.create_task(shipper.run())
     while shipper.failures < 3:
@@ -141,10 +142,10 @@ async def test_nothing_is_released_while_the_store_is_away(make_spool, intent_of
     assert shipper.lag_s == 0
 
 
-async def test_cancelling_leaves_the_rows_to_be_taken_again(make_spool, intent_of, row_of, tmp_path):
+async def test_cancelling_leaves_the_rows_to_be_taken_again(make_spool, final_of, tmp_path):
     spool, store = make_spool(LARGE), Store()
     store.down = True
-    serve(spool, intent_of, row_of, range(10))
+    serve(spool, final_of, range(10))
     shipper = make_shipper(spool, store, tmp_path)
     task = asyncio.create_task(shipper.run())
     while shipper.failures < 2:
@@ -154,11 +155,11 @@ async def test_cancelling_leaves_the_rows_to_be_taken_again(make_spool, intent_o
     assert spool.pending == 10
 
 
-async def test_poisoned_rows_are_buried_alone(make_spool, intent_of, row_of, tmp_path):
+async def test_poisoned_rows_are_buried_alone(make_spool, final_of, tmp_path):
     spool, store = make_spool(LARGE), Store()
     poisoned = {3, 4, 500, 999}
     for number in range(1000):
-        serve(spool, intent_of, row_of, [number], user="a\0b" if number in poisoned else "fine")
+        serve(spool, final_of, [number], user="a\0b" if number in poisoned else "fine")
     shipper = make_shipper(spool, store, tmp_path)
     await run_until_shipped(shipper)
     assert len(store.rows) == 996
@@ -168,12 +169,12 @@ async def test_poisoned_rows_are_buried_alone(make_spool, intent_of, row_of, tmp
     assert spool.bytes == 0
 
 
-async def test_the_file_takes_what_the_dead_letter_table_does_not(make_spool, intent_of, row_of, tmp_path):
+async def test_the_file_takes_what_the_dead_letter_table_does_not(make_spool, final_of, row_of, tmp_path):
     spool, store = make_spool(LARGE, recent_rows=0), Store()
     store.no_table = True
-    serve(spool, intent_of, row_of, [1], user="a\0b")
-    serve(spool, intent_of, row_of, [2])
-    spool.append(row_of(3, attempt=0, status="not a number"))
+    serve(spool, final_of, [1], user="a\0b")
+    serve(spool, final_of, [2])
+    spool.append(*final_of(3, attempt=0, status="not a number"))
     shipper = make_shipper(spool, store, tmp_path)
     await run_until_shipped(shipper)
     first, second = [msgspec.json.decode(line) for line in (tmp_path / "dead-letter.jsonl").read_bytes().splitlines()]
@@ -185,10 +186,10 @@ async def test_the_file_takes_what_the_dead_letter_table_does_not(make_spool, in
     assert shipper.dead_letters == 2
 
 
-async def test_without_any_place_for_dead_letters_nothing_is_released(make_spool, intent_of, row_of, tmp_path):
+async def test_without_any_place_for_dead_letters_nothing_is_released(make_spool, final_of, tmp_path):
     spool, store = make_spool(LARGE), Store()
     store.no_table = True
-    serve(spool, intent_of, row_of, [1], user="a\0b")
+    serve(spool, final_of, [1], user="a\0b")
     blocked = tmp_path / "dead-letter.jsonl"
     blocked.mkdir()
     shipper = make_shipper(spool, store, tmp_path)
@@ -206,22 +207,22 @@ async def test_without_any_place_for_dead_letters_nothing_is_released(make_spool
     assert spool.bytes == 0
 
 
-async def test_a_call_id_that_is_none_does_not_stop_the_shipping(make_spool, row_of, tmp_path):
+async def test_a_call_id_that_is_none_does_not_stop_the_shipping(make_spool, final_of, tmp_path):
     spool, store = make_spool(LARGE), Store()
-    spool.append(row_of(1, call_id="not an id", attempt=0))
+    spool.append(*final_of(1, call_id="not an id", attempt=0))
     await run_until_shipped(make_shipper(spool, store, tmp_path))
     assert list(store.rows) == [("not an id", 0)]
 
 
-async def test_dead_spools_are_shipped_beside_the_own_one(make_spool, intent_of, row_of, tmp_path):
+async def test_dead_spools_are_shipped_beside_the_own_one(make_spool, intent_of, final_of, tmp_path):
     gone, spool, store = make_spool(LARGE), make_spool(LARGE), Store()
-    serve(gone, intent_of, row_of, range(1500))
+    serve(gone, final_of, range(1500))
     gone.intend(intent_of(9000))
     gone._folder.release()
     folder = take(gone._folder.path)
     assert folder is not None
     dead = DeadSpool(folder)
-    serve(spool, intent_of, row_of, range(5000, 5010))
+    serve(spool, final_of, range(5000, 5010))
     shipper = make_shipper(spool, store, tmp_path, [dead])
     task = asyncio.create_task(shipper.run())
     async with asyncio.timeout(10):
@@ -235,9 +236,9 @@ async def test_dead_spools_are_shipped_beside_the_own_one(make_spool, intent_of,
     assert (shipper.rows_shipped, shipper.rows_recovered) == (10, 1501)
 
 
-async def test_a_late_interrupted_row_does_not_replace_a_final_one(make_spool, intent_of, row_of, tmp_path):
+async def test_a_late_interrupted_row_does_not_replace_a_final_one(make_spool, intent_of, final_of, row_of, tmp_path):
     spool, gone, store = make_spool(LARGE), make_spool(LARGE), Store()
-    serve(spool, intent_of, row_of, [1])
+    serve(spool, final_of, [1])
     await run_until_shipped(make_shipper(spool, store, tmp_path))
     gone.intend(intent_of(1))
     gone._folder.release()
@@ -247,7 +248,7 @@ async def test_a_late_interrupted_row_does_not_replace_a_final_one(make_spool, i
     assert store.rows[intent_of(1).call_id, 1] == row_of(1)
 
 
-async def test_a_store_that_cannot_prepare_is_asked_again_and_rows_go_on(make_spool, intent_of, row_of, tmp_path, monkeypatch):
+async def test_a_store_that_cannot_prepare_is_asked_again_and_rows_go_on(make_spool, final_of, tmp_path, monkeypatch):
     monkeypatch.setattr(shippers, "ADOPT_EVERY_S", 0.01)
     spool, store = make_spool(LARGE), Store()
     real = Store.prepare
@@ -262,7 +263,7 @@ async def test_a_store_that_cannot_prepare_is_asked_again_and_rows_go_on(make_sp
     monkeypatch.setattr(Store, "prepare", failing)
     shipper = make_shipper(spool, store, tmp_path)
     task = asyncio.create_task(shipper.run())
-    serve(spool, intent_of, row_of, [1])
+    serve(spool, final_of, [1])
     async with asyncio.timeout(10):
         while len(attempts) < 3 or not store.rows:
             await asyncio.sleep(0.001)
@@ -272,10 +273,10 @@ async def test_a_store_that_cannot_prepare_is_asked_again_and_rows_go_on(make_sp
     assert len(attempts) == 3
 
 
-async def test_the_event_loop_is_not_held_for_long(make_spool, intent_of, row_of, tmp_path):
+async def test_the_event_loop_is_not_held_for_long(make_spool, final_of, tmp_path):
     """No slice of decoding takes more than SLICE rows, whatever is waiting."""
     spool, store = make_spool(LARGE), Store()
-    serve(spool, intent_of, row_of, range(1000))
+    serve(spool, final_of, range(1000))
     taken: list[int] = []
     real = spool.take
     spool.take = lambda limit: taken.append(limit) or real(limit)

@@ -28,12 +28,12 @@ async def until(condition) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_calls_are_written_down_and_shipped(tmp_path: Path, intent_of, row_of):
+async def test_calls_are_written_down_and_shipped(tmp_path: Path, intent_of, final_of, row_of):
     store = MemoryCallWriter()
     worker = await WorkerLedger.open(tmp_path, 0, store, limits=SMALL)
     worker.ledger.intend(intent_of(1))
     assert worker.counters().open_calls == 1
-    worker.ledger.append(row_of(1))
+    worker.ledger.append(*final_of(1))
     assert worker.counters().pending == 1
     await until(lambda: store.rows)
     await worker.drain(5)
@@ -45,21 +45,21 @@ async def test_calls_are_written_down_and_shipped(tmp_path: Path, intent_of, row
     assert not worker.waits_for_disk
 
 
-async def test_draining_ships_what_just_came(tmp_path: Path, intent_of, row_of):
+async def test_draining_ships_what_just_came(tmp_path: Path, intent_of, final_of):
     store = MemoryCallWriter()
     worker = await WorkerLedger.open(tmp_path, 0, store, limits=SMALL)
     for number in range(300):
         worker.ledger.intend(intent_of(number))
-        worker.ledger.append(row_of(number))
+        worker.ledger.append(*final_of(number))
     await worker.drain(5)
     assert len(store.rows) == 300
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_what_cannot_be_shipped_in_time_is_left_to_the_next_worker(tmp_path: Path, intent_of, row_of):
+async def test_what_cannot_be_shipped_in_time_is_left_to_the_next_worker(tmp_path: Path, intent_of, final_of, row_of):
     first = await WorkerLedger.open(tmp_path, 0, Away(), limits=SMALL)
     first.ledger.intend(intent_of(1))
-    first.ledger.append(row_of(1))
+    first.ledger.append(*final_of(1))
     await first.drain(0.05)
     counters = first.counters()
     assert counters.failures > 0
@@ -87,7 +87,7 @@ async def test_the_spool_of_a_living_worker_is_left_alone(tmp_path: Path, intent
     await first.drain(5)
 
 
-async def test_records_are_on_the_disk_when_that_is_asked_for(tmp_path: Path, intent_of, row_of, monkeypatch):
+async def test_records_are_on_the_disk_when_that_is_asked_for(tmp_path: Path, intent_of, final_of, monkeypatch):
     worker = await WorkerLedger.open(
         tmp_path, 0, MemoryCallWriter(), limits=SpoolLimits(max_bytes=1 << 20, segment_bytes=64 << 10, fsync="group")
     )
@@ -97,7 +97,7 @@ async def test_records_are_on_the_disk_when_that_is_asked_for(tmp_path: Path, in
     worker.ledger.intend(intent_of(1))
     await asyncio.gather(*(worker.synced() for _ in range(50)))
     assert len(rounds) == 1
-    worker.ledger.append(row_of(1))
+    worker.ledger.append(*final_of(1))
     await worker.synced()
     assert len(rounds) == 2
     assert worker.waits_for_disk
@@ -120,7 +120,7 @@ CHILD = """
 import itertools, sys
 from pathlib import Path
 from gateway.core.ids import uuid7
-from gateway.core.ledger import Intent, LedgerRow
+from gateway.core.ledger import UNBILLED, Ending, Intent
 from gateway.storage.ledger.folder import make_folder
 from gateway.storage.ledger.spool import Spool, SpoolLimits
 
@@ -128,13 +128,13 @@ spool = Spool(make_folder(Path(sys.argv[1]), 0), SpoolLimits(max_bytes=64 << 20,
 out = sys.stdout.buffer
 for number in itertools.count():
     call = uuid7(1_700_000_000_000 + number, number)
-    common = [None, None, None, None, None, None, None, False, None]
-    spool.intend(Intent(call, 1, "app", "key", call, "chat", *common, "echo", "m", number, None, None, []))
+    intent = Intent(call, 1, "app", "key", call, "chat", False, None, "echo", "m", None, None, (), None, number)
+    spool.intend(intent)
     out.write(b"i %d\\n" % number)
     out.flush()
     if number % 10:
-        spool.append(LedgerRow(call, 1, 2, "app", "key", call, "chat", *common, "echo", "m", "ok", 200, "stop", number,
-                               *[None] * 7, 5, None, None, 1, None, None, [], None, None))
+        counts = (number, *[0] * 12, None, 0)
+        spool.append(intent, Ending("ok", 200, "stop", "upstream", 5, None, None, 1, None, None, [], counts, UNBILLED))
         out.write(b"f %d\\n" % number)
         out.flush()
 """
@@ -157,7 +157,7 @@ async def test_kill_9_loses_no_acknowledged_record(tmp_path: Path, kill_after: i
 
     store = MemoryCallWriter()
     worker = await WorkerLedger.open(tmp_path, 0, store, limits=SMALL)
-    await until(lambda: len(list(tmp_path.glob("worker-*"))) == 1)
+    await until(lambda: len(list(tmp_path.glob("spool-*"))) == 1)
     await worker.drain(10)
     found = {row.input_tokens: row.outcome for row in store.rows.values()}
     assert {number for number, outcome in found.items() if outcome == "ok"} >= finished
@@ -167,14 +167,10 @@ async def test_kill_9_loses_no_acknowledged_record(tmp_path: Path, kill_after: i
     assert sum(outcome == "ok" for outcome in found.values()) <= len(finished) + 1
 
 
-def test_the_memory_twin_keeps_copies(intent_of, row_of):
+def test_the_memory_twin_keeps_what_it_is_given(intent_of, final_of, row_of):
     ledger: Ledger = MemoryLedger()
     assert isinstance(ledger, MemoryLedger)
-    intent, row = intent_of(1), row_of(1)
-    ledger.intend(intent)
-    ledger.append(row)
-    intent.tags.append("later")
-    row.tags.append("later")
-    row.outcome = "changed"
+    ledger.intend(intent_of(1))
+    ledger.append(*final_of(1))
     assert ledger.intents == [intent_of(1)]
     assert ledger.rows == [row_of(1)]
