@@ -69,6 +69,8 @@ def tracing_of(settings: Settings, counting: Observer, slot: int) -> "Tracing | 
 
     vendors = {name: vendor(provider.kind) for name, provider in settings.providers.items()}
     return open_tracing(settings.traces, counting, slot=slot, version=version("promptgate"), vendors=vendors)
+
+
 def peppers_of(settings: Settings) -> Peppers:
     """What digests of API keys are made with."""
     security = settings.security

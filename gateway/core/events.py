@@ -41,6 +41,8 @@ class Usage(Struct, frozen=True, gc=False):
     """Units of a fee per request: one for a call, or what the provider counted (search units of a rerank)."""
     tier: str | None = None
     """The service tier that was billed (``batch``, ``flex``, ``priority``); None is the standard one."""
+    audio_ms: int = 0
+    """Milliseconds of sound, where it is billed by its length. Not tokens, so not part of ``input``."""
 
     def plausible(self) -> bool:
         """Whether the counts can be true: none negative or absurd, no part larger than its whole. Else they are no usage."""
@@ -49,12 +51,12 @@ class Usage(Struct, frozen=True, gc=False):
         audio, heard, image = self.audio_input, self.audio_cached, self.image_input
         thought, spoken, drawn = self.reasoning, self.audio_output, self.image_output
         return (
-            min(cached, kept, hour, heard, image, thought, spoken, drawn, self.images, self.requests) >= 0
+            min(cached, kept, hour, heard, image, thought, spoken, drawn, self.images, self.requests, self.audio_ms) >= 0
             and cached + kept + hour <= read < LARGEST_COUNT
             and heard <= audio <= read - image
             and heard <= cached
             and thought + spoken + drawn <= made < LARGEST_COUNT
-            and max(self.images, self.requests) < LARGEST_COUNT
+            and max(self.images, self.requests, self.audio_ms) < LARGEST_COUNT
         )
 
 

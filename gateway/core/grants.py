@@ -25,6 +25,7 @@ SCOPES: dict[str, str] = {
     "execute": "chat",
     "read_response": "responses:read",
     "delete_response": "responses:write",
+    "cancel_response": "responses:write",
     "render": "render",
     "explain": "explain",
     "models": "models",

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 _Count = int | None
 Counts = tuple[
-    _Count, _Count, _Count, _Count, _Count, _Count, _Count, _Count, _Count, _Count, _Count, _Count, _Count, str | None
+    _Count, _Count, _Count, _Count, _Count, _Count, _Count, _Count, _Count, _Count, _Count, _Count, _Count, str | None, _Count
 ]  # fmt: skip
 """The fields of a :class:`gateway.core.events.Usage`, in order: as a tuple they are encoded, and made columns of, in one step."""
 
@@ -170,6 +170,8 @@ class LedgerRow(Struct, array_like=True, gc=False):
     """Units of a fee per request."""
     service_tier: str | None = None
     """``batch``, ``flex``, ``priority``; None is the standard one."""
+    audio_ms: int | None = None
+    """Milliseconds of sound, where it is billed by its length."""
     # As Bill has them.
     cost_nano: int | None = None
     cost_status: str | None = None
@@ -184,13 +186,13 @@ class LedgerRow(Struct, array_like=True, gc=False):
 
 _FINAL = int(State.FINAL)
 _NO_PROMPT = ServedPrompt(*[None] * 7)  # pyright: ignore[reportArgumentType] - only to be made unknown columns of
-_NO_COUNTS = (None,) * 14
+_NO_COUNTS = (None,) * 15
 
 
 def row_of(intent: Intent, ending: Ending) -> LedgerRow:
     """The final row of an attempt. Field by field, which takes somewhat less than pasting tuples together."""
     prompt, bill = intent.prompt or _NO_PROMPT, ending.bill
-    read, made, cached, thought, kept, hour, audio, heard, spoken, image, drawn, images, requests, tier = (
+    read, made, cached, thought, kept, hour, audio, heard, spoken, image, drawn, images, requests, tier, audio_ms = (
         ending.counts or _NO_COUNTS
     )
     return LedgerRow(
@@ -240,6 +242,7 @@ def row_of(intent: Intent, ending: Ending) -> LedgerRow:
         images,
         requests,
         tier,
+        audio_ms,
         bill.cost_nano,
         bill.status,
         bill.price_version,

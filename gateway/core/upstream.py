@@ -110,12 +110,15 @@ class Translator(Protocol):
         """The call in the provider's form. Raises ``malformed`` naming a field that it cannot be given."""
         ...
 
-    def answer(self, body: bytes, dialect: str) -> Event:
-        """The whole, non-streamed answer, as an event in ``dialect``. Raises ``upstream_invalid``."""
+    def answer(self, body: bytes, dialect: str, model: str = "") -> Event:
+        """The whole, non-streamed answer, as an event in ``dialect``. ``model`` was asked for: providers' answers may not name it.
+
+        Raises ``upstream_invalid``.
+        """
         ...
 
-    def decoder(self, dialect: str) -> StreamDecoder:
-        """A reader for one streamed answer, giving events in ``dialect``."""
+    def decoder(self, dialect: str, model: str = "") -> StreamDecoder:
+        """A reader for one streamed answer, giving events in ``dialect``; ``model`` as in :meth:`answer`."""
         ...
 
     def failure(self, target: Target, status: int, headers: Mapping[bytes, bytes], body: bytes) -> GatewayError:

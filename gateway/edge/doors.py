@@ -25,6 +25,10 @@ _NAMED = frozenset((COMPLETIONS, RESPONSES, "models", *FORWARDED))
 _NAMES = {"/v1/explain": "explain", runs.TEST: "test"}
 """Doors that are called otherwise."""
 _RESPONSES = "/v1/responses"
+_PARTS = frozenset(("", "input_items", "cancel"))
+"""What may follow the id of a kept response."""
+_KEPT = {"DELETE": "delete_response", "POST": "cancel_response"}
+"""Doors below it by method; the others read."""
 _UNKNOWN = "unknown"
 """The door of paths that lead nowhere: no restricted key has its scope."""
 
@@ -64,7 +68,7 @@ def name_of(method: str, path: str) -> str:
     if path.startswith(_MESSAGES_PATH):
         return anthropic.COUNT_TOKENS if path.endswith("/count_tokens") else MESSAGES
     if path.startswith(_RESPONSES + "/"):
-        return "delete_response" if method == "DELETE" else "read_response"
+        return _KEPT.get(method, "read_response")
     first = path[len(PREFIX) :].partition("/")[0]
     if first in _NAMED:
         return first
@@ -113,11 +117,13 @@ def _find(path: str) -> Mapping[str, Door]:
 
 def _response(name: str) -> Mapping[str, Door]:
     """The doors of one kept response. Its id has no slash."""
-    listing = name.removesuffix("/input_items")
-    if "/" in listing or not listing:
+    response, _, part = name.partition("/")
+    if not response or part not in _PARTS or name.endswith("/"):
         return {}
-    if listing != name:
-        return {"GET": lambda inbound, services, reply: responses.input_items(inbound, services, reply, listing)}
+    if part == "input_items":
+        return {"GET": lambda inbound, services, reply: responses.input_items(inbound, services, reply, response)}
+    if part == "cancel":
+        return {"POST": lambda inbound, services, reply: responses.cancel(inbound, services, reply, response)}
     return {
         "GET": lambda inbound, services, reply: responses.read(inbound, services, reply, name),
         "DELETE": lambda inbound, services, reply: responses.delete(inbound, services, reply, name),

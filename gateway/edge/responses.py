@@ -1,4 +1,4 @@
-"""Kept responses by their id: reading, listing what was said to them, forgetting."""
+"""Kept responses by their id: reading, whole or as a stream, listing what was said to them, forgetting."""
 
 from collections.abc import Awaitable, Callable
 from urllib.parse import parse_qs, unquote
@@ -10,6 +10,7 @@ from gateway.core.requests import Caller, Inbound
 from gateway.core.stored import Keeping, StoredResponse
 from gateway.dialects.responses.dialect import RESPONSES_DIALECT
 from gateway.dialects.responses.history import listed
+from gateway.dialects.responses.replay import replayed
 from gateway.edge.problems import refuse
 from gateway.pipeline.authenticate import authenticate
 from gateway.pipeline.reply import Reply
@@ -20,17 +21,35 @@ _encode = msgspec.json.Encoder().encode
 MOST_ITEMS = 100
 """Per page of input items, as at OpenAI."""
 _USUAL_ITEMS = 20
+MAX_DIGITS = 10
+"""Of a number in a query: more would be of no response that fits into a worker."""
+
+_JSON, _SSE = "application/json", "text/event-stream; charset=utf-8"
 
 Work = Callable[[Caller, Keeping, str], Awaitable[bytes]]
 
 
 async def read(inbound: Inbound, services: Services, reply: Reply, name: str) -> None:
-    """``GET /v1/responses/{id}``."""
+    """``GET /v1/responses/{id}``: whole, or with ``stream=true`` as the events it would have come in."""
+    query = _query(inbound)
+    streamed = query.get("stream") == "true"
 
     async def work(caller: Caller, keeping: Keeping, response_id: str) -> bytes:
-        if _query(inbound).get("stream") == "true":
-            raise GatewayError(MALFORMED, "stream: a kept response is answered whole", param="stream")
-        return (await _find(caller, keeping, response_id, inbound)).body
+        after = query.get("starting_after")
+        if after is not None and not streamed:
+            raise GatewayError(MALFORMED, "starting_after: only with stream=true", param="starting_after")
+        body = (await _find(caller, keeping, response_id, inbound)).body
+        return _events(body, after) if streamed else body
+
+    await _answer(inbound, services, reply, name, work, _SSE if streamed else _JSON)
+
+
+async def cancel(inbound: Inbound, services: Services, reply: Reply, name: str) -> None:
+    """``POST /v1/responses/{id}/cancel``: refused, as at OpenAI, since every kept response was answered while its caller waited."""
+
+    async def work(caller: Caller, keeping: Keeping, response_id: str) -> bytes:
+        await _find(caller, keeping, response_id, inbound)
+        raise GatewayError(MALFORMED, "Cannot cancel a synchronous response.")
 
     await _answer(inbound, services, reply, name, work)
 
@@ -55,7 +74,7 @@ async def input_items(inbound: Inbound, services: Services, reply: Reply, name: 
     await _answer(inbound, services, reply, name, work)
 
 
-async def _answer(inbound: Inbound, services: Services, reply: Reply, name: str, work: Work) -> None:
+async def _answer(inbound: Inbound, services: Services, reply: Reply, name: str, work: Work, content_type: str = _JSON) -> None:
     try:
         caller = await authenticate(inbound, services)
         keeping = keeping_for(caller, services)
@@ -65,7 +84,7 @@ async def _answer(inbound: Inbound, services: Services, reply: Reply, name: str,
     except GatewayError as error:
         await refuse(error, inbound, reply, RESPONSES_DIALECT)
         return
-    head = f"content-type: application/json\r\nx-request-id: {inbound.request_id}\r\n"
+    head = f"content-type: {content_type}\r\nx-request-id: {inbound.request_id}\r\n"
     await reply.whole(200, head.encode(), body)
 
 
@@ -82,6 +101,18 @@ def _unknown(response_id: str) -> GatewayError:
 
 def _query(inbound: Inbound) -> dict[str, str]:
     return {name: values[-1] for name, values in parse_qs(inbound.query).items()}
+
+
+def _events(body: bytes, after: str | None) -> bytes:
+    """The stream of a kept response, from behind the event with the number ``after``."""
+    frames = replayed(body)
+    if after is None:
+        return b"".join(frames)
+    if not (after.isascii() and after.isdigit() and len(after) < MAX_DIGITS and int(after) < len(frames)):
+        raise GatewayError(
+            MALFORMED, f"starting_after: the number of an event of this stream, 0 to {len(frames) - 1}", param="starting_after"
+        )
+    return b"".join(frames[int(after) + 1 :])
 
 
 def _page(items: list[dict[str, object]], query: dict[str, str]) -> dict[str, object]:

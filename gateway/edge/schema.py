@@ -105,6 +105,10 @@ _VERSION = "A version number or semantic version"
 _ID = Parameter("id", "path", _TEXT, "Of an object that this application has made", required=True)
 _FORM = "multipart/form-data"
 _RESPONSE_ID = Parameter("id", "path", _TEXT, "The id of a response", required=True)
+_REPLAY = [
+    Parameter("stream", "query", _TEXT, "`true`: as events"),
+    Parameter("starting_after", "query", _TEXT, "The number of the event after which a stream begins"),
+]
 _PAGE = [
     Parameter("limit", "query", _TEXT, "Items per page, 1 to 100; 20 unless told"),
     Parameter("order", "query", _TEXT, "`asc` or `desc` (newest first, the default)"),
@@ -124,8 +128,10 @@ def data_plane_paths() -> dict[str, PathItem]:
         ),
         "/v1/responses": PathItem(post=_post("The same in the form of OpenAI's Responses API", _RESPONSES, _PINS)),
         "/v1/responses/{id}": PathItem(
-            get=_operation("A kept response", [_RESPONSE_ID]), delete=_operation("Forget a kept response", [_RESPONSE_ID])
+            get=_operation("A kept response, whole or as its stream", [_RESPONSE_ID, *_REPLAY]),
+            delete=_operation("Forget a kept response", [_RESPONSE_ID]),
         ),
+        "/v1/responses/{id}/cancel": PathItem(post=_operation("Refused: only background responses can be", [_RESPONSE_ID])),
         "/v1/responses/{id}/input_items": PathItem(get=_operation("What was said to a kept response", [_RESPONSE_ID, *_PAGE])),
         "/v1/prompts/{ref}/completions": PathItem(post=_post("A prompt as an endpoint", _CHAT, [_REF])),
         "/v1/prompts/{ref}/render": PathItem(post=_post("The messages a call would send, without a call", _RENDER, [_REF])),

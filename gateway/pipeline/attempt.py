@@ -212,7 +212,7 @@ async def _exchanged(
             body = await exchange.read(services.max_answer_bytes)
         finally:
             exchange.close()
-        return WholeAnswer(translator.answer(body, upstream.dialect), journal, native)
+        return WholeAnswer(translator.answer(body, upstream.dialect, upstream.model), journal, native)
     try:
         if exchange.status != 200:
             failure = translator.failure(target, exchange.status, exchange.headers, await _error_body(exchange))
@@ -226,7 +226,7 @@ async def _exchanged(
                 cause=repr(body[:200]),
                 target=target.provider,
             )
-        decoder = translator.decoder(upstream.dialect)
+        decoder = translator.decoder(upstream.dialect, upstream.model)
         events = await _opened(exchange, decoder, target, upstream.dialect)
         return Answer(events, exchange, decoder, journal, stop.health, services.clock, native=native)
     except BaseException:

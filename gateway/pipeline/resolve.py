@@ -94,9 +94,7 @@ def _guards_now(release: Release | None, caller: Caller, releases: Releases) -> 
     return (releases if release is None else release).guards_now(caller.guardrails)
 
 
-def _recipe(
-    release: Release | None, request: ChatRequest, caller: Caller, services: Services, guards: GuardPlan
-) -> Recipe:
+def _recipe(release: Release | None, request: ChatRequest, caller: Caller, services: Services, guards: GuardPlan) -> Recipe:
     grant = caller.grant
     if release is None:
         if request.variables:

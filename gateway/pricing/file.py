@@ -44,6 +44,8 @@ class Rates(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """USD for one picture made."""
     per_request: str | None = None
     """USD for one request, or one unit that the provider counts."""
+    per_second: str | None = None
+    """USD for one second of sound, where it is billed by its length."""
 
 
 class Above(Rates, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -183,6 +185,7 @@ def _price(rates: Rates, entry: Entry, where: str) -> Price:
         given.get("image_output", made),
         given.get("per_image", 0) * MILLION,
         given.get("per_request", 0) * MILLION,
+        given.get("per_second", 0) * (MILLION // 1000),
         flat=flat,
     )
 

@@ -8,7 +8,7 @@ MILLION = 10**6
 
 
 class Price(Struct, frozen=True, gc=False):
-    """What one model costs: nano-dollars per million tokens, images or requests."""
+    """What one model costs: nano-dollars per million tokens, images, requests or milliseconds."""
 
     input: int
     cached_input: int
@@ -25,6 +25,8 @@ class Price(Struct, frozen=True, gc=False):
     """Per million images."""
     request: int
     """Per million requests."""
+    audio_ms: int
+    """Per million milliseconds of sound."""
     above: "tuple[tuple[int, Price], ...]" = ()
     """Prices of calls with more input tokens than this, ascending: all of such a call costs them."""
     tiers: "tuple[tuple[str, Price], ...]" = ()
@@ -43,8 +45,9 @@ class Price(Struct, frozen=True, gc=False):
         thought, spoken, drawn = usage.reasoning, usage.audio_output, usage.image_output
         fresh = usage.input - cached - kept - hour - audio - image
         prose = usage.output - thought - spoken - drawn
-        images, requests = usage.images, usage.requests
-        if min(fresh, cached - heard, heard, kept, hour, audio, image, prose, thought, spoken, drawn, images, requests) < 0:
+        images, requests, heard_ms = usage.images, usage.requests, usage.audio_ms
+        tokens = min(fresh, cached - heard, heard, kept, hour, audio, image, prose, thought, spoken, drawn)
+        if min(tokens, images, requests, heard_ms) < 0:
             return rates.amount(untangled(usage))
         return (
             fresh * rates.input
@@ -60,6 +63,7 @@ class Price(Struct, frozen=True, gc=False):
             + drawn * rates.image_output
             + images * rates.image
             + requests * rates.request
+            + heard_ms * rates.audio_ms
         )
 
     def of_tier(self, tier: str) -> "Price | None":
@@ -77,7 +81,7 @@ class Price(Struct, frozen=True, gc=False):
 
         def all_of(price: "Price") -> "Price":
             return Price(
-                *[scaled(getattr(price, name)) for name in price.__struct_fields__[:13]],
+                *[scaled(getattr(price, name)) for name in price.__struct_fields__[:14]],
                 above=tuple([(bound, all_of(dearer)) for bound, dearer in price.above]),
                 tiers=tuple([(name, all_of(other)) for name, other in price.tiers]),
                 flat=price.flat,
@@ -123,6 +127,7 @@ def untangled(usage: Usage) -> Usage:
         max(usage.images, 0),
         max(usage.requests, 0),
         usage.tier,
+        max(usage.audio_ms, 0),
     )
 
 

@@ -27,6 +27,7 @@ class Billed(Struct, frozen=True):
     images: int | None
     request_units: int | None
     service_tier: str | None
+    audio_ms: int | None
     usage_source: str | None
     cost_nano: int | None
     cost_status: str | None
@@ -51,6 +52,7 @@ class Billed(Struct, frozen=True):
             self.images or 0,
             1 if self.request_units is None else self.request_units,
             self.service_tier,
+            self.audio_ms or 0,
         )
 
 

@@ -55,7 +55,7 @@ _BY_NAME = {
 
 
 class BedrockTranslator:
-    """``Translator`` for Bedrock. ``clock`` gives seconds since the epoch; ``new_id`` names answers, which have no id or model there.
+    """``Translator`` for Bedrock. ``clock`` gives seconds since the epoch; ``new_id`` names answers, which have no id there.
 
     A target's API key (Bedrock has those too) is sent as a bearer token; without one requests are signed with ``credentials``.
     """
@@ -91,7 +91,7 @@ class BedrockTranslator:
             headers |= sigv4.sign(plain, self._credentials, self._scope, self._clock())
         return HttpRequest(path, tuple([(name.encode(), value.encode()) for name, value in headers.items()]), body)
 
-    def answer(self, body: bytes, dialect: str) -> Event:
+    def answer(self, body: bytes, dialect: str, model: str = "") -> Event:
         """The whole answer in the chat form."""
         del dialect
         try:
@@ -100,13 +100,8 @@ class BedrockTranslator:
             raise broken_answer("a Converse response", error, body) from None
         blocks = answer.output.message.content
         text = "".join([block.text or "" for block in blocks])
-        thoughts = "".join(
-            [
-                b.reasoning_content.reasoning_text.text
-                for b in blocks
-                if b.reasoning_content and b.reasoning_content.reasoning_text
-            ]
-        )
+        thinking = [block.reasoning_content for block in blocks if block.reasoning_content is not None]
+        thoughts = "".join([found.reasoning_text.text for found in thinking if found.reasoning_text is not None])
         calls = [
             OutToolCall(
                 OutFunction(block.tool_use.name, bedrock.encode(block.tool_use.input or {}).decode()),
@@ -116,14 +111,14 @@ class BedrockTranslator:
             for block in blocks
             if block.tool_use is not None
         ]
-        delta = Delta(None, text or None, thoughts or None, None, calls or None)
-        writer = Writer(self._new_id(), self._clock(), "")
+        delta = Delta(None, text or None, thoughts or None, None, calls or None, [_thinking(t) for t in thinking] or None)
+        writer = Writer(self._new_id(), self._clock(), model)
         return writer.whole([Choice(0, delta, _finish(answer.stop_reason, body))], _usage(answer.usage, answer.service_tier))
 
-    def decoder(self, dialect: str) -> StreamReader[Frame]:
+    def decoder(self, dialect: str, model: str = "") -> StreamReader[Frame]:
         """A reader for one stream."""
         del dialect
-        return _Reader(Writer(self._new_id(), self._clock(), ""), EventStreamParser(self._max_event_bytes).feed)
+        return _Reader(Writer(self._new_id(), self._clock(), model), EventStreamParser(self._max_event_bytes).feed)
 
     def failure(self, target: Target, status: int, headers: Mapping[bytes, bytes], body: bytes) -> GatewayError:
         """By the exception's name in ``x-amzn-errortype``, else by status."""
@@ -133,6 +128,14 @@ class BedrockTranslator:
             error = bedrock.ErrorBody()
         name = headers.get(b"x-amzn-errortype", b"").decode("latin-1").partition(":")[0]
         return judge(target, status, headers, body, message=error.message or error.Message, kind=_BY_NAME.get(name))
+
+
+def _thinking(found: bedrock.Reasoning) -> dict[str, str]:
+    """A block of thoughts in Anthropic's form, which callers of the chat form get from Anthropic's own models too."""
+    shown = found.reasoning_text
+    if shown is None:
+        return {"type": "redacted_thinking", "data": found.redacted_content or ""}
+    return {"type": "thinking", "thinking": shown.text, "signature": shown.signature or ""}
 
 
 def _usage(raw: Raw, tier: bedrock.ServiceTier | None) -> Usage | None:
@@ -156,6 +159,8 @@ class _Reader(StreamReader[Frame]):
         """The tool call's number by its content block."""
         self._empty: set[int] = set()
         """Content blocks of calls that have no arguments yet."""
+        self._thoughts: dict[int, bedrock.Reasoning] = {}
+        """Thoughts so far, by their content block: they are given whole at the end."""
 
     def read(self, piece: Frame) -> list[Event]:
         payload = piece.payload
@@ -178,7 +183,9 @@ class _Reader(StreamReader[Frame]):
                 return [self._arguments(step.content_block_index, "{}")]
             case "messageStop":
                 self.finished = True
-                return [self._writer.chunk(Delta(), _finish(step.stop_reason or "", payload))]
+                thinking = [_thinking(found) for found in self._thoughts.values()]
+                end = Delta(thinking_blocks=thinking or None)
+                return [self._writer.chunk(end, _finish(step.stop_reason or "", payload))]
             case "metadata":
                 self.done = self.finished
                 usage = _usage(step.usage, step.service_tier)
@@ -199,13 +206,25 @@ class _Reader(StreamReader[Frame]):
     def _delta(self, block: int, delta: bedrock.Delta, payload: bytes) -> list[Event]:
         if delta.text:
             return [self._writer.chunk(Delta(content=delta.text))]
-        if delta.reasoning_content is not None and delta.reasoning_content.text:
-            return [self._writer.chunk(Delta(reasoning_content=delta.reasoning_content.text))]
+        if delta.reasoning_content is not None:
+            return self._thought(block, delta.reasoning_content)
         if delta.tool_use is not None and delta.tool_use.input:
             if block not in self._calls:
                 raise broken_event(ValueError("arguments of no tool call"), payload)
             return [self._arguments(block, delta.tool_use.input)]
         return []
+
+    def _thought(self, block: int, delta: bedrock.ReasoningDelta) -> list[Event]:
+        found = self._thoughts.setdefault(block, bedrock.Reasoning())
+        if delta.redacted_content is not None:
+            found.redacted_content = (found.redacted_content or "") + delta.redacted_content
+            return []
+        shown = found.reasoning_text = found.reasoning_text or bedrock.ReasoningText()
+        shown.signature = delta.signature or shown.signature
+        if not delta.text:
+            return []
+        shown.text += delta.text
+        return [self._writer.chunk(Delta(reasoning_content=delta.text))]
 
     def _arguments(self, block: int, text: str) -> Event:
         self._empty.discard(block)

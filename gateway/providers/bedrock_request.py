@@ -32,7 +32,7 @@ def body_of(call: UpstreamCall, provider: str) -> dict[str, Any]:
     """The body of ``Converse``. Raises ``malformed`` naming what Bedrock has no form for."""
     messages = chat_in.read_conversation(call.conversation, provider)
     fields = Fields(call.fields)
-    body: dict[str, Any] = {"messages": _turns(messages, provider)}
+    body: dict[str, Any] = {"messages": _turns(messages, provider, unsigned=_takes_unsigned(call.model))}
     system = [text_of(m, i, provider) for i, m in enumerate(messages) if m.role in {"system", "developer"}]
     if system:
         body["system"] = [{"text": text} for text in system]
@@ -67,14 +67,14 @@ def body_of(call: UpstreamCall, provider: str) -> dict[str, Any]:
     return body
 
 
-def _turns(messages: list[ChatMessage], provider: str) -> list[dict[str, Any]]:
+def _turns(messages: list[ChatMessage], provider: str, *, unsigned: bool) -> list[dict[str, Any]]:
     """Turns of user and assistant in alternation, as Converse wants them: neighbours of one role are one turn."""
     turns: list[dict[str, Any]] = []
     for index, message in enumerate(messages):
         if message.role in {"system", "developer"}:
             continue
         role = "assistant" if message.role == "assistant" else "user"
-        blocks = _blocks(message, index, provider)
+        blocks = _blocks(message, index, provider, unsigned=unsigned)
         if turns and turns[-1]["role"] == role:
             turns[-1]["content"] += blocks
         else:
@@ -82,18 +82,38 @@ def _turns(messages: list[ChatMessage], provider: str) -> list[dict[str, Any]]:
     return turns
 
 
-def _blocks(message: ChatMessage, index: int, provider: str) -> list[dict[str, object]]:
+def _blocks(message: ChatMessage, index: int, provider: str, *, unsigned: bool) -> list[dict[str, object]]:
     if message.role == "user":
         return _asked(message, index, provider)
     text = text_of(message, index, provider)
     if message.role == "tool":
         return [{"toolResult": {"toolUseId": message.tool_call_id, "content": [{"text": text}]}}]
     text = text or message.refusal or ""
-    blocks: list[dict[str, object]] = [{"text": text}] if text else []
+    blocks = _thoughts(message, unsigned=unsigned)
+    if text:
+        blocks.append({"text": text})
     for number, call in enumerate(message.tool_calls or ()):
         arguments = read_arguments(call, f"messages[{index}].tool_calls[{number}]")
         blocks.append({"toolUse": {"toolUseId": call.id, "name": call.function.name, "input": arguments}})
     return blocks
+
+
+def _takes_unsigned(model: str) -> bool:
+    """Whether thoughts without a signature may be given back. Anthropic's models refuse them; what an ARN stands for nobody knows."""
+    return "anthropic" not in model and not model.startswith("arn:")
+
+
+def _thoughts(message: ChatMessage, *, unsigned: bool) -> list[dict[str, object]]:
+    """The thoughts of an earlier answer, first in its turn and byte for byte, as Converse wants them back."""
+    found: list[dict[str, object]] = []
+    for block in message.thinking_blocks or ():
+        if block.type == "redacted_thinking":
+            found.append({"reasoningContent": {"redactedContent": block.data}})
+        elif block.signature:
+            found.append({"reasoningContent": {"reasoningText": {"text": block.thinking, "signature": block.signature}}})
+    if not found and unsigned and message.thoughts:
+        found.append({"reasoningContent": {"reasoningText": {"text": message.thoughts}}})
+    return found
 
 
 def _asked(message: ChatMessage, index: int, provider: str) -> list[dict[str, object]]:

@@ -41,7 +41,7 @@ _THINKING = {"none": "disabled", "high": "enabled"}
 class CohereTranslator:
     """``Translator`` for Cohere. ``clock`` gives seconds since the epoch, which Cohere's answers lack.
 
-    The answers do not name their model either.
+    The answers do not name their model either: they get the one that was asked for.
     """
 
     speaks = frozenset({CHAT})
@@ -86,7 +86,7 @@ class CohereTranslator:
         key = ((b"authorization", b"Bearer " + target.api_key.encode()),) if target.api_key else ()
         return HttpRequest("/chat", ((b"content-type", b"application/json"), *key), cohere.encode(body))
 
-    def answer(self, body: bytes, dialect: str) -> Event:
+    def answer(self, body: bytes, dialect: str, model: str = "") -> Event:
         """The whole answer in the chat form."""
         del dialect
         try:
@@ -99,13 +99,13 @@ class CohereTranslator:
         thoughts = "".join([part.thinking or "" for part in content]) + (said.tool_plan or "")
         calls = [_call(call, None, body) for call in said.tool_calls or ()]
         delta = Delta(None, text or None, thoughts or None, None, calls or None)
-        writer = Writer(answer.id, self._clock(), "")
+        writer = Writer(answer.id, self._clock(), model)
         return writer.whole([Choice(0, delta, _finish(answer.finish_reason, body))], cohere_usage(answer.usage))
 
-    def decoder(self, dialect: str) -> StreamReader[bytes]:
+    def decoder(self, dialect: str, model: str = "") -> StreamReader[bytes]:
         """A reader for one stream."""
         del dialect
-        return _Reader(self._clock(), SseParser(self._max_event_bytes).feed)
+        return _Reader(Writer("", self._clock(), model), SseParser(self._max_event_bytes).feed)
 
     def failure(self, target: Target, status: int, headers: Mapping[bytes, bytes], body: bytes) -> GatewayError:
         """By status; 498 is a token that Cohere's filter blocked, which is the request's fault."""
@@ -132,8 +132,8 @@ def _message(message: ChatMessage, index: int, provider: str) -> dict[str, objec
             {"id": call.id, "type": "function", "function": {"name": call.function.name, "arguments": call.function.arguments}}
             for call in message.tool_calls
         ]
-        if message.reasoning_content:
-            said["tool_plan"] = message.reasoning_content
+        if message.thoughts:
+            said["tool_plan"] = message.thoughts
     return said
 
 
@@ -196,9 +196,9 @@ def _finish(reason: str | None, body: bytes) -> str:
 class _Reader(StreamReader[bytes]):
     """The events of a streamed v2 chat, from ``message-start`` to ``message-end``."""
 
-    def __init__(self, created: int, frame: Callable[[bytes], list[bytes]]) -> None:
+    def __init__(self, writer: Writer, frame: Callable[[bytes], list[bytes]]) -> None:
         super().__init__(frame)
-        self._writer = Writer("", created, "")
+        self._writer = writer
         self._calls = 0
         self._empty = False
         """Whether the last call has no arguments yet."""

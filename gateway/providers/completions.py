@@ -63,10 +63,10 @@ class CompletionsTranslator:
             body["stream_options"] = with_usage(body.get("stream_options"))
         return HttpRequest("/completions", ((b"content-type", b"application/json"), *bearer(target)), chat.encode(body))
 
-    def answer(self, body: bytes, dialect: str) -> Event:
+    def answer(self, body: bytes, dialect: str, model: str = "") -> Event:
         """The whole answer, its bytes untouched. Raises ``upstream_invalid``."""
         if dialect != COMPLETIONS:
-            return self._inner.answer(body, dialect)
+            return self._inner.answer(body, dialect, model)
         try:
             answer = wire.decode_answer(body)
         except chat.DECODE_ERRORS as error:
@@ -76,9 +76,9 @@ class CompletionsTranslator:
         finish = answer.choices[0].finish_reason if answer.choices else None
         return Event(body, tuple([(c.index, c.text) for c in answer.choices]), finish, chat.read_usage(answer.usage))
 
-    def decoder(self, dialect: str) -> StreamDecoder:
+    def decoder(self, dialect: str, model: str = "") -> StreamDecoder:
         """A reader for one stream."""
-        return TextDecoder(self._max_event_bytes) if dialect == COMPLETIONS else self._inner.decoder(dialect)
+        return TextDecoder(self._max_event_bytes) if dialect == COMPLETIONS else self._inner.decoder(dialect, model)
 
     def failure(self, target: Target, status: int, headers: Mapping[bytes, bytes], body: bytes) -> GatewayError:
         """As the inner one judges."""

@@ -53,7 +53,7 @@ class GeminiTranslator:
         key = ((b"x-goog-api-key", target.api_key.encode()),) if target.api_key else ()
         return HttpRequest(path, ((b"content-type", b"application/json"), *key), gemini.encode(body_of(call, target.provider)))
 
-    def answer(self, body: bytes, dialect: str) -> Event:
+    def answer(self, body: bytes, dialect: str, model: str = "") -> Event:
         """The whole answer in the chat form."""
         del dialect
         try:
@@ -61,7 +61,7 @@ class GeminiTranslator:
         except DECODE_ERRORS as error:
             raise broken_answer("a generateContent response", error, body) from None
         usage = gemini_usage(answer.usage_metadata)
-        writer = Writer(answer.response_id, self._clock(), answer.model_version)
+        writer = Writer(answer.response_id, self._clock(), answer.model_version or model)
         blocked = _blocked(answer)
         if blocked is not None:
             return writer.whole([Choice(0, Delta(refusal=blocked), "content_filter")], usage)
@@ -74,10 +74,10 @@ class GeminiTranslator:
             choices.append(Choice(candidate.index, message, reading.finish(candidate, body)))
         return writer.whole(choices, usage)
 
-    def decoder(self, dialect: str) -> StreamReader[bytes]:
+    def decoder(self, dialect: str, model: str = "") -> StreamReader[bytes]:
         """A reader for one stream."""
         del dialect
-        return _Reader(self._clock(), SseParser(self._max_event_bytes).feed)
+        return _Reader(self._clock(), model, SseParser(self._max_event_bytes).feed)
 
     def failure(self, target: Target, status: int, headers: Mapping[bytes, bytes], body: bytes) -> GatewayError:
         """By status and the details of ``google.rpc.Status``: a bad key is a 400 that says so in its reason."""
@@ -105,24 +105,28 @@ class _Candidate:
         texts: list[str] = []
         thoughts: list[str] = []
         calls: list[OutToolCall] = []
+        signature: str | None = None
         for part in candidate.content.parts if candidate.content is not None else ():
             if part.function_call is not None:
                 calls.append(self._call(part, part.function_call, streamed=streamed))
-            elif part.text:
+                continue
+            signature = part.thought_signature or signature
+            if part.text:
                 (thoughts if part.thought else texts).append(part.text)
-        return Delta(None, "".join(texts) or None, "".join(thoughts) or None, None, calls or None)
+        return Delta(
+            None, "".join(texts) or None, "".join(thoughts) or None, None, calls or None, extra_content=_extra(signature)
+        )
 
     def _call(self, part: gemini.Part, call: gemini.FunctionCall, *, streamed: bool) -> OutToolCall:
         number = self._calls
         self._calls += 1
         arguments = gemini.encode(call.args).decode()
-        extra = None if part.thought_signature is None else {gemini.VENDOR: {"thought_signature": part.thought_signature}}
         return OutToolCall(
             OutFunction(call.name, arguments),
             call.id or self._made_id(number, call.name, arguments),
             "function",
             number if streamed else None,
-            extra,
+            _extra(part.thought_signature),
         )
 
     def _made_id(self, number: int, name: str, arguments: str) -> str:
@@ -143,6 +147,11 @@ class _Candidate:
         return "tool_calls" if found == "stop" and self._calls else found
 
 
+def _extra(signature: str | None) -> dict[str, object] | None:
+    """What must come back with a text or a call, in the form of Google's OpenAI endpoint."""
+    return None if signature is None else {gemini.VENDOR: {"thought_signature": signature}}
+
+
 def _blocked(answer: gemini.Answer) -> str | None:
     """The refusal that stands for an answer when the prompt was blocked."""
     feedback = answer.prompt_feedback
@@ -154,9 +163,10 @@ def _blocked(answer: gemini.Answer) -> str | None:
 class _Reader(StreamReader[bytes]):
     """The events of ``streamGenerateContent``: whole answers, each with what is new. There is no mark of the end but finish reasons."""
 
-    def __init__(self, created: int, frame: Callable[[bytes], list[bytes]]) -> None:
+    def __init__(self, created: int, model: str, frame: Callable[[bytes], list[bytes]]) -> None:
         super().__init__(frame)
         self._created = created
+        self._model = model
         self._writer: Writer | None = None
         self._candidates: dict[int, _Candidate] = {}
         self._open: set[int] = set()
@@ -171,7 +181,7 @@ class _Reader(StreamReader[bytes]):
             raise failed_midway(answer.error.message, piece)
         writer = self._writer
         if writer is None:
-            writer = self._writer = Writer(answer.response_id, self._created, answer.model_version)
+            writer = self._writer = Writer(answer.response_id, self._created, answer.model_version or self._model)
         self._usage = gemini_usage(answer.usage_metadata) or self._usage
         blocked = _blocked(answer)
         if blocked is not None:

@@ -105,14 +105,22 @@ def _inline(url: str, where: str, provider: str) -> gemini.Part:
 
 def _said(message: ChatMessage, index: int, names: dict[str, str], provider: str) -> list[gemini.Part]:
     text = text_of(message, index, provider) or message.refusal or ""
-    parts = [gemini.Part(text)] if text else []
+    signed = _signature(message.extra_content)
+    parts = [gemini.Part(message.thoughts, thought=True)] if message.thoughts else []
+    if text or signed is not None:
+        parts.append(gemini.Part(text, thought_signature=signed))
     for number, call in enumerate(message.tool_calls or ()):
         names[call.id] = call.function.name
         arguments = read_arguments(call, f"messages[{index}].tool_calls[{number}]")
-        signature = (call.extra_content or {}).get(gemini.VENDOR, {}).get("thought_signature")
         function = gemini.FunctionCall(call.function.name, arguments, _native_id(call.id))
-        parts.append(gemini.Part(function_call=function, thought_signature=signature if isinstance(signature, str) else None))
+        parts.append(gemini.Part(function_call=function, thought_signature=_signature(call.extra_content)))
     return parts
+
+
+def _signature(extra: dict[str, dict[str, Any]] | None) -> str | None:
+    """The thought signature that came with a text or a call, where the caller has given it back."""
+    found = (extra or {}).get(gemini.VENDOR, {}).get("thought_signature")
+    return found if isinstance(found, str) else None
 
 
 def _tool_result(message: ChatMessage, index: int, names: dict[str, str], provider: str) -> gemini.Part:

@@ -44,17 +44,17 @@ class MistralTranslator(OpenAITranslator):
     def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         super().__init__(max_event_bytes, QUIRKS["mistral"])
 
-    def answer(self, body: bytes, dialect: str) -> Event:
+    def answer(self, body: bytes, dialect: str, model: str = "") -> Event:
         """The whole answer as one event; its bytes untouched unless they differ from OpenAI's form."""
         try:
             plain = _plain(body)
         except DECODE_ERRORS as error:
             raise broken_answer("a chat completion", error, body) from None
-        return super().answer(plain, dialect)
+        return super().answer(plain, dialect, model)
 
-    def decoder(self, dialect: str) -> ChunkDecoder:
+    def decoder(self, dialect: str, model: str = "") -> ChunkDecoder:
         """A reader for one stream."""
-        del dialect
+        del dialect, model
         return _Decoder(self._max_event_bytes)
 
 

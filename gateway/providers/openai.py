@@ -58,8 +58,9 @@ class OpenAITranslator:
             headers = self._headers[target.api_key] = _headers(target)
         return headers
 
-    def answer(self, body: bytes, dialect: str) -> Event:
+    def answer(self, body: bytes, dialect: str, model: str = "") -> Event:
         """The whole answer as one event, its bytes untouched."""
+        del model
         if dialect == responses.RESPONSES:
             return responses.answer(body)
         try:
@@ -71,8 +72,9 @@ class OpenAITranslator:
         finish = choices[0].finish_reason if choices else None
         return Event(body, texts, finish, wire.read_usage(completion.usage, completion.service_tier))
 
-    def decoder(self, dialect: str) -> StreamDecoder:
+    def decoder(self, dialect: str, model: str = "") -> StreamDecoder:
         """A reader for one stream."""
+        del model
         if dialect == responses.RESPONSES:
             return responses.EventDecoder(self._max_event_bytes)
         return ChunkDecoder(self._max_event_bytes)

@@ -17,15 +17,18 @@ class ToolUse(Struct, rename="camel"):
 
 
 class ReasoningText(Struct):
-    """``reasoningText``: thoughts that may be shown."""
+    """``reasoningText``: thoughts that may be shown, and what proves them to be the model's own."""
 
     text: str = ""
+    signature: str | None = None
 
 
 class Reasoning(Struct, rename="camel"):
-    """``reasoningContent``; redacted thoughts have no text."""
+    """``reasoningContent``: one of the two."""
 
     reasoning_text: ReasoningText | None = None
+    redacted_content: str | None = None
+    """Base64 of thoughts that may not be shown."""
 
 
 class Block(Struct, rename="camel"):
@@ -69,10 +72,12 @@ class ToolDelta(Struct):
     input: str = ""
 
 
-class ReasoningDelta(Struct):
-    """``reasoningContent`` of a delta."""
+class ReasoningDelta(Struct, rename="camel"):
+    """``reasoningContent`` of a delta: one of the three."""
 
     text: str | None = None
+    signature: str | None = None
+    redacted_content: str | None = None
 
 
 class Delta(Struct, rename="camel"):

@@ -70,6 +70,17 @@ class Part(Struct, forbid_unknown_fields=True):
     file: File | None = None
 
 
+class ThinkingBlock(Struct, forbid_unknown_fields=True):
+    """Thoughts of an earlier answer in Anthropic's form, as this gateway gave them."""
+
+    type: Literal["thinking", "redacted_thinking"]
+    thinking: str = ""
+    signature: str | None = None
+    """By which the vendor knows its own thoughts again; they must come back with it, unchanged."""
+    data: str = ""
+    """Base64 of thoughts that may not be shown."""
+
+
 class ChatMessage(Struct, forbid_unknown_fields=True):
     """A message with everything it may carry."""
 
@@ -81,6 +92,10 @@ class ChatMessage(Struct, forbid_unknown_fields=True):
     refusal: str | None = None
     reasoning_content: str | None = None
     """Thoughts of an earlier answer that the caller gives back."""
+    thinking_blocks: list[ThinkingBlock] | None = None
+    """The same, whole."""
+    extra_content: dict[str, dict[str, Any]] | None = None
+    """What a provider wants back with the text, as :attr:`ToolCall.extra_content`."""
     audio: None = None
     function_call: None = None
     annotations: list[Any] | None = None
@@ -92,6 +107,11 @@ class ChatMessage(Struct, forbid_unknown_fields=True):
         if isinstance(self.content, str):
             return [Part("text", self.content)] if self.content else []
         return self.content or []
+
+    @property
+    def thoughts(self) -> str:
+        """The text of the thoughts that are given back."""
+        return self.reasoning_content or "".join([block.thinking for block in self.thinking_blocks or ()])
 
 
 _decode_message = msgspec.json.Decoder(ChatMessage).decode

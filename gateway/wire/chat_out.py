@@ -1,7 +1,7 @@
 """Answers in the OpenAI chat form, written by the gateway for providers that answer in another.
 
 Source: the published OpenAPI document of the Chat Completions API; ``reasoning_content`` is what most servers of reasoning models
-call thoughts that may be shown.
+call thoughts that may be shown; ``thinking_blocks`` are the same in the form in which they can be given back.
 """
 
 from collections.abc import Sequence
@@ -40,6 +40,10 @@ class Delta(Struct, omit_defaults=True):
     reasoning_content: str | None = None
     refusal: str | None = None
     tool_calls: list[OutToolCall] | None = None
+    thinking_blocks: list[dict[str, str]] | None = None
+    """Thoughts whole and signed, in Anthropic's form, for the caller to give back."""
+    extra_content: dict[str, Any] | None = None
+    """What belongs to the text and must come back with it, by vendor."""
 
 
 class _Choice(Struct):
@@ -55,6 +59,8 @@ class _Message(Struct, omit_defaults=True):
     refusal: str | None
     reasoning_content: str | None = None
     tool_calls: list[OutToolCall] | None = None
+    thinking_blocks: list[dict[str, str]] | None = None
+    extra_content: dict[str, Any] | None = None
 
 
 class _WholeChoice(Struct):
@@ -88,7 +94,15 @@ class Writer:
         out: list[_WholeChoice] = []
         for choice in choices:
             said = choice.message
-            message = _Message("assistant", said.content, said.refusal, said.reasoning_content, said.tool_calls)
+            message = _Message(
+                "assistant",
+                said.content,
+                said.refusal,
+                said.reasoning_content,
+                said.tool_calls,
+                said.thinking_blocks,
+                said.extra_content,
+            )
             out.append(_WholeChoice(choice.index, message, choice.finish))
         texts = tuple([(c.index, c.message.content or c.message.refusal or "") for c in choices])
         body = self._body("chat.completion", out)

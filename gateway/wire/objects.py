@@ -3,7 +3,7 @@
 import msgspec
 from msgspec import Raw, Struct, structs
 
-from gateway.core.events import Usage
+from gateway.core.events import LARGEST_COUNT, Usage
 from gateway.wire.openai import ABSENT, DECODE_ERRORS, is_given, read_usage
 from gateway.wire.usage import responses_usage, sensible
 
@@ -43,13 +43,14 @@ class _Heard(Struct, gc=False):
 
 
 class _Shape(Struct, gc=False):
-    """Which of its forms a ``usage`` has. ``type`` is ``duration`` where seconds are billed, not tokens."""
+    """Which of its forms a ``usage`` has. ``type`` is ``duration`` where ``seconds`` are billed, not tokens."""
 
     type: str = "tokens"
     prompt_tokens: int | None = None
     input_tokens: int | None = None
     input_token_details: _Heard | None = None
     output_tokens_details: Raw = ABSENT
+    seconds: float | None = None
 
 
 decode_object = msgspec.json.Decoder(UpstreamObject).decode
@@ -74,6 +75,8 @@ def usage_of(body: bytes, *, draws: bool = False) -> Usage | None:
         return None
     if shape.prompt_tokens is not None:
         return read_usage(raw)
+    if shape.type == "duration":
+        return _heard_for(shape.seconds)
     usage = responses_usage(raw) if shape.type == "tokens" and shape.input_tokens is not None else None
     if usage is None:
         return None
@@ -82,3 +85,10 @@ def usage_of(body: bytes, *, draws: bool = False) -> Usage | None:
     elif draws and not is_given(shape.output_tokens_details):
         usage = structs.replace(usage, image_output=usage.output)
     return usage
+
+
+def _heard_for(seconds: float | None) -> Usage | None:
+    """Sound that is billed by its length, to the millisecond."""
+    if seconds is None or not 0 <= seconds < LARGEST_COUNT // 1000:
+        return None
+    return Usage(0, 0, audio_ms=round(seconds * 1000))

@@ -208,7 +208,7 @@ def test_a_transcription_is_routed_by_the_forms_model(client: OpenAI, gateway: A
     )
     assert answer.text == f"{len(SOUND)} bytes to whisper-1"
     written = row(gateway, request_id)
-    assert (written["door"], written["requested_model"], written["cost_nano"]) == ("audio", "whisper-1", None)
+    assert (written["door"], written["requested_model"], written["cost_nano"]) == ("audio", "whisper-1", 300_000)
     text = client.audio.transcriptions.create(model="whisper-1", file=("a.mp3", b"x"), response_format="text")
     assert text == "hello\n"
 

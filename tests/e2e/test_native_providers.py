@@ -81,6 +81,8 @@ def test_a_whole_answer(client: OpenAI, provider: str) -> None:
     assert answer.choices[0].finish_reason == "stop"
     assert answer.object == "chat.completion"
     assert answer.id
+    if provider in {"bedrock", "cohere"}:
+        assert answer.model == f"{provider}-1", "what was asked: these two name none"
     assert (raw.headers["x-provider"], raw.headers["x-model"]) == (provider, f"{provider}-1")
     assert answer.usage.prompt_tokens == 11
     assert answer.usage.completion_tokens == (7 if provider == "gemini" else 3)

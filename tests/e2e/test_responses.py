@@ -208,6 +208,14 @@ def test_a_conversation_is_kept_by_the_gateway(client: OpenAI, upstream: str, mo
     assert kept.id == second.id
     assert kept.output_text == second.output_text
     assert kept.store is True
+    replayed = list(client.responses.retrieve(second.id, stream=True))
+    assert [event.sequence_number for event in replayed] == list(range(len(replayed)))
+    assert replayed[-1].type == "response.completed"
+    assert replayed[-1].response == kept
+    assert "".join(event.delta for event in replayed if event.type == "response.output_text.delta") == kept.output_text
+    assert list(client.responses.retrieve(second.id, stream=True, starting_after=3)) == replayed[4:]
+    with pytest.raises(openai.BadRequestError, match=r"Cannot cancel a synchronous response\."):
+        client.responses.cancel(second.id)
     items = list(client.responses.input_items.list(second.id))
     assert [item.content[0].text for item in items if item.type == "message"] == ["two"]  # type: ignore[union-attr]
     client.responses.delete(first.id)
@@ -235,6 +243,8 @@ def test_another_application_sees_nothing(client: OpenAI, gateway: Any) -> None:
         for attempt in (
             lambda: other.responses.retrieve(response.id),
             lambda: other.responses.delete(response.id),
+            lambda: other.responses.retrieve(response.id, stream=True),
+            lambda: other.responses.cancel(response.id),
             lambda: other.responses.input_items.list(response.id),
         ):
             with pytest.raises(openai.NotFoundError):

@@ -111,6 +111,7 @@ FULL = make_row(
     images=17,
     request_units=18,
     service_tier="flex",
+    audio_ms=19,
 )
 
 
@@ -354,7 +355,7 @@ async def main(root, url, start_ms):
             intent = Intent(call, 1, APP, APP, call, "chat", False, None, "echo", "m", None, None, (), None, number)
             worker.ledger.intend(intent)
             print("i", call, flush=True)
-            counts = (number, *[0] * 12, None)
+            counts = (number, *[0] * 12, None, 0)
             ending = Ending("ok", 200, "stop", "upstream", 5, None, None, 1, None, None, [], counts, UNBILLED)
             worker.ledger.append(intent, ending)
             print("f", call, flush=True)

@@ -174,6 +174,7 @@ def body_for(door: str, name: str, stream: bool) -> Any:
         "responses": {"model": name, "input": "Hi", "previous_response_id": THERE.response, "stream": stream},
         "read_response": None,
         "delete_response": None,
+        "cancel_response": None,
         "explain": chat,
         "render": {},
         "execute": {},

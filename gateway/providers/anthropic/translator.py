@@ -39,12 +39,14 @@ class AnthropicTranslator:
         except DECODE_ERRORS as error:
             raise failures.broken("gave no token count", error, body) from None
 
-    def answer(self, body: bytes, dialect: str) -> Event:
+    def answer(self, body: bytes, dialect: str, model: str = "") -> Event:
         """The whole answer: its bytes untouched, or as a chat completion."""
+        del model
         return answers.event_of(body, dialect, self._now())
 
-    def decoder(self, dialect: str) -> StreamDecoder:
+    def decoder(self, dialect: str, model: str = "") -> StreamDecoder:
         """A reader for one stream."""
+        del model
         if dialect == CHAT:
             return ChatDecoder(self._max_event_bytes, self._now())
         return NativeDecoder(self._max_event_bytes)

@@ -130,6 +130,7 @@ def test_doors_have_names_for_the_books() -> None:
     assert doors.name_of("POST", "/v1/responses") == "responses"
     assert doors.name_of("GET", "/v1/responses/resp_1/input_items") == "read_response"
     assert doors.name_of("DELETE", "/v1/responses/resp_1") == "delete_response"
+    assert doors.name_of("POST", "/v1/responses/resp_1/cancel") == "cancel_response"
     assert doors.name_of("GET", "/v1/models") == doors.name_of("GET", "/v1/models/a/render") == "models"
     assert doors.name_of("POST", "/v1/files/file-1/content") == "files"
     assert doors.name_of("POST", "/v1/embeddings") == "embeddings"

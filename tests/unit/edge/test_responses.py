@@ -94,12 +94,33 @@ async def test_a_page_that_cannot_be(world: World, store: MemoryResponses, query
     assert (await items(world, query))["error"]["param"] == param
 
 
-async def test_a_kept_response_is_not_streamed(world: World, store: MemoryResponses) -> None:
-    caller = await ask(world, "GET", "/v1/responses/resp_1", "stream=true")
-    assert (caller.status, caller.json["error"]["param"]) == (400, "stream")
+async def test_a_kept_response_as_its_stream(world: World, store: MemoryResponses) -> None:
+    caller = await ask(world, "GET", "/v1/responses/resp_1", "stream=true&include_obfuscation=false")
+    assert (caller.status, caller.head["content-type"]) == (200, "text/event-stream; charset=utf-8")
+    frames = caller.body.decode().split("\n\n")[:-1]
+    assert [frame.partition("\n")[0] for frame in frames] == [
+        "event: response.created", "event: response.in_progress", "event: response.completed",
+    ]  # fmt: skip
+    rest = await ask(world, "GET", "/v1/responses/resp_1", "stream=true&starting_after=0")
+    assert rest.body.decode().split("\n\n")[:-1] == frames[1:]
+    assert (await ask(world, "GET", "/v1/responses/resp_1", "stream=true&starting_after=2")).body == b""
 
 
-@pytest.mark.parametrize(("method", "end"), [("GET", ""), ("DELETE", ""), ("GET", "/input_items")])
+@pytest.mark.parametrize("query", ["stream=true&starting_after=3", "stream=true&starting_after=-1", "starting_after=0",
+                                   "stream=true&starting_after=9999999999999", "stream=true&starting_after=x"])  # fmt: skip
+async def test_a_place_in_a_stream_that_is_none(world: World, store: MemoryResponses, query: str) -> None:
+    caller = await ask(world, "GET", "/v1/responses/resp_1", query)
+    assert (caller.status, caller.json["error"]["param"]) == (400, "starting_after")
+
+
+async def test_what_was_answered_while_its_caller_waited_cannot_be_cancelled(world: World, store: MemoryResponses) -> None:
+    caller = await ask(world, "POST", "/v1/responses/resp_1/cancel")
+    error = caller.json["error"]
+    assert (caller.status, error["type"]) == (400, "invalid_request_error")
+    assert error["message"] == "Cannot cancel a synchronous response."
+
+
+@pytest.mark.parametrize(("method", "end"), [("GET", ""), ("DELETE", ""), ("GET", "/input_items"), ("POST", "/cancel")])
 async def test_whose_it_is_not(world: World, store: MemoryResponses, method: str, end: str) -> None:
     assert (await ask(world, method, f"/v1/responses/resp_2{end}")).status == 404
     assert (await ask(world, method, f"/v1/responses/resp_2{end}", authorization="Bearer x")).status == 401
@@ -118,6 +139,7 @@ async def test_whose_it_is_not(world: World, store: MemoryResponses, method: str
         ("GET", "/v1/responses", "POST"),
         ("POST", "/v1/responses/resp_1", "GET, DELETE"),
         ("DELETE", "/v1/responses/resp_1/input_items", "GET"),
+        ("GET", "/v1/responses/resp_1/cancel", "POST"),
     ],
 )
 async def test_wrong_methods(world: World, method: str, path: str, allow: str) -> None:
@@ -125,6 +147,16 @@ async def test_wrong_methods(world: World, method: str, path: str, allow: str) -
     assert (caller.status, caller.head["allow"]) == (405, allow)
 
 
-@pytest.mark.parametrize("path", ["/v1/responses/", "/v1/responses/a/b", "/v1/responses//input_items", "/v1/responsesx"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/responses/",
+        "/v1/responses/a/b",
+        "/v1/responses//input_items",
+        "/v1/responses/a/",
+        "/v1/responses/a/cancel/",
+        "/v1/responsesx",
+    ],
+)
 async def test_no_such_path(world: World, path: str) -> None:
     assert (await ask(world, "GET", path)).status == 404

@@ -87,14 +87,14 @@ async def test_where_records_must_survive_a_loss_of_power_the_last_byte_waits(wo
 
 
 def test_all_that_is_billed_is_in_the_row(world: Any, journal: Journal) -> None:
-    journal.usage = Usage(100, 60, 20, 10, 11, 5, 25, 4, 21, 15, 12, 2, 3, "batch")
+    journal.usage = Usage(100, 60, 20, 10, 11, 5, 25, 4, 21, 15, 12, 2, 3, "batch", 1500)
     journal.usage_source = "upstream"
     record(journal, world.services)
     row = world.row
     assert (row.cache_write_tokens, row.cache_write_1h_tokens) == (11, 5)
     assert (row.audio_input_tokens, row.audio_cached_tokens, row.audio_output_tokens) == (25, 4, 21)
     assert (row.image_input_tokens, row.image_output_tokens, row.images) == (15, 12, 2)
-    assert (row.request_units, row.service_tier) == (3, "batch")
+    assert (row.request_units, row.service_tier, row.audio_ms) == (3, "batch", 1500)
 
 
 @pytest.mark.parametrize(("asked", "tier"), [(None, None), ("flex", "flex"), ("default", None)])

@@ -42,7 +42,7 @@ def test_what_a_provider_has_no_form_for_is_refused_by_name(provider: str, case:
 
 @parameters("answer")
 def test_a_whole_answer_in_the_chat_form(provider: str, case: dict[str, Any]) -> None:
-    event = TRANSLATORS[provider].answer(msgspec.json.encode(case["native"]), "chat")
+    event = TRANSLATORS[provider].answer(msgspec.json.encode(case["native"]), "chat", "asked-for")
     assert msgspec.json.decode(event.data) == case["chat"]
     assert event.usage == usage(case["usage"])
     choice = case["chat"]["choices"][0]
@@ -52,7 +52,7 @@ def test_a_whole_answer_in_the_chat_form(provider: str, case: dict[str, Any]) ->
 
 @parameters("stream")
 def test_a_stream_in_the_chat_form(provider: str, case: dict[str, Any]) -> None:
-    decoder = TRANSLATORS[provider].decoder("chat")
+    decoder = TRANSLATORS[provider].decoder("chat", "asked-for")
     events = decoder.feed(stream_bytes(provider, case["native"]))
     assert [msgspec.json.decode(event.data) for event in events] == case["chat"]
     if "failure" in case:

@@ -11,6 +11,7 @@ from msgspec import Raw
 from gateway.core.events import Usage
 from gateway.pricing.table import load_prices, price
 from gateway.wire import openai
+from gateway.wire.objects import usage_of
 from gateway.wire.usage import anthropic_usage, bedrock_usage, cohere_usage, gemini_usage, responses_usage, tier_of
 
 ROOT = Path(__file__).parents[3]
@@ -23,6 +24,10 @@ def chat(raw: Raw, tier: str | None = None) -> Usage | None:
     return openai.read_usage(raw, Raw(msgspec.json.encode(tier)) if tier else openai.ABSENT)
 
 
+def forwarded(raw: bytes) -> Usage | None:
+    return usage_of(b'{"usage":%b}' % bytes(raw))
+
+
 READERS: dict[str, Reader] = {
     "chat": chat,
     "responses": responses_usage,
@@ -30,6 +35,7 @@ READERS: dict[str, Reader] = {
     "gemini": gemini_usage,
     "cohere": cohere_usage,
     "bedrock": bedrock_usage,
+    "forwarded": forwarded,
 }
 
 

@@ -133,7 +133,7 @@ for number in itertools.count():
     out.write(b"i %d\\n" % number)
     out.flush()
     if number % 10:
-        counts = (number, *[0] * 12, None)
+        counts = (number, *[0] * 12, None, 0)
         spool.append(intent, Ending("ok", 200, "stop", "upstream", 5, None, None, 1, None, None, [], counts, UNBILLED))
         out.write(b"f %d\\n" % number)
         out.flush()
