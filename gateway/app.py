@@ -20,11 +20,12 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.types import ASGIApp
 
-from gateway.accounts import endpoints_of, passthrough_of, providers_of
+from gateway.accounts import endpoints_of, passthrough_of, providers_of, survey
 from gateway.control import openapi, problems
 from gateway.control.routes import control_router, with_encoded_slashes
 from gateway.control.services import ControlServices
 from gateway.control.status import probes
+from gateway.control.targets.schemas import Survey
 from gateway.control.workbench import RegistryWorkbench
 from gateway.core.documents import SCHEMA_VERSION
 from gateway.core.errors import STORE_UNAVAILABLE, GatewayError
@@ -36,6 +37,7 @@ from gateway.core.upstream import Target, Transport
 from gateway.edge.ops import Readiness, ops_handlers
 from gateway.edge.schema import data_plane_paths
 from gateway.limits.tokens import count
+from gateway.pipeline.accounts import Accounts
 from gateway.pipeline.limits import Limits
 from gateway.pipeline.memory import Memory
 from gateway.pipeline.news import Follower
@@ -68,6 +70,7 @@ from gateway.storage.redis.limits import RedisLimits
 from gateway.storage.redis.link import Link
 from gateway.storage.redis.news import News
 from gateway.storage.redis.outages import RedisOutages
+from gateway.storage.vault import Vault, keys_of
 from gateway.telemetry.metrics import Table, exposition
 from gateway.telemetry.targets import SetGauge
 from gateway.telemetry.targets import report as report_targets
@@ -153,7 +156,10 @@ class Running:
         gauge("recall_misses", memory.misses)
         gauge("recall_replayed", memory.replayed)
         gauge("recall_outliving", memory.outliving)
-        report_targets(self.services.routes, self._targets, self.services.clock(), gauge)
+        accounts = self.services.releases.accounts
+        assert accounts is not None
+        gauge("credentials_locked", accounts.locked)
+        report_targets(accounts.tables, self._targets, self.services.clock(), gauge)
         own = [t for t in self._transports if isinstance(t, Http1Transport)]
         gauge("upstream_connections_opened", sum(t.opened for t in own))
         gauge("upstream_connections_reused", sum(t.reused for t in own))
@@ -183,10 +189,13 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
         keep_seconds=settings.recall.idempotency_hours * 3600.0,
         sleep=asyncio.sleep,
     )
-    releases = Releases(catalog, cache, time.monotonic)
+    prices = load_prices((Path(settings.config_folder) / "prices.toml").read_bytes())
+    routes = RouteTable(compile_routes(settings), compile_rules(settings.resilience), lambda t: _price_of_target(prices, t))
+    vault = Vault(keys_of(settings.security.credentials_key), secrets.token_bytes)
+    accounts = Accounts(settings, routes, vault.open)
+    releases = Releases(catalog, cache, time.monotonic, accounts=accounts)
     shelf = Path(settings.storage.directory) / "snapshot"
     _restore(releases, shelf, secret)
-    prices = load_prices((Path(settings.config_folder) / "prices.toml").read_bytes())
     models = load_models(_optional(Path(settings.config_folder) / "models.toml"))
     writer = PostgresCallWriter(settings.database.url, settings.ledger.retention_days)
     ledger = await WorkerLedger.open(
@@ -201,12 +210,23 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
     providers, transports = providers_of(settings, _new_id)
     kept = PostgresResponses(pool)
     registry = Registry(pool, _new_id, lambda: datetime.now(UTC), max(LIVE_S, LIVE_POLLS * settings.registry.poll_ms / 1000))
-    control = _control(settings, pool, registry, prices, cache, counters, link, ledger)
+    control = _control(
+        settings,
+        pool,
+        registry,
+        prices,
+        cache,
+        counters,
+        link,
+        ledger,
+        vault,
+        survey(settings, accounts, table, time.monotonic),
+    )
     services = Services(
         releases=releases,
         permits=Permits(RedisLeases(link, time.monotonic), time.monotonic, settings.limits.requests_per_minute),
         limits=limits,
-        routes=RouteTable(compile_routes(settings), compile_rules(settings.resilience), lambda t: _price_of_target(prices, t)),
+        routes=routes,
         providers=providers,
         prices=prices,
         ledger=ledger.ledger,
@@ -394,6 +414,8 @@ def _control(  # noqa: PLR0913, PLR0917 - the composition root knows everybody
     counters: RedisLimits,
     link: Link,
     ledger: WorkerLedger,
+    vault: Vault,
+    targets: Survey,
 ) -> ControlServices:
     async def postgres_version() -> str:
         async with connected(pool) as connection:
@@ -427,6 +449,9 @@ def _control(  # noqa: PLR0913, PLR0917 - the composition root knows everybody
         random_bytes=secrets.token_bytes,
         clock=lambda: datetime.now(UTC),
         monotonic=time.monotonic,
+        vault=vault,
+        providers=settings.providers,
+        targets=targets,
     )
 
 

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from gateway.core.credentials import SealedCredential
 from gateway.core.documents import Change, KeyDocument, ReleaseDocument
 from gateway.core.ledger import Intent, LedgerRow
 from gateway.core.limits import Ask, CounterState, Reserved, Settlement, Window
@@ -20,6 +21,10 @@ class Catalog(Protocol):
 
     async def keys(self, digests: Sequence[str]) -> dict[str, KeyDocument]:
         """Live keys by the SHA-256 of their texts, 64 hex digits. Not among them: what is unknown, revoked or expired."""
+        ...
+
+    async def credentials(self) -> list[SealedCredential]:
+        """The keys of provider accounts that belong to the installation, oldest first; those of applications come with their keys."""
         ...
 
     async def slug(self, application_id: str, prompt_id: str) -> str | None:

@@ -49,6 +49,8 @@ class Provider(Struct, frozen=True):
     """How it takes forwarded calls; None: it takes none."""
     account: Target | None = None
     """Where calls go that name no model; None where none can."""
+    account_keys: tuple[str, ...] = ()
+    """More keys of that account."""
 
 
 class GuardEndpoint(Struct, frozen=True):

@@ -86,7 +86,14 @@ def test_shorthands(tmp_path: Path) -> None:
 
 def test_every_field_is_documented_and_has_an_override(tmp_path: Path) -> None:
     source = Path(module.__file__).read_text()
-    samples = {"url": {"database": "postgres://h/d", "redis": "redis://h"}, "front": "asgi", "fsync": "group"}
+    (tmp_path / "kek").write_text("ab" * 32 + "\n")
+    samples = {
+        "url": {"database": "postgres://h/d", "redis": "redis://h"},
+        "front": "asgi",
+        "fsync": "group",
+        "credentials_key": "cd" * 32,
+        "credentials_key_file": f"{tmp_path.name}/kek",
+    }
     for section, cls in module._SECTIONS.items():
         for field in msgspec.structs.fields(cls):
             after = source.split(f"class {cls.__name__}(", 1)[1].split(f"    {field.name}: ", 1)[1]

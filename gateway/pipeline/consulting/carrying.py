@@ -7,7 +7,7 @@ call goes through ``call`` or the forwarding verbs alone, which know no guards: 
 import secrets
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, structs
 
 from gateway.core.errors import NOT_CONFIGURED, UPSTREAM_ERROR, UPSTREAM_INVALID, UPSTREAM_UNAVAILABLE, GatewayError
 from gateway.core.forward import EMBEDDINGS, MODERATIONS
@@ -24,7 +24,9 @@ from gateway.pipeline.forwarding.placing import Errand, place
 from gateway.pipeline.record import record
 from gateway.pipeline.resolve import Recipe
 from gateway.pipeline.respond import count_usage
+from gateway.pipeline.route import table_of
 from gateway.pipeline.services import Services
+from gateway.routing.policy import Candidate
 from gateway.wire.objects import usage_of
 from gateway.wire.openai import DECODE_ERRORS
 
@@ -98,7 +100,7 @@ class Carrier(Struct, frozen=True):
         journal.input_chars = sum([len(message.text) for message in question.conversation])
         answer = None
         try:
-            plan = services.routes.plan(question.model)
+            plan = table_of(self.caller, services).plan(question.model)
             answer = await call(plan, request, recipe, question.conversation, CHAT, journal, services)
             event = answer.whole()
             if journal.usage is None:
@@ -126,9 +128,9 @@ class Carrier(Struct, frozen=True):
         ):
             raise GatewayError(NOT_CONFIGURED, f"the provider {question.provider!r} has no moderations endpoint")
         errand = Errand(MODERATIONS, b"POST", "/moderations")
-        account = provider.account
-        target = Target(account.provider, question.model, account.base_url, account.api_key, account.timeouts)
-        return await self._forwarded(errand, question.body, seconds, (target,))
+        account = structs.replace(provider.account, model=question.model)
+        plan = table_of(self.caller, self.services).direct(Candidate(account, provider.account_keys), "/v1/moderations")
+        return await self._forwarded(errand, question.body, seconds, plan.targets)
 
     async def vectors(self, question: EmbeddingQuestion, seconds: float) -> tuple[Vectors, Vectors]:
         """Of the texts, and of the examples, which are asked for once. Raises ``GatewayError``."""

@@ -1,6 +1,6 @@
 """Where a forwarded call goes: to where its object lives, to where its model is served, else to the pass-through account."""
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from gateway.core.errors import NOT_CONFIGURED, NOT_FOUND, GatewayError
 from gateway.core.forward import BATCHES, FILES
@@ -9,7 +9,9 @@ from gateway.core.objects import UpstreamObjects
 from gateway.core.requests import Caller
 from gateway.core.upstream import Target
 from gateway.dialects.forwarded import Body
+from gateway.pipeline.route import table_of
 from gateway.pipeline.services import Services
+from gateway.routing.policy import Candidate
 
 
 class Errand(Struct, frozen=True):
@@ -42,17 +44,17 @@ async def place(errand: Errand, caller: Caller, body: Body, services: Services) 
         return (await _home(errand.door, object_id, param, caller, services),)
     model = body.request.model
     if not model:
-        return (_account(errand.door, services.passthrough, services),)
-    targets = tuple(t for t in services.routes.plan(model).targets if _serves(t.provider, errand.door, services))
+        return (_account(errand.door, services.passthrough, "", caller, services),)
+    table = table_of(caller, services)
+    targets = tuple(t for t in table.plan(model).targets if _serves(t.provider, errand.door, services))
     if targets:
         return targets
-    if services.routes.lists(model) or services.passthrough is None:
+    if table.lists(model) or services.passthrough is None:
         raise GatewayError(
             NOT_CONFIGURED, f"no provider behind the model {model[:100]!r} serves /v1/{errand.door}", param="model"
         )
     # Only a wildcard has led here, to somebody who has no such door.
-    account = _account(errand.door, services.passthrough, services)
-    return (Target(account.provider, model, account.base_url, account.api_key, account.timeouts),)
+    return (_account(errand.door, services.passthrough, model, caller, services),)
 
 
 def _check(errand: Errand, model: str, grant: Grant) -> None:
@@ -76,14 +78,16 @@ async def _home(door: str, object_id: str, param: str, caller: Caller, services:
     if provider is None:
         what = "batch" if object_id.startswith("batch") else "file"
         raise GatewayError(NOT_FOUND, f"{param}: no {what} {object_id[:100]!r} was made by this application", param=param)
-    return _account(door, provider, services)
+    return _account(door, provider, "", caller, services)
 
 
-def _account(door: str, provider: str | None, services: Services) -> Target:
+def _account(door: str, provider: str | None, model: str, caller: Caller, services: Services) -> Target:
     known = services.providers.get(provider) if provider is not None else None
     if provider is None or known is None or known.account is None or not _serves(provider, door, services):
         raise GatewayError(NOT_CONFIGURED, f"no provider is configured that serves /v1/{door}")
-    return known.account
+    account = structs.replace(known.account, model=model) if model else known.account
+    plan = table_of(caller, services).direct(Candidate(account, known.account_keys), f"/v1/{door}")
+    return plan.stops[0].target
 
 
 def _serves(provider: str, door: str, services: Services) -> bool:

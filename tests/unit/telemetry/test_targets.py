@@ -35,7 +35,7 @@ def test_the_state_of_targets_and_accounts_is_shown() -> None:
     table = Table(2, ["a", "b"], NAMES)
     meters = [Meter(table, slot) for slot in (0, 1)]
     for meter in meters:
-        report(routes, NAMES, 0.5, meter.gauge)
+        report([routes], NAMES, 0.5, meter.gauge)
         meter.flush()
     found = dict(re.findall(r"^promptgate_(\S+) (\S+)$", exposition(table)[1].decode(), re.MULTILINE))
     assert found['target_open{target="a/*"}'] == "6.0"
