@@ -10,9 +10,9 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from gateway.core.credentials import CredentialError, SealedCredential
+from gateway.core.credentials import INSTALLATION, CredentialError, SealedCredential
 from gateway.core.documents import KeyDocument
 from gateway.routing.compile import compile_route, compile_routes
 from gateway.routing.table import Route, RouteTable
@@ -77,7 +77,7 @@ class Accounts:
         if sealed == self.installed:
             return
         self.installed = sealed
-        opened, self._locked = self._opened(sealed)
+        opened, self._locked = self._opened(INSTALLATION, sealed)
         self._stored = {provider: keys for provider, keys in opened.items() if keys}
         self._table.replace(compile_routes(self._settings, self._stored), self._stored)
         for own in self._own.values():
@@ -97,7 +97,7 @@ class Accounts:
         if known is not None and (known.routes, known.credentials) == (document.routes, document.credentials):
             known.generation = document.generation
             return known.table
-        keys, locked = self._opened(document.credentials)
+        keys, locked = self._opened(name, document.credentials)
         routes = self._routes(document.routes, keys)
         if known is None:
             if len(self._own) >= MAX_TABLES:
@@ -123,24 +123,19 @@ class Accounts:
         stored = {provider for provider, found in {**self._stored, **keys}.items() if found}
         return [*made, *compile_routes(self._settings, stored)]
 
-    def _opened(self, sealed: Sequence[SealedCredential]) -> tuple[Keys, int]:
-        """The secrets by provider, none where none opens; and how many did not."""
+    def _opened(self, owner: str, sealed: Sequence[SealedCredential]) -> tuple[Keys, int]:
+        """The secrets by provider, none where none opens; and how many did not. Only what was sealed for ``owner`` opens."""
         keys: Keys = {}
         locked = 0
         for credential in sealed:
             mine = keys.setdefault(credential.provider, ())
             try:
-                keys[credential.provider] = (*mine, self._open(credential))
+                keys[credential.provider] = (*mine, self._open(structs.replace(credential, owner=owner)))
             except CredentialError as error:
                 locked += 1
                 _log.error(
                     "a stored credential does not open",
-                    extra={
-                        "provider": credential.provider,
-                        "credential": credential.id,
-                        "owner": credential.owner,
-                        "cause": str(error),
-                    },
+                    extra={"target": credential.provider, "cause": f"credential {credential.id} of {owner}: {error}"},
                 )
         return {provider: found for provider, found in keys.items() if provider in self._settings.providers}, locked
 

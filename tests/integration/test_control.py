@@ -33,14 +33,13 @@ from gateway.core.ledger import LedgerRow, State
 from gateway.core.limits import MAX_RULES
 from gateway.core.references import Reference
 from gateway.pricing.table import load_prices
-from gateway.settings import Provider
 from gateway.storage.memory.limits import MemoryLimits
 from gateway.storage.postgres.calls import CallReader, PostgresCallWriter
 from gateway.storage.postgres.catalog import PostgresCatalog
 from gateway.storage.postgres.pool import open_pool
 from gateway.storage.postgres.prices import Prices
 from gateway.storage.postgres.registry import Registry
-from gateway.storage.vault import Vault
+from tests.integration.installed import SETTINGS, TARGETS, VAULT
 
 TOKEN = "an-admin-token"
 PRICES = load_prices((Path(__file__).parents[2] / "config" / "prices.toml").read_bytes())
@@ -143,9 +142,9 @@ def control(module_database: str) -> Iterator[Control]:
                 random_bytes=secrets.token_bytes,
                 clock=lambda: datetime.now(UTC),
                 monotonic=time.monotonic,
-                vault=Vault([bytes(32)], secrets.token_bytes),
-                providers={"openai": Provider(kind="openai")},
-                targets=lambda routes, application: [],
+                vault=VAULT,
+                providers=SETTINGS.providers,
+                targets=TARGETS,
             )
             app = Litestar(
                 [control_router(services, TOKEN)], exception_handlers=HANDLERS, plugins=[ContentSchema()], logging_config=None

@@ -21,7 +21,6 @@ from gateway.core.errors import GatewayError
 from gateway.core.ids import uuid7
 from gateway.core.ledger import LedgerRow, State
 from gateway.pricing.table import PriceTable, load_prices
-from gateway.settings import Provider
 from gateway.storage.memory.cache import MemoryCache
 from gateway.storage.memory.limits import MemoryLimits
 from gateway.storage.postgres import prices as stored
@@ -31,7 +30,7 @@ from gateway.storage.postgres.pool import Pool, open_pool
 from gateway.storage.postgres.prices import Prices, Scope, Step
 from gateway.storage.postgres.registry import Registry
 from gateway.storage.sql.statements import load
-from gateway.storage.vault import Vault
+from tests.integration.installed import SETTINGS, TARGETS, VAULT
 
 NOW = 1_790_000_000_000
 DAY = 86_400_000
@@ -341,9 +340,9 @@ async def api(pool: Pool, money: Prices) -> AsyncIterator[httpx.AsyncClient]:
         random_bytes=secrets.token_bytes,
         clock=lambda: datetime.fromtimestamp(NOW / 1000, UTC),
         monotonic=time.monotonic,
-        vault=Vault([bytes(32)], secrets.token_bytes),
-        providers={"openai": Provider(kind="openai")},
-        targets=lambda routes, application: [],
+        vault=VAULT,
+        providers=SETTINGS.providers,
+        targets=TARGETS,
     )
     app = Litestar([control_router(services, "t")], exception_handlers=HANDLERS, plugins=[ContentSchema()], logging_config=None)
     async with httpx.AsyncClient(

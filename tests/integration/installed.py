@@ -1,0 +1,15 @@
+"""The provider accounts that the admin API of these tests knows."""
+
+import secrets
+import time
+
+from gateway.accounts import survey
+from gateway.pipeline.accounts import Accounts
+from gateway.routing.table import RouteTable
+from gateway.settings import Provider, Settings
+from gateway.storage.vault import Vault
+from gateway.telemetry.metrics import Table
+
+VAULT = Vault([bytes(32)], secrets.token_bytes)
+SETTINGS = Settings(providers={"openai": Provider(kind="openai"), "echo": Provider(kind="echo")})
+TARGETS = survey(SETTINGS, Accounts(SETTINGS, RouteTable([]), VAULT.open), Table(1, ["openai"]), time.monotonic)
