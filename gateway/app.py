@@ -25,7 +25,6 @@ from gateway.control import openapi, problems
 from gateway.control.routes import control_router, with_encoded_slashes
 from gateway.control.services import ControlServices
 from gateway.control.status import probes
-from gateway.control.targets.schemas import Survey
 from gateway.control.workbench import RegistryWorkbench
 from gateway.core.documents import SCHEMA_VERSION
 from gateway.core.errors import STORE_UNAVAILABLE, GatewayError
@@ -210,18 +209,7 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
     providers, transports = providers_of(settings, _new_id)
     kept = PostgresResponses(pool)
     registry = Registry(pool, _new_id, lambda: datetime.now(UTC), max(LIVE_S, LIVE_POLLS * settings.registry.poll_ms / 1000))
-    control = _control(
-        settings,
-        pool,
-        registry,
-        prices,
-        cache,
-        counters,
-        link,
-        ledger,
-        vault,
-        survey(settings, accounts, table, time.monotonic),
-    )
+    control = _control(settings, pool, registry, prices, cache, counters, link, ledger, vault, accounts, table)
     services = Services(
         releases=releases,
         permits=Permits(RedisLeases(link, time.monotonic), time.monotonic, settings.limits.requests_per_minute),
@@ -415,7 +403,8 @@ def _control(  # noqa: PLR0913, PLR0917 - the composition root knows everybody
     link: Link,
     ledger: WorkerLedger,
     vault: Vault,
-    targets: Survey,
+    accounts: Accounts,
+    table: Table,
 ) -> ControlServices:
     async def postgres_version() -> str:
         async with connected(pool) as connection:
@@ -443,7 +432,10 @@ def _control(  # noqa: PLR0913, PLR0917 - the composition root knows everybody
             probes.migrations(lambda: pending(settings.database.url)),
             probes.redis(redis_version),
             probes.ledger(waiting, LEDGER_LAG_ALARM_SECONDS),
-            probes.providers([name for name, provider in settings.providers.items() if is_configured(provider)]),
+            probes.providers(
+                lambda: [n for n, provider in settings.providers.items() if is_configured(provider) or n in accounts.stored()],
+                lambda: accounts.locked,
+            ),
             probes.disk(Path(settings.storage.directory)),
         ),
         random_bytes=secrets.token_bytes,
@@ -451,7 +443,7 @@ def _control(  # noqa: PLR0913, PLR0917 - the composition root knows everybody
         monotonic=time.monotonic,
         vault=vault,
         providers=settings.providers,
-        targets=targets,
+        targets=survey(settings, accounts, table, time.monotonic),
     )
 
 

@@ -3,6 +3,7 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import re2
@@ -259,6 +260,10 @@ def _keys(candidate: Candidate) -> tuple[str, ...]:
     return tuple(dict.fromkeys((own, *candidate.keys) if own else candidate.keys)) or ("",)
 
 
-def _compile(patterns: Sequence[str]) -> Any:
-    """Linear in the name's length, however many ``*``: applications write patterns, and callers names."""
+@lru_cache(_REMEMBERED)
+def _compile(patterns: tuple[str, ...]) -> Any:
+    """Linear in the name's length, however many ``*``: applications write patterns, and callers names.
+
+    Remembered, because the tables of all applications repeat the installation's.
+    """
     return re2.compile(f"(?s:{'|'.join(['.*'.join([re2.escape(piece) for piece in p.split('*')]) for p in patterns])})")

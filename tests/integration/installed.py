@@ -10,6 +10,8 @@ from gateway.settings import Provider, Settings
 from gateway.storage.vault import Vault
 from gateway.telemetry.metrics import Table
 
-VAULT = Vault([bytes(32)], secrets.token_bytes)
+OLD_VAULT = Vault([bytes([1]) * 32], secrets.token_bytes)
+VAULT = Vault([bytes(32), bytes([1]) * 32], secrets.token_bytes)
+"""Opens what the old one has sealed, and seals with a newer key."""
 SETTINGS = Settings(providers={"openai": Provider(kind="openai"), "echo": Provider(kind="echo")})
 TARGETS = survey(SETTINGS, Accounts(SETTINGS, RouteTable([]), VAULT.open), Table(1, ["openai"]), time.monotonic)

@@ -365,3 +365,28 @@ def test_several_keys_come_from_the_file_or_the_environment(tmp_path: Path) -> N
     assert "cret" not in str(caught.value)
     with pytest.raises(SettingsError, match="no such provider"):
         load(home, {"PROMPTGATE_PROVIDERS_B_API_KEYS": "x"})
+
+
+KEY = "0123456789abcdef" * 4
+
+
+def test_keys_for_credentials_come_from_the_environment_or_a_file(tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    config.mkdir()
+    (tmp_path / "kek").write_text(f"{KEY}\n{'A' * 43}=\n")
+    named = {"PROMPTGATE_SECURITY_CREDENTIALS_KEY_FILE": "kek"}
+    assert load(config, named).security.credentials_key == f"{KEY},{'A' * 43}="
+    assert load(config, {"PROMPTGATE_SECURITY_CREDENTIALS_KEY": KEY}).security.credentials_key == KEY
+    with pytest.raises(SettingsError, match="are both given; give one"):
+        load(config, {**named, "PROMPTGATE_SECURITY_CREDENTIALS_KEY": KEY})
+    with pytest.raises(SettingsError, match=r"security\.credentials_key_file: .*nowhere cannot be read"):
+        load(config, {"PROMPTGATE_SECURITY_CREDENTIALS_KEY_FILE": "nowhere"})
+
+
+@pytest.mark.parametrize("text", ["too-short", KEY + "0", f"{KEY},", f"{KEY};{KEY}", "A" * 42])
+def test_what_is_no_key_for_credentials_is_refused_and_not_repeated(tmp_path: Path, text: str) -> None:
+    (tmp_path / "kek").write_text(text)
+    for name, value in (("KEY", text), ("KEY_FILE", str(tmp_path / "kek"))):
+        with pytest.raises(SettingsError, match="expected text matching") as caught:
+            load(tmp_path, {f"PROMPTGATE_SECURITY_CREDENTIALS_{name}": value})
+        assert text not in str(caught.value)

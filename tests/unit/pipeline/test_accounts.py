@@ -13,11 +13,13 @@ from gateway.core.errors import GatewayError
 from gateway.pipeline.accounts import Accounts
 from gateway.pipeline.releases import Releases, decode_snapshot, encode_snapshot
 from gateway.routing.compile import compile_routes
-from gateway.routing.table import RouteTable
-from gateway.settings import Provider, Route, RouteTarget, Settings
+from gateway.routing.table import Route, RouteTable
+from gateway.settings import Provider, RouteTarget, Settings
+from gateway.settings import Route as RouteSettings
 from gateway.storage.memory.cache import MemoryCache
 from gateway.storage.memory.catalog import MemoryCatalog
 from gateway.storage.vault import Vault
+from tests.unit.pipeline.conftest import World, chat, completion
 
 VAULT = Vault([bytes(32)], secrets.token_bytes)
 SETTINGS = Settings(
@@ -26,7 +28,7 @@ SETTINGS = Settings(
         "b": Provider("openai", "https://api.openai.com/v1"),
         "echo": Provider("echo", "echo:"),
     },
-    routes=(Route(("smart",), (RouteTarget("a", "big"), RouteTarget("b", "bigger"))),),
+    routes=(RouteSettings(("smart",), (RouteTarget("a", "big"), RouteTarget("b", "bigger"))),),
 )
 APP = "0190-app"
 
@@ -212,3 +214,19 @@ async def test_a_worker_hears_of_them_and_keeps_them_sealed_on_disk(accounts: Ac
     assert fresh.due
     kept = decode_snapshot(shelf)
     assert alone.snapshot(kept).credentials == kept.credentials, "what was not read yet does not push out what others know"
+
+
+async def test_calls_go_by_the_applications_routes_and_its_keys_lists_still_hold() -> None:
+    world = World()
+    world.table = RouteTable([Route(("*",), world.targets)])
+    providers = {"openai": Provider("openai", "http://one", "sk-1")}
+    accounts = Accounts(Settings(providers=providers), world.table, VAULT.open)
+    world.releases = Releases(world.catalog, world.cache, world.clock, accounts=accounts)
+    routes = [{"models": ["allowed", "denied"], "targets": [{"provider": "openai", "model": "up"}]}]
+    world.allow(models=["allowed"], routes=routes, credentials=[sealed("app-1", "openai", "mine")])
+    world.script(completion())
+    await world.call(chat(model="allowed"))
+    ((target, _),) = world.transport.requests
+    assert (target.model, target.api_key) == ("up", "mine")
+    error = await world.fail("forbidden", chat(model="denied"))
+    assert "denied" in error.detail
