@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import msgspec
@@ -128,9 +129,20 @@ def test_a_kept_key_is_used_replaced_and_deleted(site: Site) -> None:
     assert (listed["last4"], listed["opens"], listed["application"]) == (CANARY[-4:], True, None)
     assert "replaced" in site.cli("credentials", "set", "a", text="sk-second-key-of-the-installation")
     site.everywhere(key, (200, "sk-second-key-of-the-installation", "a"))
+    stored = {"total": 1, "alive": 1, "refused": 0, "limited": 0, "stored": True}
+    eventually(lambda: target_a(site)["keys"] == stored)
+    eventually(lambda: target_a(site)["fleet"]["slowest_first_byte_ms"])
+    assert (target_a(site)["here"]["breaker"], target_a(site)["fleet"]["workers"]) == ("closed", 2)
     site.cli("credentials", "delete", "a")
     site.everywhere(key, (200, "configured-key", "a"))
+    eventually(lambda: not target_a(site)["keys"]["stored"])
     assert "no key" in site.cli("credentials", "delete", "a", code=1)
+
+
+def target_a(site: Site) -> Any:
+    """The state of the target that the calls of these tests are counted under."""
+    listed = msgspec.json.decode(site.cli("targets", "--json"))
+    return next(target for target in listed if (target["provider"], target["model"]) == ("a", "mock-ok"))
 
 
 def test_an_applications_key_goes_before_the_installations_and_is_its_own_affair(site: Site) -> None:
