@@ -5,7 +5,22 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 conflict (somebody else was faste
 
 import click
 
-from admin_cli import applications, calls, doctor, keys, limits, prices, prompts, publishing, running, splitting, sync
+from admin_cli import (
+    applications,
+    calls,
+    credentials,
+    doctor,
+    keys,
+    limits,
+    prices,
+    prompts,
+    publishing,
+    routes,
+    running,
+    splitting,
+    sync,
+    targets,
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -17,7 +32,22 @@ def main() -> None:
     """
 
 
-for _family in (applications, keys, limits, prompts, publishing, splitting, running, calls, prices, sync, doctor):
+for _family in (
+    applications,
+    keys,
+    limits,
+    credentials,
+    routes,
+    prompts,
+    publishing,
+    splitting,
+    running,
+    calls,
+    prices,
+    sync,
+    doctor,
+    targets,
+):
     for _command in _family.COMMANDS:
         main.add_command(_command)
 

@@ -21,7 +21,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.types import ASGIApp
 
-from gateway.accounts import endpoints_of, passthrough_of, peppers_of, providers_of, tracing_of
+from gateway.accounts import endpoints_of, passthrough_of, peppers_of, providers_of, survey, tracing_of
 from gateway.control import openapi, problems
 from gateway.control.routes import control_router, with_encoded_slashes
 from gateway.control.services import ControlServices
@@ -38,6 +38,7 @@ from gateway.core.upstream import Target, Transport
 from gateway.edge.ops import Readiness, ops_handlers
 from gateway.edge.schema import data_plane_paths
 from gateway.limits.tokens import count
+from gateway.pipeline.accounts import Accounts
 from gateway.pipeline.charging import Charging
 from gateway.pipeline.limits import Limits
 from gateway.pipeline.memory import Memory
@@ -73,6 +74,7 @@ from gateway.storage.redis.limits import RedisLimits
 from gateway.storage.redis.link import Link
 from gateway.storage.redis.news import News
 from gateway.storage.redis.outages import RedisOutages
+from gateway.storage.vault import Vault, keys_of
 from gateway.telemetry.metrics import Table, exposition
 from gateway.telemetry.targets import SetGauge
 from gateway.telemetry.targets import report as report_targets
@@ -174,7 +176,10 @@ class Running:
         if self._tracing is not None:
             gauge("spans_exported", self._tracing.exported)
             gauge("spans_dropped", self._tracing.dropped)
-        report_targets(self.services.routes, self._targets, self.services.clock(), gauge)
+        accounts = self.services.releases.accounts
+        assert accounts is not None
+        gauge("credentials_locked", accounts.locked)
+        report_targets(accounts.tables, self._targets, self.services.clock(), gauge)
         own = [t for t in self._transports if isinstance(t, Http1Transport)]
         gauge("upstream_connections_opened", sum(t.opened for t in own))
         gauge("upstream_connections_reused", sum(t.reused for t in own))
@@ -210,10 +215,13 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
         keep_seconds=settings.recall.idempotency_hours * 3600.0,
         sleep=asyncio.sleep,
     )
-    releases = Releases(catalog, cache, time.monotonic)
+    prices = load_prices((Path(settings.config_folder) / "prices.toml").read_bytes())
+    routes = RouteTable(compile_routes(settings), compile_rules(settings.resilience), lambda t: _price_of_target(prices, t))
+    vault = Vault(keys_of(settings.security.credentials_key), secrets.token_bytes)
+    accounts = Accounts(settings, routes, vault.open)
+    releases = Releases(catalog, cache, time.monotonic, accounts=accounts)
     shelf = Path(settings.storage.directory) / "snapshot"
     _restore(releases, shelf, secret)
-    prices = load_prices((Path(settings.config_folder) / "prices.toml").read_bytes())
     models = load_models(_optional(Path(settings.config_folder) / "models.toml"))
     writer = PostgresCallWriter(settings.database.url, settings.ledger.retention_days)
     ledger = await WorkerLedger.open(
@@ -232,13 +240,13 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
     providers, transports = providers_of(settings, _new_id)
     kept = PostgresResponses(pool)
     registry = Registry(pool, _new_id, lambda: datetime.now(UTC), max(LIVE_S, LIVE_POLLS * settings.registry.poll_ms / 1000))
-    control = _control(settings, pool, registry, prices, cache, seeding, link, ledger)
+    control = _control(settings, pool, registry, prices, cache, seeding, link, ledger, vault, accounts, table)
     tracing = tracing_of(settings, observer, slot)
     services = Services(
         releases=releases,
         permits=Permits(RedisLeases(link, time.monotonic), time.monotonic, settings.limits.requests_per_minute),
         limits=limits,
-        routes=RouteTable(compile_routes(settings), compile_rules(settings.resilience), lambda t: _price_of_target(prices, t)),
+        routes=routes,
         providers=providers,
         prices=prices,
         ledger=ledger.ledger,
@@ -435,6 +443,9 @@ def _control(  # noqa: PLR0913, PLR0917 - the composition root knows everybody
     counters: Seeding,
     link: Link,
     ledger: WorkerLedger,
+    vault: Vault,
+    accounts: Accounts,
+    table: Table,
 ) -> ControlServices:
     async def postgres_version() -> str:
         async with connected(pool) as connection:
@@ -463,7 +474,10 @@ def _control(  # noqa: PLR0913, PLR0917 - the composition root knows everybody
             probes.redis(redis_version),
             probes.keys(registry.keys_by_pepper, peppers_of(settings)),
             probes.ledger(waiting, LEDGER_LAG_ALARM_SECONDS),
-            probes.providers([name for name, provider in settings.providers.items() if is_configured(provider)]),
+            probes.providers(
+                lambda: [n for n, provider in settings.providers.items() if is_configured(provider) or n in accounts.stored()],
+                lambda: accounts.locked,
+            ),
             probes.disk(Path(settings.storage.directory)),
         ),
         random_bytes=secrets.token_bytes,
@@ -471,6 +485,9 @@ def _control(  # noqa: PLR0913, PLR0917 - the composition root knows everybody
         monotonic=time.monotonic,
         guard_endpoints=frozenset(settings.guard_endpoints),
         peppers=peppers_of(settings),
+        vault=vault,
+        providers=settings.providers,
+        targets=survey(settings, accounts, table, time.monotonic),
     )
 
 

@@ -8,7 +8,7 @@ place and what is accepted, and never repeats the value: it may be a secret.
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -39,9 +39,11 @@ from gateway.settings_tables import (
     Section,
     SettingsError,
     as_table,
+    as_value,
     build,
     overlay,
     read_file,
+    read_secret,
     refuse_unknown,
 )
 
@@ -62,6 +64,11 @@ __all__ = [
     "is_configured",
     "load",
 ]
+
+
+_CREDENTIALS_KEY = r"([0-9A-Fa-f]{64}|[A-Za-z0-9+/_-]{43}=?)"
+"""32 bytes; 43 characters of base64 are just as many."""
+CredentialsKeys = Annotated[str, Meta(pattern=rf"^({_CREDENTIALS_KEY}(,{_CREDENTIALS_KEY})*)?$")]
 
 
 class Server(Section, frozen=True):
@@ -149,6 +156,11 @@ class Security(Section, frozen=True):
     keys."""
     previous_pepper: Pepper = ""
     """The one before, while keys made with it live."""
+    credentials_key: CredentialsKeys = ""
+    """Encrypts provider credentials in the database: 32 random bytes as base64 or hexadecimal digits, the same on every host. Several,
+    separated by commas, while one takes the place of another: the first one encrypts. Empty: none can be stored."""
+    credentials_key_file: str = ""
+    """File that holds them, one a line, read at the start; relative to the folder that holds the config folder."""
 
 
 class Registry(Section, frozen=True):
@@ -361,16 +373,32 @@ def load(config_folder: Path, environ: Mapping[str, str]) -> Settings:
     endpoints = _guard_endpoints(tables.get("guards", {}), gateway_file, given)
     settings = msgspec.structs.replace(settings, guard_endpoints=endpoints, config_folder=str(config_folder.resolve()))
     _refuse_unknown_variables(given, settings)
-    return _at_home(settings, config_folder.resolve().parent)
+    return _with_key_file(_at_home(settings, config_folder.resolve().parent), config_folder.resolve().parent)
 
 
-def effective_routes(settings: Settings) -> tuple[Route, ...]:
-    """The routes of the file, then ``*`` to the first configured upstream, or to ``echo`` when there is none."""
-    names = [name for name, provider in settings.providers.items() if is_configured(provider)]
+def effective_routes(settings: Settings, stored: Collection[str] = ()) -> tuple[Route, ...]:
+    """The routes of the file, then ``*`` to the first configured upstream, or to ``echo`` when there is none.
+
+    ``stored``: providers that have a key in the database, which configures them too.
+    """
+    names = [name for name, provider in settings.providers.items() if is_configured(provider) or name in stored]
     names += [name for name, provider in settings.providers.items() if provider.kind == "echo"]
     if not names:
         return settings.routes
     return (*settings.routes, Route(("*",), (RouteTarget(names[0]),)))
+
+
+def _with_key_file(settings: Settings, home: Path) -> Settings:
+    """``settings`` with the keys for credentials of their file, where they are in one."""
+    security = settings.security
+    if not security.credentials_key_file:
+        return settings
+    where = "security.credentials_key_file"
+    if security.credentials_key:
+        raise SettingsError("security.credentials_key and security.credentials_key_file are both given; give one")
+    text = ",".join(read_secret(home / security.credentials_key_file, where).split())
+    keys = as_value(CredentialsKeys, text, where)
+    return msgspec.structs.replace(settings, security=msgspec.structs.replace(security, credentials_key=keys))
 
 
 def _guard_endpoints(raw: object, file: Path, given: Mapping[str, str]) -> dict[str, GuardEndpoint]:

@@ -1,7 +1,7 @@
 """Upstream accounts and the routes to them: ``config/providers.toml`` and its variables of the environment."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,6 +18,7 @@ from gateway.settings_tables import (
     build,
     overlay,
     read_file,
+    read_secret,
     refuse_unknown,
 )
 
@@ -181,8 +182,6 @@ _FOR_ONE_KIND = {
 _CREDENTIALS = frozenset({"api_key", "api_keys", "api_key_file", "access_key_id", "secret_access_key", "session_token"})
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,40}")
 _KEY = re.compile(r"[\x21-\x7e]+")
-_LARGEST_KEY_FILE = 16_384
-"""Bytes; keys are shorter than one kilobyte, and a wrong path may lead to anything."""
 DEFAULT_MODEL = "gpt-4o-mini"
 
 
@@ -228,7 +227,7 @@ def read_providers(file: Path, given: Mapping[str, str]) -> dict[str, Any]:
         raise SettingsError(f"{file}: passthrough is true for {' and '.join(chosen)}; it can be for one provider")
     return {
         "providers": providers,
-        "routes": _routes(tables.get("routes", []), providers, file),
+        "routes": read_routes(tables.get("routes", []), providers, f"{file}: [[routes]]"),
         "default_model": as_value(str, tables.get("default_model", DEFAULT_MODEL), f"{file}: default_model"),
     }
 
@@ -285,30 +284,27 @@ def _complete(provider: Provider, where: str, home: Path) -> Provider:
 
 
 def _key_in(file: Path, where: str) -> str:
-    try:
-        with file.open("rb") as opened:
-            key = opened.read(_LARGEST_KEY_FILE + 1).decode("ascii", errors="replace").strip()
-    except OSError as error:
-        raise SettingsError(f"{where}: api_key_file: {file} cannot be read: {error.strerror}") from None
-    if len(key) > _LARGEST_KEY_FILE or _KEY.fullmatch(key) is None:
+    key = read_secret(file, f"{where}: api_key_file")
+    if _KEY.fullmatch(key) is None:
         raise SettingsError(f"{where}: api_key_file: {file} holds no key: expected one line of printable ASCII without blanks")
     return key
 
 
-def _routes(tables: object, providers: Mapping[str, Provider], file: Path) -> tuple[Route, ...]:
+def read_routes(tables: object, providers: Collection[str], where: str) -> tuple[Route, ...]:
+    """Routes in the grammar of ``[[routes]]``. Raises :class:`SettingsError` naming ``where``, the route's number and its key."""
     routes: list[Route] = []
-    for number, table in enumerate(as_value(list[dict[str, Any]], tables, f"{file}: [[routes]]"), 1):
-        where = f"{file}: [[routes]] number {number}"
-        entries = as_value(list[dict[str, Any]], table.get("targets"), f"{where}: targets")
-        targets = tuple(build(RouteTarget, entry, f"{where}: targets") for entry in entries)
-        route = msgspec.structs.replace(build(Route, {**table, "targets": []}, where), targets=targets)
+    for number, table in enumerate(as_value(list[dict[str, Any]], tables, where), 1):
+        place = f"{where} number {number}"
+        entries = as_value(list[dict[str, Any]], table.get("targets"), f"{place}: targets")
+        targets = tuple(build(RouteTarget, entry, f"{place}: targets") for entry in entries)
+        route = msgspec.structs.replace(build(Route, {**table, "targets": []}, place), targets=targets)
         if not route.models or not targets:
-            raise SettingsError(f"{where}: give at least one of models and one of targets")
+            raise SettingsError(f"{place}: give at least one of models and one of targets")
         for target in targets:
-            refuse_unknown({target.provider: None}, list(providers), f"{where}: provider")
+            refuse_unknown({target.provider: None}, list(providers), f"{place}: provider")
         if route.placement == "local_only" and not any(target.local for target in targets):
-            raise SettingsError(f"{where}: placement is local_only, but no target is marked local = true")
+            raise SettingsError(f"{place}: placement is local_only, but no target is marked local = true")
         if route.max_input_tokens is not None and route.max_input_tokens < (route.min_input_tokens or 0):
-            raise SettingsError(f"{where}: max_input_tokens is below min_input_tokens")
+            raise SettingsError(f"{place}: max_input_tokens is below min_input_tokens")
         routes.append(route)
     return tuple(routes)

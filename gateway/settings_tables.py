@@ -27,6 +27,10 @@ Pepper = Annotated[str, Meta(pattern=r"^(\S{32,})?$")]
 HeaderText = Annotated[str, Meta(pattern=r"^[\x21-\x7e]*$")]
 
 
+_LARGEST_SECRET_FILE = 16_384
+"""Bytes; keys are shorter than one kilobyte, and a wrong path may lead to anything."""
+
+
 class SettingsError(Exception):
     """The configuration cannot be used. The text names file or variable, key, and what is accepted."""
 
@@ -49,6 +53,18 @@ def read_file(file: Path) -> dict[str, Any]:
         return {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as e:
         raise SettingsError(f"{file}: cannot be read: {e}") from None
+
+
+def read_secret(file: Path, where: str) -> str:
+    """The text of a file that holds a secret. Raises :class:`SettingsError` naming ``where``."""
+    try:
+        with file.open("rb") as opened:
+            text = opened.read(_LARGEST_SECRET_FILE + 1)
+    except OSError as error:
+        raise SettingsError(f"{where}: {file} cannot be read: {error.strerror}") from None
+    if len(text) > _LARGEST_SECRET_FILE:
+        raise SettingsError(f"{where}: {file} holds no key: it has more than {_LARGEST_SECRET_FILE} bytes")
+    return text.decode("ascii", errors="replace").strip()
 
 
 def build(cls: type[_S], raw: object, where: str) -> _S:

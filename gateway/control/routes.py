@@ -12,7 +12,9 @@ from gateway.control.aliases.controller import AliasController
 from gateway.control.aliases.splits import SplitController
 from gateway.control.applications.controller import ApplicationController
 from gateway.control.applications.guardrails import GuardrailsController
+from gateway.control.applications.routes import RoutesController
 from gateway.control.calls.controller import CallController
+from gateway.control.credentials.controller import CredentialController
 from gateway.control.keys.controller import KeyController
 from gateway.control.limits.controller import LimitController
 from gateway.control.openapi import SCHEME
@@ -21,6 +23,7 @@ from gateway.control.problems import HANDLERS
 from gateway.control.prompts.controller import PromptController
 from gateway.control.services import ControlServices
 from gateway.control.status.controller import StatusController
+from gateway.control.targets.controller import TargetController
 from gateway.control.versions.controller import VersionController
 from gateway.control.workers.controller import WorkerController
 
@@ -28,6 +31,8 @@ PATH: Final = "/api/v1"
 CONTROLLERS: Final = (
     ApplicationController,
     GuardrailsController,
+    RoutesController,
+    CredentialController,
     KeyController,
     LimitController,
     PromptController,
@@ -36,6 +41,7 @@ CONTROLLERS: Final = (
     SplitController,
     CallController,
     PriceController,
+    TargetController,
     WorkerController,
     StatusController,
 )

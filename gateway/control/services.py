@@ -1,20 +1,23 @@
 """What the control plane works with."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
 from msgspec import Struct
 
 from gateway.control.status.probes import Probe
+from gateway.control.targets.schemas import Survey
 from gateway.core.keys import PLAIN, Peppers
 from gateway.core.ports import Cache
 from gateway.pipeline.seeding import Seeding
 from gateway.pricing.table import PriceTable
+from gateway.settings import Provider
 from gateway.storage.postgres.calls import CallReader
 from gateway.storage.postgres.prices import Prices
 from gateway.storage.postgres.registry import Registry
 from gateway.storage.postgres.rows import Written
+from gateway.storage.vault import Vault
 
 
 class ControlServices(Struct, frozen=True):
@@ -33,6 +36,12 @@ class ControlServices(Struct, frozen=True):
     """Aware, UTC."""
     monotonic: Callable[[], float]
     """Seconds."""
+    vault: Vault
+    """Seals the keys of provider accounts."""
+    providers: Mapping[str, Provider]
+    """Those of the configuration, by name."""
+    targets: Survey
+    """Tells how it goes at targets."""
     guard_endpoints: frozenset[str] = frozenset()
     """The services that guards may ask, by name."""
     peppers: Peppers = PLAIN

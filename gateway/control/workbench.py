@@ -21,9 +21,18 @@ class RegistryWorkbench:
 
     async def caller(self, application: str | None) -> KeyDocument:
         """Who an operator acts for: the named application, or the only one there is."""
-        found = await self._services.registry.get_application(await tenant(self._services, application))
-        guardrails = await self._services.registry.get_guardrails(found.id)
-        return KeyDocument("", found.id, found.slug, "admin", default_model=found.default_model, guardrails=guardrails)
+        registry = self._services.registry
+        found = await registry.get_application(await tenant(self._services, application))
+        return KeyDocument(
+            "",
+            found.id,
+            found.slug,
+            "admin",
+            default_model=found.default_model,
+            guardrails=await registry.get_guardrails(found.id),
+            routes=await registry.get_routes(found.id) or None,
+            credentials=[stored.sealed for stored in await registry.list_credentials(found.id)],
+        )
 
     async def version(self, application: str, reference: Reference) -> ReleaseDocument:
         """A stored version, published or not."""

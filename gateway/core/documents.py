@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from gateway.core.credentials import SealedCredential
 from gateway.core.limits import LimitRule
 
 SCHEMA_VERSION = 3
@@ -232,10 +233,17 @@ class KeyDocument(Struct, frozen=True):
     """The rules of the application."""
     guardrails: Guardrails | None = None
     """What judges every call of the application, before a version's own; None: nothing."""
+    routes: list[dict[str, Any]] | None = None
+    """The application's own routes, in the grammar of ``[[routes]]`` in ``providers.toml``; they go before the installation's."""
+    credentials: list[SealedCredential] = []
+    """The application's own keys of provider accounts."""
 
 
 class Change(Struct, frozen=True):
-    """One thing that moved: what workers drop when they reach ``generation``."""
+    """One thing that moved: what workers drop when they reach ``generation``.
+
+    An ``application`` whose id is :data:`gateway.core.credentials.INSTALLATION`: the installation's own keys of provider accounts.
+    """
 
     generation: int
     kind: Literal["prompt", "key", "application"]

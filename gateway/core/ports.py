@@ -5,6 +5,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from gateway.core.credentials import SealedCredential
 from gateway.core.documents import Change, KeyDocument, ReleaseDocument
 from gateway.core.ledger import Ending, Intent
 from gateway.core.limits import Ask, CounterState, LimitRule, Reserved, Seed, Settlement, Stage, Turn, Unseeded, Window
@@ -21,6 +22,10 @@ class Catalog(Protocol):
 
     async def keys(self, digests: Sequence[str]) -> dict[str, KeyDocument]:
         """Live keys by the SHA-256 of their texts, 64 hex digits. Not among them: what is unknown, revoked or expired."""
+        ...
+
+    async def credentials(self) -> list[SealedCredential]:
+        """The keys of provider accounts that belong to the installation, oldest first; those of applications come with their keys."""
         ...
 
     async def slug(self, application_id: str, prompt_id: str) -> str | None:

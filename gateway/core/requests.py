@@ -53,6 +53,8 @@ class Caller(Struct, frozen=True):
     """The rules of its application, beside ``requests_per_minute``."""
     guardrails: bytes = b""
     """What judges every call of the application, as canonical JSON of :class:`gateway.core.documents.Guardrails`; empty: nothing."""
+    routes: Any = None
+    """The application's own :class:`gateway.routing.table.RouteTable`, which this layer cannot name; None: the installation's."""
 
 
 class Turn(Struct, gc=False):

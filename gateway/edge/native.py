@@ -18,8 +18,10 @@ from gateway.pipeline.receive import check
 from gateway.pipeline.render import render
 from gateway.pipeline.reply import Reply
 from gateway.pipeline.resolve import resolve, unknown_prompt
+from gateway.pipeline.route import table_of
 from gateway.pipeline.services import Services
 from gateway.routing.models import Model
+from gateway.routing.table import RouteTable
 from gateway.wire import openai as wire
 
 _encode = msgspec.json.Encoder().encode
@@ -56,7 +58,7 @@ async def model(inbound: Inbound, services: Services, reply: Reply, name: str) -
         known = services.models.find(asked) if caller.grant is None or caller.grant.may_model(asked) else None
         if known is None and asked not in await _names(caller, services) and not await _answers(asked, caller, services):
             raise GatewayError(UNKNOWN_MODEL, f"The model {asked[:100]!r} does not exist", param="model")
-        await _answer(reply, inbound, {**_model(asked), **_abilities(asked, known, services)})
+        await _answer(reply, inbound, {**_model(asked), **_abilities(asked, known, table_of(caller, services), services)})
     except GatewayError as error:
         await refuse(error, inbound, reply)
 
@@ -131,7 +133,8 @@ def _pinned(inbound: Inbound, path: Reference) -> Reference:
 
 async def _names(caller: Caller, services: Services) -> list[str]:
     """What the key may use. Prompts first: a name that is both is a prompt when it is called."""
-    prompts, routes, grant = await services.releases.names(caller.application_id), services.routes.names, caller.grant
+    prompts, grant = await services.releases.names(caller.application_id), caller.grant
+    routes = table_of(caller, services).names
     if grant is not None:
         prompts = [name for name in prompts if _may(name, grant)]
         routes = [name for name in routes if grant.may_model(name)]
@@ -154,11 +157,11 @@ def _model(name: str) -> dict[str, object]:
     return {"id": name, "object": "model", "created": 0, "owned_by": _OWNER}
 
 
-def _abilities(name: str, known: Model | None, services: Services) -> dict[str, object]:
+def _abilities(name: str, known: Model | None, table: RouteTable, services: Services) -> dict[str, object]:
     """What is known of the model that a route of this name leads to first, or that is called so. Raises ``unknown_model``."""
-    if known is None and not services.routes.lists(name):
+    if known is None and not table.lists(name):
         return {}
-    target = services.routes.plan(name).targets[0]
+    target = table.plan(name).targets[0]
     known = services.models.find(target.model) or known
     return {} if known is None else {"promptgate": known}
 

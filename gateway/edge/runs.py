@@ -11,6 +11,7 @@ from urllib.parse import unquote
 import msgspec
 from msgspec import Struct, structs
 
+from gateway.core.credentials import SealedCredential
 from gateway.core.documents import AnswerCache, Change, KeyDocument, ReleaseDocument, VersionContent, canonical
 from gateway.core.errors import CONTRADICTION, MALFORMED, UNAUTHENTICATED, GatewayError
 from gateway.core.keys import make
@@ -89,7 +90,7 @@ async def test_prompt(inbound: Inbound, services: Services, reply: Reply) -> Non
             fields.pop(name, None)
         call = structs.replace(native.named(inbound, Reference(document.slug, alias=DRAFT)), body=_encode(fields))
         call.headers[b"authorization"] = b"Bearer " + _KEY.text.encode()
-        releases = Releases(_Only(document, owner), _NOTHING, services.clock)
+        releases = Releases(_Only(document, owner), _NOTHING, services.clock, accounts=services.releases.accounts)
     except GatewayError as error:
         await refuse(error, inbound, reply)
         return
@@ -136,6 +137,10 @@ class _Only:
     async def keys(self, digests: Sequence[str]) -> dict[str, KeyDocument]:
         """The operator's right to call."""
         return {_KEY.digest: self._owner} if _KEY.digest in digests else {}
+
+    async def credentials(self) -> list[SealedCredential]:
+        """Nobody asks: the accounts are those of the worker."""
+        return []
 
     async def slug(self, application_id: str, prompt_id: str) -> str | None:
         """None is named by an id."""

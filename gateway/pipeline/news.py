@@ -49,6 +49,7 @@ class Follower:
                     self._behind = False
                     await self._releases.catch_up()
                     await self._repair(self._releases.generation)
+                await self._releases.settle()
                 await self._report(self._releases.generation)
                 if not reachable:
                     _log.info("registry reachable again", extra={"generation": self._releases.generation})

@@ -18,6 +18,7 @@ from typing import Generic, TypeVar
 import msgspec
 from msgspec import Struct
 
+from gateway.core.credentials import INSTALLATION, SealedCredential
 from gateway.core.documents import (
     SCHEMA_VERSION,
     Change,
@@ -33,6 +34,7 @@ from gateway.core.ports import Cache, Catalog
 from gateway.core.references import Reference, prompt_id_of
 from gateway.core.requests import Caller
 from gateway.guards.plan import NO_GUARDS, GuardPlan, combined
+from gateway.pipeline.accounts import Accounts
 from gateway.pipeline.release import Release, compile_release
 from gateway.pipeline.together import Together
 
@@ -64,6 +66,8 @@ class Snapshot(Struct):
     releases: list[ReleaseDocument]
     keys: dict[str, KeyDocument]
     schema_version: int = SCHEMA_VERSION
+    credentials: list[SealedCredential] = []
+    """The installation's own, still sealed."""
 
 
 class Shelf(Generic[T]):
@@ -111,7 +115,10 @@ class Releases:
         cache: Cache,
         clock: Callable[[], float],
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        accounts: Accounts | None = None,
     ) -> None:
+        self.accounts = accounts
+        """Where the keys of provider accounts go that come with what is read here; None where calls have no others."""
         self._catalog = catalog
         self._cache = cache
         self._clock = clock
@@ -209,7 +216,7 @@ class Releases:
         """Keys from the cache and the catalog, by one question to each."""
         cached = await self._cache.get_keys(digests)
         known = {d: key for d, key in cached.items() if key.generation >= self._floors.get(("", d), 0)}
-        found: dict[str, KeyEntry | GatewayError] = {digest: _key_entry(key) for digest, key in known.items()}
+        found: dict[str, KeyEntry | GatewayError] = {digest: self._key_entry(key) for digest, key in known.items()}
         missing = [digest for digest in digests if digest not in known]
         if missing:
             try:
@@ -217,7 +224,7 @@ class Releases:
             except GatewayError as error:
                 return found | dict.fromkeys(missing, error)
             await asyncio.gather(*[self._cache.put_key(digest, key) for digest, key in stored.items()])
-            found |= {digest: _key_entry(key) for digest, key in stored.items()}
+            found |= {digest: self._key_entry(key) for digest, key in stored.items()}
         return found
 
     async def named_by_id(self, application_id: str, reference: Reference) -> Reference | None:
@@ -300,6 +307,22 @@ class Releases:
             self.degraded = False
             return answer
 
+    def _key_entry(self, document: KeyDocument) -> KeyEntry:
+        caller = Caller(
+            application_id=document.application_id,
+            application=document.application,
+            key_id=document.key_id,
+            public_id=document.public_id,
+            requests_per_minute=document.requests_per_minute,
+            default_model=document.default_model,
+            store_responses=document.store_responses,
+            grant=grant_of(document),
+            limits=tuple(document.limits),
+            guardrails=_guardrails(document),
+            routes=None if self.accounts is None else self.accounts.table_of(document),
+        )
+        return KeyEntry(document, caller)
+
     def _compile(self, document: ReleaseDocument) -> Release:
         try:
             return compile_release(document)
@@ -324,6 +347,9 @@ class Releases:
             self._floors["", change.name] = change.generation
             self._keys.drop(lambda k: k == change.name)
             self._keys.stale.pop(change.name, None)  # a revoked key is not served from any shelf
+        elif change.application_id == INSTALLATION:
+            if self.accounts is not None:
+                self.accounts.due = True
         elif change.kind == "application":
             self._keys.drop(lambda k: _application_of(self._keys.live.get(k)) == change.application_id)
         else:
@@ -337,6 +363,8 @@ class Releases:
             shelf.stale.clear()
             shelf.absent.clear()
         self._floors.clear()
+        if self.accounts is not None:
+            self.accounts.due = True
         self.generation = 0
 
     async def catch_up(self) -> None:
@@ -347,6 +375,19 @@ class Releases:
         if newest > self.generation:
             self.apply(await self._ask(lambda: self._catalog.changes(self.generation)))
             self.generation = max(self.generation, newest)
+        await self.settle()
+
+    async def settle(self) -> None:
+        """Read the installation's keys of provider accounts again, if they have moved. Raises ``store_unavailable``."""
+        accounts = self.accounts
+        if accounts is None or not accounts.due:
+            return
+        accounts.due = False  # before asking: what moves meanwhile is asked for once more
+        try:
+            accounts.install(await self._ask(self._catalog.credentials))
+        except BaseException:
+            accounts.due = True
+            raise
 
     # --- the shelf on disk --------------------------------------------------------------------------------------------
     def snapshot(self, kept: Snapshot | None = None) -> Snapshot:
@@ -359,15 +400,19 @@ class Releases:
         newest = {(d.application_id, d.slug, d.selector): d for d in sorted([*shared.releases, *releases], key=_generation)}
         keys = [(str(k), e.document) for shelf in (self._keys.stale, self._keys.live) for k, e in shelf.items()]
         keys += [(k, d) for k, d in shared.keys.items() if d.generation >= self._floors.get(("", k), 0)]
+        accounts = self.accounts
         return Snapshot(
             max(self.generation, shared.generation),
             [newest[place] for place in sorted(newest)],
             dict(sorted(sorted(keys, key=lambda pair: pair[1].generation), key=lambda pair: pair[0])),
+            credentials=shared.credentials if accounts is None or accounts.due else accounts.installed,
         )
 
     def restore(self, snapshot: Snapshot) -> None:
         """Fill the last-known-good shelf; what does not compile here is left out. News is wanted from its generation on."""
         self.generation = snapshot.generation
+        if self.accounts is not None:
+            self.accounts.install(snapshot.credentials)
         for document in snapshot.releases:
             try:
                 release = compile_release(document)
@@ -376,7 +421,7 @@ class Releases:
                 continue
             self._releases.stale[document.application_id, document.slug, document.selector] = release
         for digest, key in snapshot.keys.items():
-            self._keys.stale[digest] = _key_entry(key)
+            self._keys.stale[digest] = self._key_entry(key)
 
 
 def _generation(document: ReleaseDocument) -> int:
@@ -393,22 +438,6 @@ def _has_validators(document: ReleaseDocument) -> bool:
     contents = [document.content] if document.split is None else [variant.content for variant in document.split.variants]
     rails = [content.guardrails for content in contents]
     return any(each.pre_validation.validators or each.post_validation.validators for each in rails)
-
-
-def _key_entry(document: KeyDocument) -> KeyEntry:
-    caller = Caller(
-        application_id=document.application_id,
-        application=document.application,
-        key_id=document.key_id,
-        public_id=document.public_id,
-        requests_per_minute=document.requests_per_minute,
-        default_model=document.default_model,
-        store_responses=document.store_responses,
-        grant=grant_of(document),
-        limits=tuple(document.limits),
-        guardrails=_guardrails(document),
-    )
-    return KeyEntry(document, caller)
 
 
 def _guardrails(document: KeyDocument) -> bytes:

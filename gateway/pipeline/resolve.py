@@ -42,7 +42,7 @@ async def resolve(request: ChatRequest, caller: Caller, services: Services) -> R
     releases, application_id, grant = services.releases, caller.application_id, caller.grant
     if reference is not None:
         release = releases.release_now(application_id, reference) or await _release(releases, application_id, reference)
-        if release is None and not (reference is _from_model(request) and services.routes.lists(request.model)):
+        if release is None and not (reference is _from_model(request) and _lists(request.model, caller, services)):
             if grant is not None:
                 grant.check_prompt(reference.slug, reference.selector)
             raise unknown_prompt(reference)
@@ -123,7 +123,7 @@ async def _release(releases: Releases, application_id: str, reference: Reference
 async def _refuse_mistyped(model: str, caller: Caller, services: Services) -> None:
     """A version or alias that is not there, of a prompt that is, must not pass as the name of a model, past its guards."""
     slug = SELECTOR.split(model, maxsplit=1)[0]
-    if slug == model or not is_slug(slug) or services.routes.lists(model):
+    if slug == model or not is_slug(slug) or _lists(model, caller, services):
         return
     prompt, application_id = Reference(slug), caller.application_id
     if services.releases.release_now(application_id, prompt) or await _release(services.releases, application_id, prompt):
@@ -132,6 +132,10 @@ async def _refuse_mistyped(model: str, caller: Caller, services: Services) -> No
         raise GatewayError(
             UNKNOWN_PROMPT, f"model: the prompt {slug} has nothing published under {model[:100]!r}", param="model"
         )
+
+
+def _lists(model: str, caller: Caller, services: Services) -> bool:
+    return (services.routes if caller.routes is None else caller.routes).lists(model)
 
 
 def unknown_prompt(reference: Reference) -> GatewayError:

@@ -1,5 +1,7 @@
 """Settings -> routes: what ``config/providers.toml`` says, with the accounts' addresses, keys and time limits filled in."""
 
+from collections.abc import Collection
+
 from gateway.core.upstream import Target, Timeouts
 from gateway.routing.breaker import BreakerRules
 from gateway.routing.health import Rules
@@ -12,12 +14,14 @@ LONGEST_WAIT = 4
 """Times the first wait of a breaker: see :class:`gateway.routing.breaker.BreakerRules`."""
 
 
-def compile_routes(settings: Settings) -> list[Route]:
-    """Every route, those that nobody wrote included."""
-    return [
-        Route(route.models, tuple([_candidate(target, settings) for target in route.targets]), _policy(route))
-        for route in effective_routes(settings)
-    ]
+def compile_routes(settings: Settings, stored: Collection[str] = ()) -> list[Route]:
+    """Every route, those that nobody wrote included. ``stored``: who has a key in the database."""
+    return [compile_route(route, settings) for route in effective_routes(settings, stored)]
+
+
+def compile_route(route: RouteSettings, settings: Settings) -> Route:
+    """One route; its targets are among the providers."""
+    return Route(route.models, tuple([_candidate(target, settings) for target in route.targets]), _policy(route))
 
 
 def compile_rules(resilience: Resilience) -> Rules:
@@ -41,8 +45,12 @@ def compile_rules(resilience: Resilience) -> Rules:
 
 
 def target_names(settings: Settings) -> list[str]:
-    """``provider/model`` of every target, ``*`` where the asked name is kept: what metrics are labelled with."""
-    return [f"{t.provider}/{t.model or '*'}" for route in effective_routes(settings) for t in route.targets]
+    """``provider/model`` of every target, ``*`` where the asked name is kept: what metrics are labelled with.
+
+    Each provider has a ``*``: a key in the database, or an application's route, may lead to what no route of the file names.
+    """
+    named = [f"{t.provider}/{t.model or '*'}" for route in effective_routes(settings) for t in route.targets]
+    return list(dict.fromkeys([*named, *(f"{provider}/*" for provider in settings.providers)]))
 
 
 def account_of(name: str, provider: Provider) -> Candidate:

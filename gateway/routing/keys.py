@@ -62,6 +62,10 @@ class KeyRing:
         """How many are refused at present."""
         return sum([now < until for until in self._dead_until])
 
+    def resting(self, now: float) -> int:
+        """How many are not refused, but at their limit at present."""
+        return sum([dead <= now < cool for dead, cool in zip(self._dead_until, self._cool_until, strict=True)])
+
     def is_good(self, now: float) -> bool:
         """Whether some key is neither refused nor cooling."""
         return now >= self._trouble_until or any(

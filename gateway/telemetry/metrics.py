@@ -86,6 +86,7 @@ GAUGES = (
     Gauge("key_rotations", "Attempts with another key of the same account.", counter=True),
     Gauge("hedges", "Attempts beside one that was slow to begin.", counter=True),
     Gauge("dead_keys", "Keys that their provider refuses; the worst worker.", "max"),
+    Gauge("credentials_locked", "Stored keys of provider accounts that do not decrypt; the worst worker.", "max"),
     Gauge("breaker_openings", "Times that a target's breaker opened.", counter=True),
     Gauge("target_rejected", "Attempts not made because the target was open or full.", counter=True),
     Gauge("target_queued", "Calls that waited for a place at a full target.", counter=True),
@@ -111,8 +112,17 @@ TARGET_GAUGES = (
     Gauge("target_open", "Breakers that are open or half open, all workers and models of the target."),
     Gauge("target_in_flight", "Attempts under way."),
     Gauge("target_limit", "Attempts that may be under way at one time; the lowest of all workers and models.", "min"),
+    Gauge(
+        "target_first_byte_seconds", "Mean of late until an answer begins; the slowest worker and model, 0 if unknown.", "max"
+    ),
 )
 """By configured target (``provider/model``, ``*`` where any model is let through)."""
+
+PROVIDER_GAUGES = (
+    Gauge("provider_keys_refused", "Keys of the account that the provider refuses; the worst worker.", "max"),
+    Gauge("provider_keys_limited", "Keys of the account that rest at their limit; the worst worker.", "max"),
+)
+"""By provider: the installation's account, not those of applications."""
 
 
 class _Histogram:
@@ -150,6 +160,7 @@ class Table:
         self.upstream_errors = {p: take(1) for p in self.providers}
         self.gauges = {gauge.name: take(1) for gauge in GAUGES}
         self.target_gauges = {(gauge.name, target): take(1) for gauge in TARGET_GAUGES for target in self.targets}
+        self.provider_gauges = {(gauge.name, provider): take(1) for gauge in PROVIDER_GAUGES for provider in self.providers}
         self.findings = {place: take(1) for place in product(STAGES, sorted(set(guards)), ACTIONS)}
         """By stage, type of the guard and action; a plug-in's types are known before workers start, so they are there too."""
         self.alive = take(1)
@@ -176,6 +187,17 @@ class Table:
         alive = self._cells[self.alive :: self.columns].tolist()
         values = [value for value, runs in zip(self._cells[cell :: self.columns].tolist(), alive, strict=True) if runs]
         return 0.0 if not values else max(values) if how == "max" else min(values) if how == "min" else sum(values)
+
+    def of_label(self, name: str, label: str) -> float | None:
+        """One of :data:`TARGET_GAUGES` or :data:`PROVIDER_GAUGES`, folded; None: there is no row for that label."""
+        fold = next(gauge.fold for gauge in (*TARGET_GAUGES, *PROVIDER_GAUGES) if gauge.name == name)
+        cell = self.target_gauges.get((name, label), self.provider_gauges.get((name, label)))
+        return None if cell is None else self.fold_gauge(cell, fold)
+
+    @property
+    def running(self) -> int:
+        """Workers that run."""
+        return int(sum(self._cells[self.alive :: self.columns].tolist()))
 
 
 class Meter:
@@ -258,9 +280,14 @@ class Meter:
             row[table.cost] += sum(filter(None, costs)) / NANO
 
     def gauge(self, name: str, value: float, label: str = "") -> None:
-        """Set one of :data:`GAUGES`; for a counter, what this worker has counted since it started. ``label``: a target's."""
+        """Set one of :data:`GAUGES`; for a counter, what this worker has counted since it started.
+
+        ``label``: a target's, or a provider's.
+        """
         if label:
-            self._row[self._table.target_gauges[name, label]] = value
+            table = self._table
+            cell = table.target_gauges.get((name, label))
+            self._row[table.provider_gauges[name, label] if cell is None else cell] = value
             return
         self._row[self._table.gauges[name]] = self._before.get(name, 0.0) + value
 
@@ -354,6 +381,12 @@ class _Fold(Collector):
             for target in table.targets:
                 by_target.add_metric([target], table.fold_gauge(table.target_gauges[gauge.name, target], gauge.fold))
             yield by_target
+        for gauge in PROVIDER_GAUGES:
+            by_provider = GaugeMetricFamily(f"promptgate_{gauge.name}", gauge.help, labels=["provider"])
+            for provider in table.providers:
+                cell = table.provider_gauges[gauge.name, provider]
+                by_provider.add_metric([provider], table.fold_gauge(cell, gauge.fold))
+            yield by_provider
 
     def _histogram(
         self, name: str, text: str, rows: Sequence[tuple[tuple[str, ...], _Histogram]], labels: tuple[str, ...]

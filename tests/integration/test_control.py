@@ -41,6 +41,7 @@ from gateway.storage.postgres.catalog import PostgresCatalog
 from gateway.storage.postgres.pool import open_pool
 from gateway.storage.postgres.prices import Prices
 from gateway.storage.postgres.registry import Registry
+from tests.integration.installed import SETTINGS, TARGETS, VAULT
 
 TOKEN = "an-admin-token"
 PRICES = load_prices((Path(__file__).parents[2] / "config" / "prices.toml").read_bytes())
@@ -143,6 +144,9 @@ def control(module_database: str) -> Iterator[Control]:
                 random_bytes=secrets.token_bytes,
                 clock=lambda: datetime.now(UTC),
                 monotonic=time.monotonic,
+                vault=VAULT,
+                providers=SETTINGS.providers,
+                targets=TARGETS,
             )
             app = Litestar(
                 [control_router(services, TOKEN)], exception_handlers=HANDLERS, plugins=[ContentSchema()], logging_config=None

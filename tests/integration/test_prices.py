@@ -32,6 +32,7 @@ from gateway.storage.postgres.pool import Pool, open_pool
 from gateway.storage.postgres.prices import Prices, Scope, Step
 from gateway.storage.postgres.registry import Registry
 from gateway.storage.sql.statements import load
+from tests.integration.installed import SETTINGS, TARGETS, VAULT
 
 NOW = 1_790_000_000_000
 DAY = 86_400_000
@@ -341,6 +342,9 @@ async def api(pool: Pool, money: Prices) -> AsyncIterator[httpx.AsyncClient]:
         random_bytes=secrets.token_bytes,
         clock=lambda: datetime.fromtimestamp(NOW / 1000, UTC),
         monotonic=time.monotonic,
+        vault=VAULT,
+        providers=SETTINGS.providers,
+        targets=TARGETS,
     )
     app = Litestar([control_router(services, "t")], exception_handlers=HANDLERS, plugins=[ContentSchema()], logging_config=None)
     async with httpx.AsyncClient(

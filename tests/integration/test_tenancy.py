@@ -36,7 +36,7 @@ CREATES = ("PUT", "/applications/{application_slug}/limits/{name}")
 
 
 def owned(control: Control, app: str, slug: str) -> dict[str, str]:
-    """An application with a prompt, two versions, a move of its alias, a second key and a call; what they are called."""
+    """An application with a prompt, two versions, a move of its alias, a second key, a route and a call; what they are called."""
     control.ask("POST", "/applications", {"slug": app}, 201)
     control.ask("POST", "/prompts", {"slug": slug, "content": text("one"), "tags": ["mine"]}, 201, application=app)
     control.ask("POST", f"/prompts/{slug}/versions", {"content": text("two")}, 201, application=app)
@@ -46,6 +46,10 @@ def owned(control: Control, app: str, slug: str) -> dict[str, str]:
     rule = {"scope": "application", "metric": "requests", "amount": 5, "window": "day"}
     control.ask("PUT", f"/applications/{app}/limits/{slug}", rule, 200)
     control.ask("PUT", f"/applications/{app}/guardrails", {"pre_validation": {"prohibited_terms": [slug]}}, 200)
+    control.ask("POST", "/credentials", {"provider": "openai", "secret": f"sk-{slug}", "application": app, "name": slug}, 201)
+    control.ask(
+        "PUT", f"/applications/{app}/routes", {"routes": [{"models": [slug], "targets": [{"provider": "openai"}]}]}, 200
+    )
     call = row(control.ask("GET", f"/applications/{app}")["id"], slug, "ok")
 
     async def land() -> None:
@@ -68,7 +72,10 @@ def told(control: Control, app: str, names: dict[str, str]) -> list[Any]:
         f"/prompts/{slug}/aliases/production/history",
     )
     seen = [control.ask("GET", place, None, 200, application=app) for place in places]
-    of_application = [control.ask("GET", f"/applications/{app}/{kind}", None, 200) for kind in ("limits", "guardrails")]
+    of_application = [
+        control.ask("GET", f"/applications/{app}/{kind}", None, 200) for kind in ("limits", "guardrails", "routes")
+    ]
+    of_application.append(control.ask("GET", "/credentials", None, 200, application=app))
     return [*seen, *of_application, control.ask("GET", f"/applications/{app}/keys", None, 200, include_revoked=True)]
 
 

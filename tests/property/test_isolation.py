@@ -21,16 +21,21 @@ from gateway.core.stored import Keeping, StoredResponse
 from gateway.core.upstream import HttpRequest, Target
 from gateway.edge import doors
 from gateway.edge.schema import data_plane_paths
+from gateway.pipeline.accounts import Accounts
 from gateway.pipeline.memory import Memory
 from gateway.pipeline.releases import Releases
 from gateway.pipeline.services import Provider, Services
 from gateway.providers.forwarding import OpenAIForwarder
 from gateway.providers.openai import OpenAITranslator
+from gateway.routing.table import Route, RouteTable
+from gateway.settings import Provider as ProviderSettings
+from gateway.settings import Settings
 from gateway.storage.memory.answers import MemoryAnswers
 from gateway.storage.memory.cache import MemoryCache
 from gateway.storage.memory.catalog import _id_of
 from gateway.storage.memory.objects import MemoryObjects
 from gateway.storage.memory.responses import MemoryResponses
+from gateway.storage.vault import Vault
 from tests.unit.pipeline.conftest import STARTED_MS, Caller, Exchange, World, completion, delta
 
 ROUTES = [
@@ -41,6 +46,8 @@ ROUTES = [
 ]
 CANARY = "CANARY"
 OWNER, NEIGHBOUR = "app-1", "app-2"
+ACCOUNT = ProviderSettings("openai", "http://one", "sk-1")
+VAULT = Vault([bytes(32)], lambda count: bytes(count))
 HI = [{"role": "user", "content": "Hi"}]
 
 
@@ -52,6 +59,8 @@ class Things:
         self.alias = f"hidden-{mark}"
         self.response, self.file, self.batch = f"resp_{mark}", f"file-{mark}", f"batch_{mark}"
         self.once = f"once-{mark}"
+        self.model = f"routed-{mark}"
+        """A name that its own routes lead to its own account."""
 
 
 THERE, ELSEWHERE = Things("real"), Things("fake")
@@ -61,11 +70,11 @@ class Account:
     """The provider's account, which all applications share: it answers the same to the same question."""
 
     def __init__(self, things: Things) -> None:
-        self.asked: list[tuple[str, bytes, bytes]] = []
+        self.asked: list[tuple[str, bytes, bytes, str]] = []
         self.things = things
 
     async def send(self, target: Target, request: HttpRequest, deadline: float) -> Exchange:
-        self.asked.append((request.path, request.method, request.body))
+        self.asked.append((request.path, request.method, request.body, target.api_key))
         if request.path == "/chat/completions":
             said = repr(msgspec.json.decode(request.body)["messages"])
             if b'"stream":true' not in request.body.replace(b" ", b""):
@@ -96,8 +105,15 @@ class Installation(World):
         self.objects = MemoryObjects()
         self.keeping = Keeping(MemoryResponses(), 30, 1 << 20, 10, 1 << 20)
         self.owner, self.neighbour = made(1), made(2)
+        self.table = RouteTable([Route(("*",), self.targets)])
+        accounts = Accounts(Settings(providers={"openai": ACCOUNT}), self.table, VAULT.open)
+        self.releases = Releases(self.catalog, self.cache, self.clock, accounts=accounts)
         for key, app in ((self.owner, OWNER), (self.neighbour, NEIGHBOUR)):
             document = KeyDocument(f"key-{app}", app, app, key.public_id, requests_per_minute=50, store_responses=True)
+            if app == OWNER:
+                routes = [{"models": [things.model], "targets": [{"provider": "openai", "model": f"{CANARY}-model"}]}]
+                own = VAULT.seal("credential-1", app, "openai", f"sk-{CANARY}")
+                document = msgspec.structs.replace(document, routes=routes, credentials=[own])
             self.catalog.add_key(key.digest, document)
 
     @property
@@ -149,7 +165,8 @@ class Installation(World):
 SELECTORS = ("", "@production", "@latest", "@hidden-real", ":1", ":2", ":9", "#aa11bb")
 BY_ID = "pmpt_" + _id_of(OWNER, THERE.slugs[0]).replace("-", "")
 NAMES = st.one_of(
-    st.builds(lambda slug, selector: slug + selector, st.sampled_from(THERE.slugs), st.sampled_from(SELECTORS)), st.just(BY_ID)
+    st.builds(lambda slug, selector: slug + selector, st.sampled_from(THERE.slugs), st.sampled_from(SELECTORS)),
+    st.sampled_from([BY_ID, THERE.model]),
 )
 HEADERS = st.fixed_dictionaries(
     {},
@@ -270,6 +287,20 @@ def test_the_owner_itself_is_answered_otherwise() -> None:
     asyncio.run(run())
 
 
+def test_the_owner_alone_has_its_route_and_its_account() -> None:
+    """So the property can fail by them too."""
+
+    async def run() -> None:
+        world = await Installation(THERE).settle()
+        body = {"model": THERE.model, "messages": HI}
+        for key in (world.owner, world.neighbour):
+            await world.ask(key, "POST", "/v1/chat/completions", body)
+        assert [key for *_, key in world.account.asked] == [f"sk-{CANARY}", "sk-1"]
+        assert [CANARY.encode() in sent for _, _, sent, _ in world.account.asked] == [True, False]
+
+    asyncio.run(run())
+
+
 @settings(max_examples=8)
 @given(order=st.permutations([OWNER, NEIGHBOUR, NEIGHBOUR]), once=st.booleans())
 def test_equal_requests_of_two_applications_are_two_calls(order: list[str], once: bool) -> None:
@@ -286,7 +317,7 @@ def test_equal_requests_of_two_applications_are_two_calls(order: list[str], once
         assert all(answer.status == 200 for answer in answers)
         for app, answer in zip(order, answers, strict=True):
             assert (CANARY in answer.body.decode()) is (app == OWNER)
-        assert sorted(CANARY.encode() in sent for _, _, sent in world.account.asked) == [False, True], "one call of each"
+        assert sorted(CANARY.encode() in sent for _, _, sent, _ in world.account.asked) == [False, True], "one call of each"
 
     asyncio.run(run())
 

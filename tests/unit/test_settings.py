@@ -86,10 +86,13 @@ def test_shorthands(tmp_path: Path) -> None:
 
 def test_every_field_is_documented_and_has_an_override(tmp_path: Path) -> None:
     source = Path(module.__file__).read_text()
+    (tmp_path / "kek").write_text("ab" * 32 + "\n")
     samples = {
         "url": {"database": "postgres://h/d", "redis": "redis://h"},
         "pepper": "p" * 32,
         "previous_pepper": "p" * 32,
+        "credentials_key": "cd" * 32,
+        "credentials_key_file": f"{tmp_path.name}/kek",
         "front": "asgi",
         "fsync": "group",
         "endpoint": "http://collector:4318",
@@ -391,3 +394,28 @@ def test_the_nodes_of_a_cluster_are_a_redis_url(tmp_path: Path, url: str) -> Non
 def test_what_is_no_redis_url_is_refused(tmp_path: Path, url: str) -> None:
     with pytest.raises(SettingsError, match="PROMPTGATE_REDIS_URL: got a value of type str, expected text matching"):
         load(tmp_path, {"PROMPTGATE_REDIS_URL": url})
+
+
+KEY = "0123456789abcdef" * 4
+
+
+def test_keys_for_credentials_come_from_the_environment_or_a_file(tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    config.mkdir()
+    (tmp_path / "kek").write_text(f"{KEY}\n{'A' * 43}=\n")
+    named = {"PROMPTGATE_SECURITY_CREDENTIALS_KEY_FILE": "kek"}
+    assert load(config, named).security.credentials_key == f"{KEY},{'A' * 43}="
+    assert load(config, {"PROMPTGATE_SECURITY_CREDENTIALS_KEY": KEY}).security.credentials_key == KEY
+    with pytest.raises(SettingsError, match="are both given; give one"):
+        load(config, {**named, "PROMPTGATE_SECURITY_CREDENTIALS_KEY": KEY})
+    with pytest.raises(SettingsError, match=r"security\.credentials_key_file: .*nowhere cannot be read"):
+        load(config, {"PROMPTGATE_SECURITY_CREDENTIALS_KEY_FILE": "nowhere"})
+
+
+@pytest.mark.parametrize("text", ["too-short", KEY + "0", f"{KEY},", f"{KEY};{KEY}", "A" * 42])
+def test_what_is_no_key_for_credentials_is_refused_and_not_repeated(tmp_path: Path, text: str) -> None:
+    (tmp_path / "kek").write_text(text)
+    for name, value in (("KEY", text), ("KEY_FILE", str(tmp_path / "kek"))):
+        with pytest.raises(SettingsError, match="expected text matching") as caught:
+            load(tmp_path, {f"PROMPTGATE_SECURITY_CREDENTIALS_{name}": value})
+        assert text not in str(caught.value)

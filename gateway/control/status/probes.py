@@ -96,11 +96,13 @@ def ledger(waiting: Callable[[], Awaitable[tuple[int, float]]], max_age_s: float
     return Probe("ledger", ask, "rows wait on disk and are not lost; make Postgres reachable and they will be shipped")
 
 
-def providers(names: Sequence[str]) -> Probe:
-    """``names`` of the configured providers."""
+def providers(names: Callable[[], Sequence[str]], locked: Callable[[], int]) -> Probe:
+    """``names`` of the providers that are set up; ``locked`` credentials do not decrypt."""
 
     async def ask() -> str:
-        real = [name for name in names if name != "echo"]
+        real = [name for name in names() if name != "echo"]
+        if locked():
+            raise UnwellError(f"{locked()} stored credentials do not decrypt: see promptgate credentials list")
         return f"{', '.join(real)}" if real else "only the built-in echo answers"
 
     return Probe("providers", ask, "set PROMPTGATE_PROVIDERS_OPENAI_API_KEY, or add a provider to config/providers.toml")

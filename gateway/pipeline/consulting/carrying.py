@@ -25,6 +25,7 @@ from gateway.pipeline.forwarding.placing import Errand, account_plan, place
 from gateway.pipeline.record import record
 from gateway.pipeline.resolve import Recipe
 from gateway.pipeline.respond import count_usage
+from gateway.pipeline.route import table_of
 from gateway.pipeline.services import Services
 from gateway.routing.table import Plan
 from gateway.wire.objects import usage_of
@@ -100,7 +101,7 @@ class Carrier(Struct, frozen=True):
         journal.input_chars = sum([len(message.text) for message in question.conversation])
         answer = None
         try:
-            plan = services.routes.plan(question.model)
+            plan = table_of(self.caller, services).plan(question.model)
             answer = await call(plan, request, recipe, question.conversation, CHAT, journal, services)
             event = answer.whole()
             if journal.usage is None:
@@ -120,7 +121,7 @@ class Carrier(Struct, frozen=True):
     async def moderation(self, question: ModerationQuestion, seconds: float) -> bytes:
         """The body of the provider's answer. Raises ``GatewayError``."""
         errand = Errand(MODERATIONS, b"POST", "/moderations")
-        plan = account_plan(MODERATIONS, question.provider, question.model, self.services)
+        plan = account_plan(MODERATIONS, question.provider, question.model, self.caller, self.services)
         return await self._forwarded(errand, question.body, seconds, plan)
 
     async def vectors(self, question: EmbeddingQuestion, seconds: float) -> tuple[Vectors, Vectors]:

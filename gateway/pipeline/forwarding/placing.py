@@ -10,7 +10,7 @@ from gateway.core.objects import UpstreamObjects
 from gateway.core.requests import Caller
 from gateway.dialects.forwarded import Body
 from gateway.pipeline.resolve import Recipe
-from gateway.pipeline.route import plan_of
+from gateway.pipeline.route import plan_of, table_of
 from gateway.pipeline.services import Services
 from gateway.routing.policy import Candidate
 from gateway.routing.table import Plan, Stop
@@ -49,16 +49,16 @@ async def place(errand: Errand, caller: Caller, body: Body, journal: Journal, se
         return await _home(errand.door, object_id, param, caller, services)
     model = body.request.model
     if not model:
-        return account_plan(errand.door, services.passthrough, "", services)
+        return account_plan(errand.door, services.passthrough, "", caller, services)
     plan = _able(plan_of(Recipe(None, model, {}), body.request, journal, services), errand.door, services)
     if plan is not None:
         return plan.drawn(services.clock(), services.random) if plan.groups else plan
-    if services.routes.lists(model) or services.passthrough is None:
+    if table_of(caller, services).lists(model) or services.passthrough is None:
         raise GatewayError(
             NOT_CONFIGURED, f"no provider behind the model {model[:100]!r} serves /v1/{errand.door}", param="model"
         )
     # Only a wildcard has led here, to somebody who has no such door.
-    return account_plan(errand.door, services.passthrough, model, services)
+    return account_plan(errand.door, services.passthrough, model, caller, services)
 
 
 def _able(plan: Plan, door: str, services: Services) -> Plan | None:
@@ -97,16 +97,16 @@ async def _home(door: str, object_id: str, param: str, caller: Caller, services:
     if provider is None:
         what = "batch" if object_id.startswith("batch") else "file"
         raise GatewayError(NOT_FOUND, f"{param}: no {what} {object_id[:100]!r} was made by this application", param=param)
-    return account_plan(door, provider, "", services)
+    return account_plan(door, provider, "", caller, services)
 
 
-def account_plan(door: str, provider: str | None, model: str, services: Services) -> Plan:
+def account_plan(door: str, provider: str | None, model: str, caller: Caller, services: Services) -> Plan:
     """To this account, whatever its routes say. Raises ``not_configured`` for one that has no such door."""
     known = services.providers.get(provider) if provider is not None else None
     if provider is None or known is None or known.account is None or not _serves(provider, door, services):
         raise GatewayError(NOT_CONFIGURED, f"no provider is configured that serves /v1/{door}")
     account = structs.replace(known.account, model=model) if model else known.account
-    return services.routes.direct(Candidate(account, known.account_keys), f"/v1/{door}")
+    return table_of(caller, services).direct(Candidate(account, known.account_keys), f"/v1/{door}")
 
 
 def _serves(provider: str, door: str, services: Services) -> bool:

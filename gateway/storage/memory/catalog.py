@@ -4,9 +4,11 @@ import hashlib
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 from msgspec import Struct, structs
 
+from gateway.core.credentials import INSTALLATION, SealedCredential
 from gateway.core.documents import Change, KeyDocument, ReleaseDocument, Split, Variant, VariantSpec, VersionContent, canonical
 from gateway.core.errors import STORE_UNAVAILABLE, GatewayError
 from gateway.core.references import DRAFT, LATEST, PRODUCTION, Reference
@@ -40,6 +42,7 @@ class MemoryCatalog:
         self._clock = clock
         self._prompts: dict[tuple[str, str], _Prompt] = {}
         self._keys: dict[str, KeyDocument] = {}
+        self._credentials: list[SealedCredential] = []
         self._changes: list[Change] = []
         self._generation = 0
 
@@ -128,6 +131,16 @@ class MemoryCatalog:
             if key.expires_at_ms is None or key.expires_at_ms > now_ms
         }
 
+    def set_credentials(self, sealed: list[SealedCredential]) -> list[Change]:
+        """Put others in the place of the installation's keys of provider accounts."""
+        self._credentials = list(sealed)
+        return self._moved("application", INSTALLATION, "credentials")
+
+    async def credentials(self) -> list[SealedCredential]:
+        """The installation's keys of provider accounts."""
+        self._ask()
+        return list(self._credentials)
+
     async def slug(self, application_id: str, prompt_id: str) -> str | None:
         """The slug of a prompt by its id."""
         self._ask()
@@ -160,9 +173,9 @@ class MemoryCatalog:
         if not self.available:
             raise GatewayError(STORE_UNAVAILABLE, "the registry cannot be reached", cause="MemoryCatalog.available is False")
 
-    def _moved(self, kind: str, application_id: str, name: str) -> list[Change]:
+    def _moved(self, kind: Literal["prompt", "key", "application"], application_id: str, name: str) -> list[Change]:
         self._generation += 1
-        change = Change(self._generation, "key" if kind == "key" else "prompt", application_id, name)
+        change = Change(self._generation, kind, application_id, name)
         self._changes.append(change)
         return [change]
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from gateway.core.credentials import SealedCredential
 from gateway.core.documents import Change, KeyDocument, ReleaseDocument, Split, Variant, VariantSpec, VersionContent
 from gateway.core.references import DRAFT, LATEST, PRODUCTION, Reference
 from gateway.experiments.overlay import served
@@ -59,6 +60,11 @@ class PostgresCatalog:
         async with connected(self._pool) as connection:
             rows: list[Record] = await connection.fetch(_SQL["keys"], wanted)
         return {row["digest"]: struct(row, KeyDocument) for row in rows}
+
+    async def credentials(self) -> list[SealedCredential]:
+        """The installation's keys of provider accounts."""
+        async with connected(self._pool) as connection:
+            return [struct(row, SealedCredential) for row in await connection.fetch(_SQL["credentials"])]
 
     async def slug(self, application_id: str, prompt_id: str) -> str | None:
         """The slug of a prompt by its id."""

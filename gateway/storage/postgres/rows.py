@@ -5,6 +5,7 @@ from typing import Generic, Literal, TypeVar
 
 from msgspec import UNSET, Struct, UnsetType
 
+from gateway.core.credentials import SealedCredential
 from gateway.core.documents import Change, VariantSpec, VersionContent
 
 T = TypeVar("T")
@@ -97,6 +98,33 @@ class KeyPatch(Struct, frozen=True, forbid_unknown_fields=True):
     """None: all; the same below."""
     prompts: list[str] | UnsetType | None = UNSET
     models: list[str] | UnsetType | None = UNSET
+
+
+class Credential(Struct, frozen=True):
+    """A key of a provider account, sealed, with what operators may know of it."""
+
+    id: str
+    owner: str
+    """The application's id, or :data:`gateway.core.credentials.INSTALLATION`."""
+    application: str | None
+    """The application's slug; None: the installation's."""
+    provider: str
+    name: str
+    """Tells several keys of one account apart."""
+    hint: str
+    """The last characters of the key."""
+    key_id: str
+    """Which of the installation's keys wrapped it."""
+    wrapped_key: bytes
+    ciphertext: bytes
+    created_by: str
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def sealed(self) -> SealedCredential:
+        """What workers get of it."""
+        return SealedCredential(self.id, self.owner, self.provider, self.key_id, self.wrapped_key, self.ciphertext)
 
 
 class Prompt(Struct, frozen=True):

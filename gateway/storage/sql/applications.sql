@@ -57,3 +57,9 @@ select guardrails from applications where id = $1;
 
 -- name: set_guardrails
 update applications set guardrails = $2, updated_at = $3 where id = $1;
+
+-- name: routes
+select routes from applications where id = $1;
+
+-- name: set_routes
+update applications set routes = $2, updated_at = $3 where id = $1;

@@ -76,11 +76,29 @@ select g.value as generation, k.id as key_id, o.id as application_id, o.slug as 
         ),
         '[]'
     ) as limits,
-    o.guardrails
+    o.guardrails, o.routes,
+    coalesce(
+        (
+            select jsonb_agg(
+                -- Postgres breaks base64 into lines.
+                jsonb_build_object('id', c.id, 'owner', c.application_id, 'provider', c.provider, 'key_id', c.key_id,
+                    'wrapped_key', translate(encode(c.wrapped_key, 'base64'), E'\n', ''),
+                    'ciphertext', translate(encode(c.ciphertext, 'base64'), E'\n', ''))
+                order by c.created_at, c.id
+            )
+            from provider_credentials c where c.application_id = o.id
+        ),
+        '[]'
+    ) as credentials
 from api_keys k
 join applications o on o.id = k.application_id and o.archived_at is null
 cross join generation g
 where k.digest = any($1::bytea[]) and k.revoked_at is null and (k.expires_at is null or k.expires_at > now());
+
+-- name: credentials
+-- The installation's own.
+select id, '00000000-0000-7000-8000-000000000001' as owner, provider, key_id, wrapped_key, ciphertext
+from provider_credentials where application_id is null order by created_at, id;
 
 -- name: slug
 select slug from prompts where application_id = $1 and id = $2;

@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 import pytest
+from msgspec import structs
 
+from gateway.core.credentials import INSTALLATION, SealedCredential
 from gateway.core.documents import (
     Guardrails,
     KeyDocument,
@@ -57,6 +59,7 @@ class Scene(Protocol):
         """Let another application change something, once."""
         ...
 
+    async def keep(self, *sealed: SealedCredential) -> None: ...
     async def fail(self) -> None: ...
 
 
@@ -92,6 +95,9 @@ class MemoryScene:
 
     async def disturb(self) -> None:
         self._catalog.add_key(new_id(), KeyDocument(new_id(), new_id(), "other", "other"))
+
+    async def keep(self, *sealed: SealedCredential) -> None:
+        self._catalog.set_credentials(list(sealed))
 
     async def fail(self) -> None:
         self._catalog.available = False
@@ -141,6 +147,12 @@ class PostgresScene:
         slug, digest = f"other-{next(_COUNT)}", secrets.token_hex(32)
         await self.registry.create_application(slug, actor="t")
         await self.registry.create_key(slug, digest=digest, public_id=digest[:12], actor="t")
+
+    async def keep(self, *sealed: SealedCredential) -> None:
+        for old in await self.registry.list_credentials(None):
+            await self.registry.delete_credential(old.id, actor="t")
+        for number, one in enumerate(sealed):
+            await self.registry.create_credential(None, one.provider, f"n{number}", "", lambda _, __, one=one: one, actor="t")
 
     async def fail(self) -> None:
         await self.registry._pool.close()
@@ -401,3 +413,24 @@ async def test_a_catalog_that_cannot_be_asked_says_so(scene: Scene) -> None:
         with pytest.raises(GatewayError) as caught:
             await question
         assert caught.value.kind is STORE_UNAVAILABLE
+
+
+async def test_the_installations_credentials_are_read_in_the_order_of_their_making_and_announced(scene: Scene) -> None:
+    one = SealedCredential(new_id(), INSTALLATION, "openai", "k1", bytes(range(60)), bytes(range(100, 200)))
+    two = SealedCredential(new_id(), INSTALLATION, "a-2", "k1", b"wrapped", b"sealed")
+    await scene.keep()
+    before = await scene.catalog.generation()
+    await scene.keep(one, two)
+    found = await scene.catalog.credentials()
+    assert [structs.replace(each, id="") for each in found] == [structs.replace(each, id="") for each in (one, two)]
+    moved = {(change.kind, change.application_id, change.name) for change in await scene.catalog.changes(before)}
+    assert moved == {("application", INSTALLATION, "credentials")}
+    await scene.keep()
+    assert await scene.catalog.credentials() == []
+
+
+async def test_credentials_of_a_store_that_is_away_are_unknown_and_not_none(scene: Scene) -> None:
+    await scene.fail()
+    with pytest.raises(GatewayError) as caught:
+        await scene.catalog.credentials()
+    assert caught.value.kind is STORE_UNAVAILABLE

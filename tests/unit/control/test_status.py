@@ -81,7 +81,13 @@ async def test_a_ledger_that_lags():
 
 @pytest.mark.parametrize(("names", "detail"), [(["openai", "echo"], "openai"), (["echo"], "only the built-in echo answers")])
 async def test_providers(names: list[str], detail: str):
-    assert await found(probes.providers(names)) == (True, detail)
+    assert await found(probes.providers(lambda: names, lambda: 0)) == (True, detail)
+
+
+async def test_stored_credentials_that_do_not_decrypt_are_no_good_sign():
+    well, detail = await found(probes.providers(lambda: ["openai"], lambda: 2))
+    assert not well
+    assert detail.startswith("2 stored credentials do not decrypt")
 
 
 async def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -10,7 +10,6 @@ from gateway.core.documents import KeyDocument
 from gateway.core.errors import UPSTREAM_INCOMPLETE, UPSTREAM_TIMEOUT, GatewayError
 from gateway.core.upstream import Target
 from gateway.dialects.chat import CHAT_DIALECT
-from gateway.pipeline.releases import _key_entry
 from gateway.pipeline.serve import serve
 from gateway.routing.table import Route, RouteTable
 
@@ -105,7 +104,7 @@ async def test_an_expired_key_is_refused_even_from_memory(world: Any, say: Any) 
     world.ledger.rows.clear()
     await world.fail("unauthenticated")
     document = KeyDocument("key-1", "app-1", "demo", "pub", expires_at_ms=1_760_000_000_000)
-    world.releases._keys.live[world.key.digest] = _key_entry(document)
+    world.releases._keys.live[world.key.digest] = world.releases._key_entry(document)
     await world.fail("unauthenticated")
     assert world.ledger.rows == []
 

@@ -95,3 +95,36 @@ def test_the_states_of_targets_are_bounded() -> None:
         table.plan(f"model-{i}")
     assert len(table.health) == _WATCHED + 1
     assert table.plan("one-more").stops[0].health.name == "openai/*"
+
+
+def test_patterns_with_many_stars_are_matched_in_linear_time() -> None:
+    table = RouteTable([Route(("*a" * 60 + "b", "line*end"), (FIXED,))])
+    with pytest.raises(GatewayError, match="no route serves"):
+        table.plan("a" * 100_000)
+    assert table.plan("line\n*end").targets == (FIXED,)
+
+
+def test_a_call_to_an_account_itself_uses_its_keys_and_has_a_health_of_its_purpose() -> None:
+    table = RouteTable([Route(("*",), (OPENAI,))])
+    plan = table.direct(Candidate(OPENAI, keys=("k2",)), "/v1/files")
+    assert [target.api_key for target in plan.stops[0].targets] == ["k", "k2"]
+    assert plan.stops[0].health is not table.plan("m").stops[0].health
+    assert plan.stops[0].account is table.plan("m").stops[0].account
+    own = table.over([Route(("*",), (OPENAI,))], {"openai": ("mine",)})
+    assert [target.api_key for target in own.direct(Candidate(OPENAI), "/v1/files").stops[0].targets] == ["mine"]
+    locked = table.over([Route(("*",), (OPENAI,))], {"openai": ()})
+    for ask in (lambda: locked.direct(Candidate(OPENAI), "/v1/files"), lambda: locked.plan("m")):
+        with pytest.raises(GatewayError, match="has no key that opens") as caught:
+            ask()
+        assert caught.value.kind.name == "not_configured"
+
+
+def test_plans_that_were_made_keep_their_keys_when_others_take_their_place() -> None:
+    table = RouteTable([Route(("*",), (OPENAI,))])
+    before = table.plan("m")
+    table.replace([Route(("*",), (OPENAI,))], {"openai": ("one", "two", "three")})
+    after = table.plan("m")
+    assert [len(plan.stops[0].targets) for plan in (before, after)] == [1, 3]
+    assert [plan.stops[0].account.keys.size for plan in (before, after)] == [1, 3], "an index of one ring fits its own targets"
+    assert table.has_stored("openai")
+    assert not table.has_stored("fixed")

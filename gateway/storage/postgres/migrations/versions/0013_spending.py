@@ -3,7 +3,7 @@
 from gateway.storage.postgres.migrate import run_file
 
 revision = "0013_spending"
-down_revision = "0009_guards"
+down_revision = "0012_credentials"
 
 
 def upgrade() -> None:

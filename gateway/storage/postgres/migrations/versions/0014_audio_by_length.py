@@ -3,7 +3,7 @@
 from gateway.storage.postgres.migrate import run_file
 
 revision = "0014_audio_by_length"
-down_revision = "0009_guards"
+down_revision = "0013_spending"
 
 
 def upgrade() -> None:

@@ -1,0 +1,1 @@
+"""Targets: where calls can go, and how it goes there."""
