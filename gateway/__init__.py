@@ -11,6 +11,7 @@ pricing     integer money                                     dialects   what ca
 experiments  who gets which variant of a split alias       accounts  settings to whom we speak to
 storage     Postgres, Redis, memory twins, the ledger         telemetry  logs, metrics, traces
 control     the control plane: one folder per resource        embedded   Postgres and Redis from their wheels
+running     a worker's parts while it serves
 
 settings reads sections of its own, settings_providers upstream accounts and routes, both by settings_tables.
 """

@@ -8,7 +8,7 @@ import random
 import secrets
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -34,7 +34,7 @@ from gateway.core.ids import RANDOM_BITS, uuid7
 from gateway.core.ledger import Intent
 from gateway.core.stored import Keeping
 from gateway.core.trace import Sampler
-from gateway.core.upstream import Target, Transport
+from gateway.core.upstream import Target
 from gateway.edge.ops import Readiness, ops_handlers
 from gateway.edge.schema import data_plane_paths
 from gateway.limits.tokens import count
@@ -50,9 +50,10 @@ from gateway.pipeline.releases import CATALOG_PAUSE, Releases, Snapshot, decode_
 from gateway.pipeline.seeding import Seeding
 from gateway.pipeline.services import Observer, Services
 from gateway.pricing.table import PriceTable, load_prices, price
-from gateway.routing.compile import compile_routes, compile_rules, target_names
+from gateway.routing.compile import compile_routes, compile_rules
 from gateway.routing.models import load_models
 from gateway.routing.table import RouteTable
+from gateway.running import Running
 from gateway.settings import Settings, is_configured
 from gateway.storage import snapshot
 from gateway.storage.ledger.spool import SpoolLimits
@@ -76,19 +77,14 @@ from gateway.storage.redis.news import News
 from gateway.storage.redis.outages import RedisOutages
 from gateway.storage.vault import Vault, keys_of
 from gateway.telemetry.metrics import Table, exposition
-from gateway.telemetry.targets import SetGauge
-from gateway.telemetry.targets import report as report_targets
-from gateway.transport.client import Http1Transport
 
 if TYPE_CHECKING:
-    from gateway.telemetry.traces.tracing import Tracing
+    pass
 
 FIRST_LOOKS = 3
 """Tries of a starting worker to ask the registry: one slow connection on a busy host is no reason to start without it."""
 LIVE_POLLS = 3
 """Polls that a worker may miss before nobody waits for it any more."""
-LEDGER_DRAIN_SECONDS = 10.0
-"""How long a stopping worker goes on shipping rows; what is left stays on disk for the next worker."""
 LEDGER_LAG_ALARM_SECONDS = 30.0
 """Healthy lag is below 2 s (promise N10); half a minute means Postgres is away."""
 SWEEP_SECONDS = 600.0
@@ -109,88 +105,6 @@ class ThreadedTokenCounter:
         """Tokens of each text."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool, lambda: [count(model, text) for text in texts])
-
-
-class Running:
-    """A worker's parts while it serves."""
-
-    def __init__(  # noqa: PLR0913, PLR0917 - the composition root knows everybody
-        self,
-        settings: Settings,
-        services: Services,
-        receiver: Receiver,
-        litestar: ASGIApp,
-        ledger: WorkerLedger,
-        transports: list[Transport],
-        rejected: Callable[[], int],
-        charging: Charging,
-        stop: Callable[[], Awaitable[None]],
-        tracing: "Tracing | None",
-    ) -> None:
-        self.settings = settings
-        self.services = services
-        self.receiver = receiver
-        self.litestar = litestar
-        self.ledger = ledger
-        self._transports = transports
-        self._rejected = rejected
-        self._charging = charging
-        self._stop = stop
-        self._tracing = tracing
-        self._targets = frozenset(target_names(settings))
-
-    def refresh(self, gauge: SetGauge) -> None:
-        """Report what the parts know about themselves. Called about once a second."""
-        releases, ledger = self.services.releases, self.ledger.counters()
-        gauge("generation", releases.generation)
-        gauge("degraded", releases.degraded)
-        gauge("stale_served", releases.stale_served)
-        gauge("config_rejected", releases.rejected)
-        gauge("ledger_rows_shipped", ledger.rows_shipped + ledger.rows_recovered)
-        gauge("ledger_failures", ledger.failures)
-        gauge("ledger_dead_letters", ledger.dead_letters)
-        gauge("ledger_lag_seconds", ledger.lag_s)
-        gauge("ledger_spool_bytes", ledger.spool_bytes)
-        gauge("ledger_alarm", ledger.spool_alarm)
-        gauge("ledger_refused", ledger.refused)
-        gauge("ledger_dropped_refusals", ledger.dropped_refusals)
-        gauge("ledger_shortened", ledger.shortened)
-        gauge("ledger_account_only", ledger.accounts_only)
-        gauge("ledger_mended", ledger.mended)
-        limits = self.services.limits
-        gauge("limits_degraded", self.services.permits.degraded or limits.degraded)
-        gauge("limits_refused", limits.refused)
-        gauge("limits_shadowed", limits.shadowed)
-        gauge("limits_unsettled", limits.after.unsettled)
-        gauge("limits_cancelled", limits.after.cancelled)
-        gauge("limits_rebuilt", limits.seeding.done)
-        gauge("limits_rebuild_failures", limits.seeding.failed)
-        gauge("limits_charged", self._charging.charged)
-        gauge("cache_rejected", self._rejected())
-        memory = self.services.memory
-        gauge("recall_hits", memory.hits)
-        gauge("recall_coalesced", memory.coalesced)
-        gauge("recall_misses", memory.misses)
-        gauge("recall_replayed", memory.replayed)
-        gauge("recall_outliving", memory.outliving)
-        if self._tracing is not None:
-            gauge("spans_exported", self._tracing.exported)
-            gauge("spans_dropped", self._tracing.dropped)
-        accounts = self.services.releases.accounts
-        assert accounts is not None
-        gauge("credentials_locked", accounts.locked)
-        report_targets(accounts.tables, self._targets, self.services.clock(), gauge)
-        own = [t for t in self._transports if isinstance(t, Http1Transport)]
-        gauge("upstream_connections_opened", sum(t.opened for t in own))
-        gauge("upstream_connections_reused", sum(t.reused for t in own))
-        gauge("upstream_stale_retries", sum(t.retried_stale for t in own))
-
-    async def close(self) -> None:
-        """Give everything back in reverse order, the ledger's last rows first: they are what must not be lost."""
-        await self.services.memory.close()
-        flush = () if self._tracing is None else (self._tracing.close(),)
-        await asyncio.gather(self.ledger.drain(LEDGER_DRAIN_SECONDS), *flush)
-        await self._stop()
 
 
 async def build(settings: Settings, slot: int, table: Table, observer: Observer, is_stopping: Callable[[], bool]) -> Running:

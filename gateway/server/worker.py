@@ -12,10 +12,11 @@ from typing import cast
 import uvicorn
 import uvloop
 
-from gateway.app import Running, build
+from gateway.app import build
 from gateway.asgi import Application, FrontApp
 from gateway.edge.doors import HOT_ROUTES
 from gateway.limits.admission import Admission
+from gateway.running import Running
 from gateway.server.protocol import FrontDoor, GatewayProtocol, Limits
 from gateway.server.supervisor import BACKLOG, supervise
 from gateway.settings import Settings

@@ -32,16 +32,13 @@ from gateway.core.ids import uuid7
 from gateway.core.ledger import LedgerRow, State
 from gateway.core.limits import MAX_RULES
 from gateway.core.references import Reference
-from gateway.pipeline.seeding import Seeding
 from gateway.pricing.table import load_prices
-from gateway.storage.memory.limits import MemoryLimits
-from gateway.storage.memory.spending import MemorySpending
 from gateway.storage.postgres.calls import CallReader, PostgresCallWriter
 from gateway.storage.postgres.catalog import PostgresCatalog
 from gateway.storage.postgres.pool import open_pool
 from gateway.storage.postgres.prices import Prices
 from gateway.storage.postgres.registry import Registry
-from tests.integration.installed import SETTINGS, TARGETS, VAULT
+from tests.integration.installed import SETTINGS, TARGETS, VAULT, counters
 
 TOKEN = "an-admin-token"
 PRICES = load_prices((Path(__file__).parents[2] / "config" / "prices.toml").read_bytes())
@@ -139,7 +136,7 @@ def control(module_database: str) -> Iterator[Control]:
                 prices=PRICES,
                 money=Prices(pool, new_id, lambda: datetime.now(UTC)),
                 cache=workers,
-                counters=Seeding(MemoryLimits(time.monotonic, lambda: 0), MemorySpending(tuple), "w", time.monotonic),
+                counters=counters(),
                 probes=(Probe("generation", generation, "none"),),
                 random_bytes=secrets.token_bytes,
                 clock=lambda: datetime.now(UTC),

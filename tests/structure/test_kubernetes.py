@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from gateway.app import LEDGER_DRAIN_SECONDS
 from gateway.edge.ops import ops_handlers
+from gateway.running import LEDGER_DRAIN_SECONDS
 from gateway.server.supervisor import KILL_AFTER_DRAIN
 from gateway.settings import load
 

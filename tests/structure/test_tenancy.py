@@ -12,6 +12,7 @@ SERVING = ("catalog.sql", "responses.sql", "objects.sql")
 """What callers' requests lead to. The control plane's writes go by ids of rows that were found under their application."""
 FREE = {
     "catalog.keys": "a key is found by its digest, which only its holder can name",
+    "catalog.credentials": "the installation's own, which belong to no application; sealed",
     "catalog.changes": "what moved, for workers: names and numbers, no content",
     "responses.sweep": "removes what is past its end, whoever had it; nothing is answered",
 }
