@@ -95,6 +95,7 @@ def test_every_field_is_documented_and_has_an_override(tmp_path: Path) -> None:
         "credentials_key_file": f"{tmp_path.name}/kek",
         "front": "asgi",
         "fsync": "group",
+        "when_full": "account-only",
         "endpoint": "http://collector:4318",
         "headers": "a=b",
         "sample_ratio": "0.5",

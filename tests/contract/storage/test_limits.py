@@ -49,9 +49,11 @@ async def lose_everything(store: LimitStore, server: str | None) -> None:
         store.forget()
         return
     assert server is not None
-    client = redis.asyncio.Redis.from_url(server)
-    await client.flushall()
-    await client.aclose()
+    nodes = server.removeprefix("redis+cluster://").split(",") if server.startswith("redis+cluster") else [server]
+    for node in nodes:
+        client = redis.asyncio.Redis.from_url(node if "://" in node else f"redis://{node}")
+        await client.flushall()
+        await client.aclose()
 
 
 def ask(counter: str, need: int, limit: int = 10, window: Window = "month", *, firm: bool = False, shadow: bool = False) -> Ask:

@@ -8,6 +8,7 @@ from opentelemetry.trace import SpanKind
 
 from gateway.core.events import Usage
 from gateway.core.journal import PHASES, Bill, PromptFacts
+from gateway.core.limits import Spent
 from gateway.core.upstream import Target
 from gateway.telemetry.traces.attributes import LONGEST, vendor
 
@@ -109,7 +110,11 @@ def test_what_the_call_says(making: Any) -> None:
         prompt_id="p", slug="faq", version=7, alias="production", content_hash="h", generation=1, variant="blue"
     )
     root = making.spans(
-        prompt=prompt, bill=Bill(1_500_000_000, "exact"), spent_nano=500_000_000, guard="pre:pii", usage_source="upstream"
+        prompt=prompt,
+        bill=Bill(1_500_000_000, "exact"),
+        aside=Spent(cost_nano=500_000_000),
+        guard="pre:pii",
+        usage_source="upstream",
     )
     assert dict(root["promptgate chat"].attributes) == {
         "gen_ai.operation.name": "chat",
