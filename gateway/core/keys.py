@@ -3,7 +3,7 @@
 The prefix and the checksum let a secret scanner, and :func:`well_formed`, tell a key from a look-alike without asking a
 store (the practice GitHub's tokens made common). The public id may be logged. The secret carries 192 bits, so that a plain
 SHA-256 is all that storing it needs: there is nothing to guess, hence nothing for a slow hash to slow down. With a pepper, a
-secret of the server, it is HMAC-SHA-256: whoever can write to the database, but does not know the pepper, cannot add a key.
+secret of the server, it is HMAC-SHA-256: whoever reads the database, but does not know the pepper, cannot even check a guess.
 """
 
 import hashlib

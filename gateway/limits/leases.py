@@ -102,6 +102,11 @@ class Permits:
         """When the window that is held ends: what names it, for :meth:`give`."""
         return self._ends
 
+    @property
+    def left(self) -> int:
+        """What was left for everybody at the last lease, beside what is held."""
+        return self._left
+
     def take_one(self, now: float) -> Standing | None:
         """Spend one permit, and tell where that leaves the key; None, and nothing spent, if the store has to be asked for more."""
         if now >= self._ends or self._available <= self._low:

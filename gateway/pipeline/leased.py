@@ -9,6 +9,8 @@ from gateway.limits.leases import Empty, NeedLease, Permits
 ATTEMPTS = 8
 """Rounds of asking for a lease before giving up: others may take what was fetched; eight in a row means the limit is contested
 at its very end, where refusing is right."""
+PATIENCE = 16
+"""Times as many rounds while the store has plenty: a burst of a thousand calls takes some ten, however small the first bundle."""
 MAX_KEYS = 50_000
 """Counters whose permits are held at a time; the oldest goes, and costs one lease when it comes back."""
 CONTESTED_RETRY = 1.0
@@ -37,11 +39,15 @@ class Leased:
 
         Raises ``StoreAwayError`` where the store is away and the limit is ``closed`` then.
         """
-        for _ in range(ATTEMPTS):
+        contested = 0
+        while contested < ATTEMPTS:
             now = self._clock()
             taken = held.take(now, amount)
             if isinstance(taken, NeedLease):
                 await asyncio.shield(self._fetch(name, held, taken.want, ask, closed=closed))
+                # In a burst others take what was fetched; while the store has more, that is no reason to refuse.
+                plenty = held.left >= amount and held.ends > now
+                contested += 1 / PATIENCE if plenty else 1
                 continue
             if isinstance(taken, Empty):
                 return taken.retry_after

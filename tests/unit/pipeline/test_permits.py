@@ -118,6 +118,13 @@ async def test_without_the_store_the_limit_is_kept_here() -> None:
         await permits.take(caller(limit=2))
 
 
+async def test_a_burst_far_below_the_limit_is_served_however_small_the_bundles() -> None:
+    grants = [Lease(2, 990 - 2 * i, 60.0) for i in range(40)]
+    permits = Permits(Store(*grants), Now(), None)
+    served = await asyncio.gather(*[permits.take(caller(limit=1000)) for _ in range(60)])
+    assert len(served) == 60
+
+
 async def test_a_limit_contested_to_the_last_is_refused_in_the_end() -> None:
     permits = Permits(Store(*[Lease(0, 5, -1.0)] * module.ATTEMPTS), Now(), None)
     with pytest.raises(GatewayError) as caught:
