@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-from msgspec import Struct
+from msgspec import Struct, field
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
@@ -38,6 +38,7 @@ from gateway.pipeline.receive import KNOWN_HEADERS, Receiver
 from gateway.pipeline.services import Services
 from gateway.server.heads import RepeatedHead, learn
 from gateway.server.reply import HotReply
+from gateway.transport.gathering import Gathered, Outbox
 
 _READ = KNOWN_HEADERS | {b"content-length", b"expect"}
 """Headers of a hot request that anybody looks at."""
@@ -76,6 +77,8 @@ class FrontDoor(Struct):
     now: Callable[[], float] = time.thread_time
     """CPU seconds of the event loop's thread: a turn that waited for other processes is not the fault of its calls."""
     turn_began: float | None = None
+    outbox: Outbox = field(default_factory=Outbox)
+    """What connections are sent in this turn of the event loop."""
 
 
 _BUSY = GatewayError(OVERLOADED, "the gateway is at capacity; try again", retry_after=1, target="gateway")
@@ -129,7 +132,7 @@ class GatewayProtocol(HttpToolsProtocol):
     # --- connection ---------------------------------------------------------------------------------------------------
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Refuse at the connection cap, else count the time to the first head."""
-        super().connection_made(transport)
+        super().connection_made(Gathered(transport, self.front.outbox))
         if len(self.connections) > self.front.limits.max_connections:
             self._refuse(OVERLOADED, "too many connections", retry_after=1)
             return

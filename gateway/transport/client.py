@@ -16,6 +16,7 @@ from gateway.transport.answer import Answer
 from gateway.transport.deadlines import Wheel
 from gateway.transport.dial import Dialer
 from gateway.transport.failures import draining, late, slow, unconnected, unreachable
+from gateway.transport.gathering import Outbox
 from gateway.transport.http1 import Connection, Ends
 from gateway.transport.origin import Key, Origin
 from gateway.transport.pool import Pool
@@ -52,6 +53,7 @@ class Http1Transport(Transport):
         self._ca_file = ca_file
         self._clock = clock
         self._wheel = Wheel(clock)
+        self._outbox = Outbox()
         self._dialer = Dialer(clock)
         self._origins: dict[str, tuple[Origin, Pool[Connection]]] = {}
         self._pools: dict[Key, Pool[Connection]] = {}
@@ -173,7 +175,7 @@ class Http1Transport(Transport):
         made: list[Connection] = []
 
         def make() -> Connection:
-            made.append(Connection(pool, self._wheel, self._clock))
+            made.append(Connection(pool, self._wheel, self._outbox, self._clock))
             return made[-1]
 
         async def connect(address: str) -> Connection:

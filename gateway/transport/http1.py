@@ -24,6 +24,7 @@ from gateway.core.errors import UPSTREAM_UNREACHABLE, GatewayError
 from gateway.core.upstream import Timeouts
 from gateway.transport.deadlines import Wheel
 from gateway.transport.failures import incomplete, invalid, late, slow, too_large, unreachable
+from gateway.transport.gathering import JOIN_BYTES, Gathered, Outbox
 from gateway.transport.heads import MAX_HEAD_BYTES, fault
 from gateway.transport.pool import Pool
 
@@ -34,8 +35,6 @@ STALE_SECONDS = 1.0
 carried the request to somebody who worked on it, and a silent second POST would pay for it twice."""
 ORDINARY_HEAD_BYTES = 600
 """A head no longer than this, without codings, has nothing that would be refused: it cannot hold :data:`MAX_HEADERS` headers."""
-JOIN_BYTES = 64 * 1024
-"""Up to here one copy is cheaper than a second buffer in the socket call."""
 
 _HEAD, _SOME, _WHOLE = 0, 1, 2
 _NEVER = float("inf")
@@ -60,6 +59,7 @@ class Connection(asyncio.Protocol):
         "_keep_alive",
         "_loop",
         "_lost",
+        "_outbox",
         "_parser",
         "_paused",
         "_pool",
@@ -83,8 +83,9 @@ class Connection(asyncio.Protocol):
         "status",
     )
 
-    def __init__(self, pool: "Pool[Connection]", wheel: Wheel, clock: Callable[[], float]) -> None:
+    def __init__(self, pool: "Pool[Connection]", wheel: Wheel, outbox: Outbox, clock: Callable[[], float]) -> None:
         self._pool = pool
+        self._outbox = outbox
         self._wheel = wheel
         self._clock = clock
         self._loop = asyncio.get_running_loop()
@@ -265,7 +266,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the loop, before anybody uses the connection."""
-        self._transport = cast("asyncio.Transport", transport)
+        self._transport = Gathered(cast("asyncio.Transport", transport), self._outbox)
         self._lost = False
         self._wheel.add(self)
 
