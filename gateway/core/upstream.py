@@ -1,6 +1,6 @@
 """What the pipeline asks of a provider and of the wire to it: values and ports, no sockets."""
 
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 from msgspec import Raw, Struct
@@ -163,8 +163,47 @@ class Exchange(Protocol):
         ...
 
 
+class Sent(Protocol):
+    """A request of whose answer somebody is told instead of waiting for it. Ends by ``take_up``, or by one of the last two."""
+
+    def dispatch(self, arrived: Callable[[], None]) -> None:
+        """Send it. ``arrived`` is called from the event loop, once: when the whole answer is in, when it failed, or when it is so long
+        that somebody has to read it. Where :meth:`body_now` has nothing then, ``take_up`` tells."""
+        ...
+
+    def body_now(self, limit: int) -> bytes | None:
+        """The body, if the answer is a 200, all in, and of at most ``limit`` bytes. It can be had again."""
+        ...
+
+    def release(self) -> None:
+        """The answer has been used."""
+        ...
+
+    def drop(self) -> None:
+        """Nobody wants the answer any more: close the connection, which cancels the upstream's work, and tell nobody."""
+        ...
+
+
 class Transport(Protocol):
     """The way to upstreams. Twins: own HTTP/1.1 client, httpx client, in-process."""
+
+    def is_ready(self, target: Target) -> bool:
+        """Whether :meth:`prepare` has something to give."""
+        del target
+        return False
+
+    def prepare(self, target: Target, request: HttpRequest, deadline: float) -> Sent | None:
+        """A request as :meth:`send` makes it, to be sent at once by whoever cannot wait; None where no connection is at hand.
+
+        Raises ``internal`` for what cannot be sent.
+        """
+        del target, request, deadline
+        return None
+
+    async def take_up(self, sent: Sent, target: Target, request: HttpRequest, deadline: float) -> Exchange:
+        """Go on as :meth:`send` with what was sent, once it has arrived. The arguments are those of :meth:`prepare`."""
+        del sent, target, request, deadline
+        raise RuntimeError("nothing was prepared here")
 
     async def send(self, target: Target, request: HttpRequest, deadline: float) -> Exchange:
         """Send and wait for the answer's head; ``deadline`` is monotonic seconds.

@@ -1,6 +1,7 @@
 """The generating doors: a dialect, the sentence, and the failure in the same dialect."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from msgspec import Struct
 
@@ -13,13 +14,14 @@ from gateway.dialects.completions import COMPLETIONS_DIALECT
 from gateway.dialects.messages.dialect import MESSAGES_DIALECT
 from gateway.dialects.responses.dialect import RESPONSES_DIALECT
 from gateway.edge.problems import refuse
+from gateway.pipeline.express import Departed, ExpressReply, depart
 from gateway.pipeline.idempotency import HEADER, once
 from gateway.pipeline.marked import Marked
 from gateway.pipeline.reply import Reply
 from gateway.pipeline.serve import serve
 from gateway.pipeline.services import Services
 
-Door = Callable[[Inbound, Services, Reply], Awaitable[None]]
+Door = Callable[[Inbound, Services, Reply], Coroutine[Any, Any, None]]
 
 
 def traceable(reply: Reply, trace: Trace) -> Reply:
@@ -33,15 +35,21 @@ def speaking(dialect: Dialect) -> Door:
     async def door(inbound: Inbound, services: Services, reply: Reply) -> None:
         if inbound.trace is not None:
             reply = traceable(reply, inbound.trace)
-        try:
-            if HEADER in inbound.headers:
-                await once(inbound, services, reply, dialect, lambda to: serve(inbound, services, to, dialect))
-            else:
-                await serve(inbound, services, reply, dialect)
-        except GatewayError as error:
-            await refuse(error, inbound, reply, dialect)
+        if HEADER in inbound.headers:
+            work = once(inbound, services, reply, dialect, lambda to: serve(inbound, services, to, dialect))
+        else:
+            work = serve(inbound, services, reply, dialect)
+        await telling(dialect, work, inbound, reply)
 
     return door
+
+
+async def telling(dialect: Dialect, work: Coroutine[Any, Any, None], inbound: Inbound, reply: Reply) -> None:
+    """Do the work of a call, and tell its caller of a failure."""
+    try:
+        await work
+    except GatewayError as error:
+        await refuse(error, inbound, reply, dialect)
 
 
 chat = speaking(CHAT_DIALECT)
@@ -58,6 +66,14 @@ class HotRoute(Struct, frozen=True):
     handler: Door
     dialect: Dialect
     """How refusals are said that never reach the handler."""
+
+    def express(self, inbound: Inbound, services: Services, reply: ExpressReply) -> Departed | None:
+        """Answer without a task, if that can be; None: the handler has to."""
+        return depart(inbound, services, reply, self.dialect)
+
+    def told(self, rest: Coroutine[Any, Any, None], inbound: Inbound, reply: Reply) -> Coroutine[Any, Any, None]:
+        """The rest of a call that had departed; its caller is told of a failure."""
+        return telling(self.dialect, rest, inbound, reply)
 
 
 HOT_ROUTES = {

@@ -3,7 +3,7 @@
 Each worker holds one :class:`Permits` per counter. It spends what it holds, asks for more in the background before running dry, and
 makes a request wait for the store only when it holds nothing. The store counts a permit when it is leased, so the sum over all
 workers never exceeds the limit of a window; what a worker leases and does not use is lost to that window, which is why bundles
-are small: what 100 ms of the recent rate use, at most a tenth of the limit and half of what is left.
+are small: what 250 ms of the recent rate use, at most a tenth of the limit and half of what is left.
 
 When the store cannot be asked, the limit holds per worker instead of in all ("fail open, bounded") until it can again.
 """
@@ -15,8 +15,9 @@ from gateway.core.ports import Lease
 WINDOW = 60.0
 """Seconds: the limits of keys are per minute."""
 
-AHEAD = 0.1
-"""Seconds of the recent rate that a bundle should last: a thousand round trips to the store, and 1/600 of the window."""
+AHEAD = 0.25
+"""Seconds of the recent rate that a bundle should last: at the half of it the next one is asked for, and under full load an answer of
+the store waits behind some turns of the event loop, each of some ten milliseconds. 1/240 of the window."""
 
 SMALLEST = 8
 """Calls whose permits are asked for at least when the limit is large: a quiet key then asks at every eighth request."""
@@ -108,8 +109,11 @@ class Permits:
         return self._left
 
     def take_one(self, now: float) -> Standing | None:
-        """Spend one permit, and tell where that leaves the key; None, and nothing spent, if the store has to be asked for more."""
-        if now >= self._ends or self._available <= self._low:
+        """Spend one permit, and tell where that leaves the key; None, and nothing spent, if the store has to be asked for more.
+
+        While it is being asked, what is held is spent.
+        """
+        if now >= self._ends or self._available <= (0 if self._asked else self._low):
             return None
         self._available -= 1
         self._taken += 1

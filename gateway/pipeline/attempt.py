@@ -146,13 +146,16 @@ async def attempt(
     services: Services,
     *,
     native: bool,
+    began: float | None = None,
 ) -> Answer | WholeAnswer:
     """Ask a target in whose queue a place was taken, and wait for its first content. Raises the provider's failures.
 
-    The place stays taken until the stream is closed; after a failure and after a whole answer it is free again.
+    The place stays taken until the stream is closed; after a failure and after a whole answer it is free again. ``began``: when it was
+    asked (monotonic seconds), where it has been already.
     """
     clock = services.clock
-    began = clock()
+    if began is None:
+        began = clock()
     try:
         run = _exchanged if target.timeouts.first_token is None else _timed
         answer = await run(stop, target, upstream, provider, journal, services, native=native)

@@ -32,18 +32,31 @@ def call(
     services: Services,
 ) -> Coroutine[Any, Any, Answer | WholeAnswer]:
     """Make attempts in order until one answers; to be awaited. ``dialect`` is the caller's, by name. Raises as :func:`travel`."""
+    return travel(errand_of(plan, request, recipe, conversation, dialect, journal, services), plan)
+
+
+def errand_of(
+    plan: Plan,
+    request: ChatRequest,
+    recipe: Recipe,
+    conversation: Conversation,
+    dialect: str,
+    journal: Journal,
+    services: Services,
+) -> Errand:
+    """What is asked of the targets. Arguments as of :func:`call`."""
     upstream = _upstream_call(plan.stops[0].target, request, recipe, conversation, dialect)
-    return travel(Errand(upstream, request, dialect, journal, services), plan)
+    return Errand(upstream, request, dialect, journal, services)
 
 
-async def travel(errand: Attempts[A], plan: Plan) -> A:
-    """Make attempts in order until one answers, whatever is asked.
+async def travel(errand: Attempts[A], plan: Plan, place: Place | None = None) -> A:
+    """Make attempts in order until one answers, whatever is asked. ``place``: one that was taken already, at the first target.
 
     Raises the last failure; ``upstream_unavailable`` when no target could be asked, ``upstream_auth_error`` when none had a key.
     """
     journal, services = errand.journal, errand.services
     clock, hedge_after = services.clock, plan.policy.hedge_after
-    place = first(plan, clock())
+    place = place or first(plan, clock())
     if place is not None and plan.attempts == 1 and hedge_after is None:
         return await errand.visit(*place)
     walk = Walk(plan, begun=place is not None)

@@ -10,7 +10,7 @@ from msgspec import structs
 from gateway.core.errors import MALFORMED, UPSTREAM_AUTH, GatewayError
 from gateway.core.journal import Journal
 from gateway.core.requests import ChatRequest
-from gateway.core.upstream import CHAT, Target, UpstreamCall
+from gateway.core.upstream import CHAT, Exchange, HttpRequest, Sent, Target, Transport, UpstreamCall
 from gateway.pipeline.attempt import Answer, WholeAnswer, attempt
 from gateway.pipeline.record import book_failure, intent_of
 from gateway.pipeline.services import Provider, Services
@@ -52,6 +52,17 @@ class Attempts(Generic[A]):
 
         Raises ``malformed``, at once, for what the target cannot be asked.
         """
+
+    def under_way(self) -> float | None:
+        """When the attempt that is to be made was begun (monotonic seconds), where it is being made already."""
+        return None
+
+    def intend(self, number: int) -> None:
+        """Put the intent of an attempt into the spool. Raises ``ledger_full``."""
+        journal = self.journal
+        intent = intent_of(journal, number)
+        self.services.ledger.intend(intent)
+        journal.intent = intent
 
     def ends(self, error: GatewayError) -> bool:
         """Whether nothing more may be tried after this failure."""
@@ -109,15 +120,15 @@ class Attempts(Generic[A]):
         target = stop.targets[key]
         self.begun = number
         journal.attempt, journal.target = number, target
-        intent = intent_of(journal, number)
+        began = self.under_way()
         try:
-            self.services.ledger.intend(intent)
-            journal.intent = intent
+            if began is None:
+                self.intend(number)
             making = self.making(stop, target if self._first_token is None else _hurried(target, self._first_token))
         except BaseException:
             stop.health.leave()
             raise
-        began, trace = clock(), journal.inbound.trace
+        began, trace = began or clock(), journal.inbound.trace
         try:
             answer = await (making if trace is None else traced(trace, number, target, making, clock))
         except BaseException as error:
@@ -158,7 +169,7 @@ def _hurried(target: Target, asked: float) -> Target:
 class Errand(Attempts[Answer | WholeAnswer]):
     """The attempts of a generating call."""
 
-    __slots__ = ("_dialect", "_request", "_upstream")
+    __slots__ = ("_dialect", "_request", "_taken_up", "_upstream")
 
     def __init__(
         self, upstream: UpstreamCall, request: ChatRequest, dialect: str, journal: Journal, services: Services
@@ -167,26 +178,67 @@ class Errand(Attempts[Answer | WholeAnswer]):
         self._upstream = upstream
         self._request = request
         self._dialect = dialect
+        self._taken_up: TakenUp | None = None
+
+    @property
+    def model(self) -> str:
+        """What the first target is asked for."""
+        return self._upstream.model
+
+    def take_up(self, sent: "TakenUp") -> None:
+        """The first attempt is under way already: go on with it."""
+        self._taken_up = sent
+
+    def under_way(self) -> float | None:
+        """See :meth:`Attempts.under_way`."""
+        return None if self._taken_up is None else self._taken_up.began
+
+    def number(self) -> int:
+        """See :meth:`Attempts.number`."""
+        return super().number() if self._taken_up is None else self.journal.attempts
 
     def making(self, stop: Stop, target: Target) -> Coroutine[Any, Any, Answer | WholeAnswer]:
         """See :meth:`Attempts.making`."""
-        provider = self.services.providers[target.provider]
-        spoken = self._spoken(target, provider)
-        return attempt(stop, target, spoken, provider, self.journal, self.services, native=spoken.dialect == self._dialect)
+        provider, spoken, native = self.spoken(target)
+        taken_up, self._taken_up = self._taken_up, None
+        began = None
+        if taken_up is not None:
+            provider, began = structs.replace(provider, transport=taken_up), taken_up.began
+        return attempt(stop, target, spoken, provider, self.journal, self.services, native=native, began=began)
 
-    def _spoken(self, target: Target, provider: Provider) -> UpstreamCall:
-        """The call for this target: in the caller's dialect where its provider speaks it, else in the common one."""
+    def spoken(self, target: Target) -> tuple[Provider, UpstreamCall, bool]:
+        """Who is asked; the call, in the caller's dialect if that is spoken there, else in the common one; whether it is the caller's.
+
+        Raises ``malformed`` for what the common one cannot say.
+        """
+        provider = self.services.providers[target.provider]
         upstream = self._upstream
         if target.model != upstream.model:
             upstream = structs.replace(upstream, model=target.model)
         if self._dialect in provider.translator.speaks:
-            return upstream
+            return provider, upstream, True
         name = self._request.untranslatable
         if name is not None:
             raise GatewayError(
                 MALFORMED, f"{name}: has no form that the model {upstream.model[:100]!r} can be given", param=name
             )
-        return structs.replace(upstream, dialect=CHAT)
+        return provider, structs.replace(upstream, dialect=CHAT), False
+
+
+class TakenUp(Transport):
+    """In place of a transport: a request that it has sent already at ``began`` (monotonic seconds), and that has ``arrived``."""
+
+    def __init__(self, transport: Transport, sent: Sent, began: float) -> None:
+        self._transport = transport
+        self._sent = sent
+        self.began = began
+
+    async def send(self, target: Target, request: HttpRequest, deadline: float) -> Exchange:
+        """See ``Transport.take_up``."""
+        return await self._transport.take_up(self._sent, target, request, deadline)
+
+    async def close(self) -> None:
+        """The transport lives on."""
 
 
 def _all_refused(stop: Stop, error: GatewayError, now: float) -> GatewayError:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from gateway.core.ports import Lease
-from gateway.limits.leases import Empty, NeedLease, Permits
+from gateway.limits.leases import Empty, NeedLease, Permits, Taken
 
 ATTEMPTS = 8
 """Rounds of asking for a lease before giving up: others may take what was fetched; eight in a row means the limit is contested
@@ -55,6 +55,15 @@ class Leased:
                 self._fetch(name, held, taken.refill, ask, closed=closed)
             return None
         return CONTESTED_RETRY
+
+    def spend_now(self, name: str, held: Permits, amount: int, ask: AskStore) -> bool:
+        """Take permits if enough are at hand, and have more fetched behind the call's back where they run low."""
+        taken = held.take(self._clock(), amount)
+        if not isinstance(taken, Taken):
+            return False
+        if taken.refill:
+            self._fetch(name, held, taken.refill, ask, closed=False)
+        return True
 
     def held(self, name: str) -> Permits | None:
         """What is held of a counter; None: it was never asked for, or long ago."""

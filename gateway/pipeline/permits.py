@@ -56,8 +56,14 @@ class Permits(Leased):
         held = self._held.get(caller.key_id)
         if held is None or held.limit != limit:
             return None
-        standing = held.take_one(self._clock())
-        return None if standing is None else Permit(standing)
+        now = self._clock()
+        standing = held.take_one(now)
+        if standing is not None:
+            return Permit(standing)
+        key_id = caller.key_id
+        if not self.spend_now(key_id, held, 1, lambda want: self._store.lease(key_id, limit, want)):
+            return None
+        return Permit(held.standing(now))
 
     async def take(self, caller: Caller) -> Permit:
         """One request of this caller. Waits only when no permit is at hand. Raises ``rate_limited``."""

@@ -45,12 +45,18 @@ async def respond(  # noqa: PLR0913, PLR0917 - the phase where everything that i
         await _keep(turn, body, journal, services)
         if not turn.keep:
             body = dialect.whole(event, request, journal.inbound, native=answer.native)
-    head = _JSON + _head(journal, permit, dialect, services, cost_so_far(journal, services))
-    journal.laps.append(services.clock())
+    head = whole_head(journal, permit, dialect, services)
     record(journal, services)
     if services.synced is not None:
         await services.synced()
     await reply.whole(200, head, body)
+
+
+def whole_head(journal: Journal, permit: Permit, dialect: Dialect, services: Services) -> bytes:
+    """The header lines of an answer that is not streamed; its call is over with them."""
+    head = _JSON + _head(journal, permit, dialect, services, cost_so_far(journal, services))
+    journal.laps.append(services.clock())
+    return head
 
 
 async def _stream(  # noqa: PLR0913, PLR0917 - as respond

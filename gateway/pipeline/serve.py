@@ -9,7 +9,9 @@ is taken from ``guard_in`` on.
 """
 
 import asyncio
+from collections.abc import Coroutine
 from operator import attrgetter
+from typing import Any
 
 from msgspec import structs
 
@@ -49,48 +51,79 @@ async def serve(inbound: Inbound, services: Services, reply: Reply, dialect: Dia
     Raises ``GatewayError`` for the edge to put into the same dialect; the row is written by then.
     """
     journal = Journal(inbound)
+    await recorded(_sentence(inbound, journal, services, reply, dialect), journal, reply, services)
+
+
+async def _sentence(inbound: Inbound, journal: Journal, services: Services, reply: Reply, dialect: Dialect) -> None:
     clock, lap = services.clock, journal.laps.append
+    lap(clock())
+    caller = authenticate_now(inbound, services, journal) or await authenticate(inbound, services, journal)
+    lap(clock())
+    check(inbound)
+    journal.request = request = dialect.read(inbound)
+    if request.turn is not None:
+        journal.request = request = await begin(request, request.turn, caller, inbound, services)
+    recipe = resolve_now(request, caller, services) or await resolve(request, caller, services)
+    journal.prompt = recipe.release.facts if recipe.release else None
+    lap(clock())
+    conversation = render(recipe, request)
+    journal.input_chars = sum(map(len, map(_text_of, conversation)))
+    lap(clock())
+    permit = admit_now(caller, services) or await admit(caller, request, recipe, journal, services)
+    lap(clock())
+    await carry_out(Course(caller, request, recipe, conversation), permit, dialect, journal, reply, services)
+
+
+async def recorded(work: Coroutine[Any, Any, None], journal: Journal, reply: Reply, services: Services) -> None:
+    """Do the work of a call and record its end, whatever it is. Raises ``GatewayError`` for every failure."""
     try:
-        lap(clock())
-        caller = authenticate_now(inbound, services, journal) or await authenticate(inbound, services, journal)
-        lap(clock())
-        check(inbound)
-        journal.request = request = dialect.read(inbound)
-        if request.turn is not None:
-            journal.request = request = await begin(request, request.turn, caller, inbound, services)
-        recipe = resolve_now(request, caller, services) or await resolve(request, caller, services)
-        journal.prompt = recipe.release.facts if recipe.release else None
-        lap(clock())
-        conversation = render(recipe, request)
-        journal.input_chars = sum(map(len, map(_text_of, conversation)))
-        lap(clock())
-        permit = admit_now(caller, services) or await admit(caller, request, recipe, journal, services)
-        lap(clock())
-        course: Course | None = Course(caller, request, recipe, conversation)
-        while course is not None:
-            course = await _answer(course, permit, dialect, journal, reply, services)
+        await work
     except GatewayError as error:
-        _failed(journal, reply, error)
+        failed(journal, reply, error)
         raise
     except asyncio.CancelledError:
         if reply.gone:
-            _failed(journal, reply, GatewayError(CLIENT_GONE, "the caller left"))
+            failed(journal, reply, GatewayError(CLIENT_GONE, "the caller left"))
             raise
         error = GatewayError(DRAINING, "the gateway is shutting down", retry_after=1)
-        _failed(journal, reply, error)
+        failed(journal, reply, error)
         raise error from None
     except Exception as bug:
         error = GatewayError(INTERNAL, "internal error", cause=repr(bug))
-        _failed(journal, reply, error)
+        failed(journal, reply, error)
         raise error from bug
     finally:
         record(journal, services)
 
 
+async def carry_out(
+    course: Course,
+    permit: Permit,
+    dialect: Dialect,
+    journal: Journal,
+    reply: Reply,
+    services: Services,
+    begun: Coroutine[Any, Any, Received] | None = None,
+) -> None:
+    """The verbs from guard_in to respond, as often as guards want another course to be taken.
+
+    ``begun``: the first course has come to ``call`` already, and this is the rest of it.
+    """
+    way: Course | None = course
+    while way is not None:
+        way, begun = await _answer(way, permit, dialect, journal, reply, services, begun), None
+
+
 async def _answer(
-    course: Course, permit: Permit, dialect: Dialect, journal: Journal, reply: Reply, services: Services
+    course: Course,
+    permit: Permit,
+    dialect: Dialect,
+    journal: Journal,
+    reply: Reply,
+    services: Services,
+    begun: Coroutine[Any, Any, Received] | None,
 ) -> Course | None:
-    """The verbs from guard_in to respond. Not None: a guard refused, and this is the course to take instead."""
+    """Not None: a guard refused, and this is the course to take instead."""
     clock, lap = services.clock, journal.laps.append
     request, recipe, conversation, masks = course.request, course.recipe, course.conversation, course.masks
     guards = recipe.guards
@@ -99,18 +132,19 @@ async def _answer(
     others = Consulted(guards, course, journal, services) if guards.consults else None
     answer: Received | None = None
     try:
-        if not course.judged:
+        if begun is None and not course.judged:
             conversation, masks = guard_in(recipe, request, conversation, journal)
             if others is not None:
                 conversation, masks = await others.before(conversation, masks)
-        lap(clock())
-        plan = route(recipe, request, journal, services)
-        lap(clock())
-        ask = call if recipe.cache is None else recall
         ends = permit.allowance
         spoken = CHAT if guards.needs_chat or (ends is not None and request.untranslatable is None) else dialect.name
-        calling = ask(plan, request, recipe, conversation, spoken, journal, services)
-        received = await (calling if others is None else others.beside(calling, conversation))
+        if begun is None:
+            lap(clock())
+            plan = route(recipe, request, journal, services)
+            lap(clock())
+            ask = call if recipe.cache is None else recall
+            begun = ask(plan, request, recipe, conversation, spoken, journal, services)
+        received = await (begun if others is None else others.beside(begun, conversation))
         if ends is not None:
             received = Bounded(received, ends, request, journal, spoken=spoken, dialect=dialect.name)
         lap(clock())
@@ -135,7 +169,8 @@ async def _answer(
     return None
 
 
-def _failed(journal: Journal, reply: Reply, error: GatewayError) -> None:
+def failed(journal: Journal, reply: Reply, error: GatewayError) -> None:
+    """Note how the call ended."""
     journal.outcome = error.kind.name
     journal.error = error.detail
     if journal.notes and not reply.started:

@@ -11,7 +11,7 @@ callbacks, the pipeline deque, and the cycle's attributes ``response_complete``,
 import asyncio
 import functools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, cast
 
 from msgspec import Struct, field
@@ -29,7 +29,6 @@ from gateway.core.errors import (
     GatewayError,
     Kind,
 )
-from gateway.core.requests import Inbound
 from gateway.dialects.chat import CHAT_DIALECT
 from gateway.edge.openai import HotRoute
 from gateway.edge.problems import head_of
@@ -345,7 +344,13 @@ class GatewayProtocol(HttpToolsProtocol):
     def _run_hot(self, cycle: HotReply, body: bytes) -> None:
         inbound = self.front.receiver.receive(cycle.route.door, cycle.headers, body)
         self._active = cycle
-        cycle.task = task = self.loop.create_task(_run(cycle, inbound))
+        cycle.departed = cycle.route.express(inbound, self.front.services, cycle)
+        if cycle.departed is None:
+            self.run(cycle, cycle.route.handler(inbound, self.front.services, cycle))
+
+    def run(self, cycle: HotReply, work: Coroutine[Any, Any, None]) -> None:
+        """Answer, or go on answering, in a task."""
+        cycle.task = task = self.loop.create_task(_answered(cycle, work))
         self.tasks.add(task)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
@@ -415,11 +420,11 @@ class GatewayProtocol(HttpToolsProtocol):
         self.transport.close()
 
 
-async def _run(cycle: HotReply, inbound: Inbound) -> None:
+async def _answered(cycle: HotReply, work: Coroutine[Any, Any, None]) -> None:
     protocol = cycle.protocol
     front = protocol.front
     try:
-        await cycle.route.handler(inbound, front.services, cycle)
+        await work
     except GatewayError:
         pass  # the caller left while it was being told of a failure; the row is written
     finally:
@@ -432,6 +437,10 @@ async def _run(cycle: HotReply, inbound: Inbound) -> None:
 
 def _cancel(cycle: HotReply) -> None:
     cycle.disconnected = True
+    departed, cycle.departed = cycle.departed, None
+    if departed is not None:
+        departed.abandon()
+        cycle.protocol.front.admission.done()
     if cycle.task is not None and not cycle.task.done():
         cycle.task.cancel()
 

@@ -1,13 +1,16 @@
 """A hot request's way back: the cycle that uvicorn sees, and the ``Reply`` that the pipeline writes to."""
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from gateway.core.errors import CLIENT_GONE, GatewayError
+from gateway.core.requests import Inbound
 from gateway.edge.openai import HotRoute
+from gateway.pipeline.express import Departed
 
 if TYPE_CHECKING:
     from gateway.server.protocol import GatewayProtocol
@@ -43,6 +46,8 @@ class HotReply(Struct, eq=False):
     response_complete: bool = False
     started: bool = False
     task: asyncio.Task[None] | None = None
+    departed: Departed | None = None
+    """The call, while it waits for its provider without a task."""
     chunked: bool = True
     """Whether a streamed response is framed in chunks."""
 
@@ -56,7 +61,10 @@ class HotReply(Struct, eq=False):
         self.send(status, head, body)
 
     def send(self, status: int, head: bytes, body: bytes) -> None:
-        """``whole`` for callers without a coroutine."""
+        """``whole`` for callers without a coroutine; what had departed is over with it."""
+        if self.departed is not None:
+            self.departed = None
+            self.protocol.front.admission.done()
         self.started = True
         if self.disconnected:
             raise GatewayError(CLIENT_GONE, "the caller left")
@@ -64,6 +72,11 @@ class HotReply(Struct, eq=False):
         end = b"content-length: %d\r\n\r\n" if self.keep_alive else b"content-length: %d\r\nconnection: close\r\n\r\n"
         protocol.transport.write(b"".join((STATUS_LINE[status], protocol.date_line(), head, end % len(body), body)))
         self._complete()
+
+    def go_on(self, rest: Coroutine[Any, Any, None], inbound: Inbound) -> None:
+        """Run the rest of a call that had departed."""
+        self.departed = None
+        self.protocol.run(self, self.route.told(rest, inbound, self))
 
     async def start(self, status: int, head: bytes) -> None:
         """Begin a stream: chunked, or until close for HTTP/1.0."""

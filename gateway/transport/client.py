@@ -9,9 +9,10 @@ import asyncio
 import ssl
 import time
 from collections.abc import Callable
+from typing import cast
 
 from gateway.core.errors import GatewayError
-from gateway.core.upstream import HttpRequest, Target, Transport
+from gateway.core.upstream import HttpRequest, Sent, Target, Transport
 from gateway.transport.answer import Answer
 from gateway.transport.deadlines import Wheel
 from gateway.transport.dial import Dialer
@@ -84,31 +85,73 @@ class Http1Transport(Transport):
         known = self._origins.get(target.base_url)
         origin, pool = known if known is not None else self._know(target)
         payload = (origin.head(target, request), request.body)
-        timeouts = target.timeouts
         now = self._clock()
-        total = now + timeouts.total
-        ends = (deadline, True) if deadline <= total else (total, False)
+        ends = _ends(target, now, deadline)
         if now >= ends[0]:
-            raise self._overdue(target, ends, "no answer", timeouts.total)
+            raise self._overdue(target, ends, "no answer", target.timeouts.total)
         connection = pool.take()
         if connection is None:
             connection = await self._claim(target, origin, pool, ends)
             now = self._clock()
         try:
-            await connection.start(target.provider, timeouts, payload, now, ends)
+            await connection.start(target.provider, target.timeouts, payload, now, ends)
         except BaseException:
             connection.release()
             raise
         if connection.failure is None:
             return Answer(connection, connection.status, connection.headers)
+        return await self._once_more(connection, target, origin, pool, payload, ends)
+
+    def is_ready(self, target: Target) -> bool:
+        """See ``Transport.is_ready``."""
+        known = self._origins.get(target.base_url)
+        return known is not None and known[1].has_idle
+
+    def prepare(self, target: Target, request: HttpRequest, deadline: float) -> Connection | None:
+        """See ``Transport.prepare``."""
+        known = self._origins.get(target.base_url)
+        if known is None:
+            return None
+        origin, pool = known
+        head = origin.head(target, request)
+        connection = pool.take()
+        if connection is not None:
+            now = self._clock()
+            connection.prepare(target.provider, target.timeouts, (head, request.body), now, _ends(target, now, deadline))
+        return connection
+
+    async def take_up(self, sent: Sent, target: Target, request: HttpRequest, deadline: float) -> Answer:
+        """See ``Transport.take_up``."""
+        connection = cast("Connection", sent)
+        if connection.failure is None:
+            return Answer(connection, connection.status, connection.headers)
+        known = self._origins.get(target.base_url)
+        if known is None:  # closed by now
+            connection.release()
+            raise connection.failure
+        origin, pool = known
+        payload = (origin.head(target, request), request.body)
+        return await self._once_more(connection, target, origin, pool, payload, _ends(target, self._clock(), deadline))
+
+    async def _once_more(
+        self,
+        connection: Connection,
+        target: Target,
+        origin: Origin,
+        pool: Pool[Connection],
+        payload: tuple[bytes, bytes],
+        ends: Ends,
+    ) -> Answer:
+        """The failure of ``connection``, unless it is that of a stale one: then the request is sent again on another."""
         if not connection.stale:
             connection.release()
+            assert connection.failure is not None
             raise connection.failure
         # The slot of the dead connection stays ours.
         self.retried_stale += 1
         connection = await self._connect(target, origin, pool, ends)
         try:
-            await connection.start(target.provider, timeouts, payload, self._clock(), ends)
+            await connection.start(target.provider, target.timeouts, payload, self._clock(), ends)
             if connection.failure is not None:
                 raise connection.failure
         except BaseException:
@@ -198,3 +241,8 @@ class Http1Transport(Transport):
     @staticmethod
     def _overdue(target: Target, ends: Ends, what: str, seconds: float) -> GatewayError:
         return late(target.provider) if ends[1] else slow(target.provider, what, seconds)
+
+
+def _ends(target: Target, now: float, deadline: float) -> Ends:
+    total = now + target.timeouts.total
+    return (deadline, True) if deadline <= total else (total, False)

@@ -34,7 +34,7 @@ class Outbox:
 
 
 class Gathered(asyncio.Transport):
-    """A transport whose writes wait in an outbox. Nothing is lost or reordered: ``close`` flushes, ``abort`` drops, as for any other."""
+    """A transport whose writes wait in an outbox. Nothing is reordered; ``close`` flushes and ``abort`` drops, as for any other."""
 
     __slots__ = ("_inner", "_outbox", "_unsent")
 

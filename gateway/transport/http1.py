@@ -38,6 +38,7 @@ ORDINARY_HEAD_BYTES = 600
 
 _HEAD, _SOME, _WHOLE = 0, 1, 2
 _NEVER = float("inf")
+_NOTHING = (b"", b"")
 
 Ends = tuple[float, bool]
 """When an exchange has to be over (monotonic seconds), and whether that is the call's own deadline rather than the
@@ -48,6 +49,7 @@ class Connection(asyncio.Protocol):
     """The protocol object of one TCP or TLS connection. Made by the loop, owned by the pool, driven by one answer."""
 
     __slots__ = (
+        "_arrived",
         "_body",
         "_clock",
         "_deadline_first",
@@ -62,6 +64,7 @@ class Connection(asyncio.Protocol):
         "_outbox",
         "_parser",
         "_paused",
+        "_payload",
         "_pool",
         "_quiet_since",
         "_started",
@@ -98,6 +101,8 @@ class Connection(asyncio.Protocol):
         """Whether an answer owns it."""
         self._waiter: asyncio.Future[None] | None = None
         self._want = _HEAD
+        self._arrived: Callable[[], None] | None = None
+        """Called instead of waking anybody, where nobody waits."""
         self._fields: dict[bytes, bytes] = {}
         self._body: list[bytes] = []
         # Called by the parser for each field and piece; bound C methods cost no Python frame.
@@ -109,6 +114,7 @@ class Connection(asyncio.Protocol):
         self._timeouts = Timeouts()
         self._started = self._head_by = self._ends = _NEVER
         self._deadline_first = False
+        self._payload = _NOTHING
 
     def _reset(self) -> None:
         self.failure: GatewayError | None = None
@@ -132,27 +138,43 @@ class Connection(asyncio.Protocol):
         The future is done when ``status`` and ``headers`` are in, or there is a ``failure``; whoever is cancelled waiting for it has to
         ``release``. The first-byte timeout runs from here to the end of the answer's head, so that a dripping head cannot stretch it.
         """
+        self.prepare(provider, timeouts, payload, now, ends)
+        self._send()
+        waiter = self._wait(_HEAD)
+        if self.failure is not None:
+            self._wake()
+        return waiter
+
+    def prepare(self, provider: str, timeouts: Timeouts, payload: tuple[bytes, bytes], now: float, ends: Ends) -> None:
+        """As :meth:`start`, to be sent by :meth:`dispatch`."""
         self._reset()
         self.busy = True
         self._uses += 1
         self.provider = provider
         self._timeouts = timeouts
+        self._payload = payload
         self._started = now
         self._head_by = now + timeouts.first_byte
         self._ends, self._deadline_first = ends
-        head, body = payload
+
+    def dispatch(self, arrived: Callable[[], None]) -> None:
+        """See ``Sent.dispatch``."""
+        self._arrived = arrived
+        self._send()
+        if self.failure is not None:
+            self._loop.call_soon(self._wake)
+
+    def _send(self) -> None:
+        (head, body), self._payload = self._payload, _NOTHING
         if self._lost:
-            self.failure = unreachable(provider, "connection lost while idle")
-            waiter: asyncio.Future[None] = self._loop.create_future()
-            waiter.set_result(None)
-            return waiter
+            self.failure = unreachable(self.provider, "connection lost while idle")
+            return
         if len(body) <= JOIN_BYTES:
             self._transport.write(head + body)
         else:
             self._transport.write(head)
             self._transport.write(body)
         self._wheel.wind()
-        return self._wait(_HEAD)
 
     def _wait(self, want: int) -> "asyncio.Future[None]":
         self._want = want
@@ -168,6 +190,20 @@ class Connection(asyncio.Protocol):
             and self.failure.kind is UPSTREAM_UNREACHABLE
             and self._clock() - self._started < STALE_SECONDS
         )
+
+    def body_now(self, limit: int) -> bytes | None:
+        """See ``Sent.body_now``."""
+        if self.status != 200 or not self._done or self.failure is not None:
+            return None
+        body = self._body
+        if len(body) != 1:
+            body[:] = [b"".join(body)]
+        return body[0] if len(body[0]) <= limit else None
+
+    def drop(self) -> None:
+        """See ``Sent.drop``."""
+        self._arrived = None
+        self.release()
 
     async def some(self) -> bytes:
         """See ``Exchange.chunk``."""
@@ -255,7 +291,7 @@ class Connection(asyncio.Protocol):
         elif not self.status:
             if now >= self._head_by:
                 self._fail(slow(self.provider, "no answer", self._timeouts.first_byte))
-        elif self._waiter is None or self._touched:
+        elif (self._waiter is None and self._arrived is None) or self._touched:
             self._touched = False
             self._quiet_since = now
         elif now - self._quiet_since >= self._timeouts.idle:
@@ -295,6 +331,9 @@ class Connection(asyncio.Protocol):
         self._unread += len(data)
         if self._unread > MAX_UNREAD_BYTES and not self._done:
             self._hold_back()
+        elif self._arrived is not None:
+            if self._done:
+                self._wake()
         elif self._waiter is not None:
             want = self._want
             if self._done or (self.status if want == _HEAD else self._body if want == _SOME else False):
@@ -339,6 +378,10 @@ class Connection(asyncio.Protocol):
             self._waiter = None
             if not waiter.done():
                 waiter.set_result(None)
+        arrived = self._arrived
+        if arrived is not None:
+            self._arrived = None
+            arrived()
 
     # --- the parser -----------------------------------------------------------------------------------------------
 

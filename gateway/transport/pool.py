@@ -45,6 +45,11 @@ class Pool(Generic[C]):
         """How often an open connection was taken instead of a new one."""
 
     @property
+    def has_idle(self) -> bool:
+        """Whether :meth:`take` has something to give."""
+        return bool(self._idle)
+
+    @property
     def in_use(self) -> int:
         """Slots held by exchanges and by connections being opened."""
         return self.size - len(self._idle)

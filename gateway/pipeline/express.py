@@ -1,0 +1,233 @@
+"""The sentence for a call that has nothing to wait for but its provider: said in two halves, without a task and without a coroutine.
+
+:func:`depart` speaks the verbs up to ``call`` when the request is read, :meth:`Departed.arrived` those from there on when the answer
+is. Nearly every call of a busy worker is of this kind: its key, its prompt and a permit are in memory, its first target is in good
+order, and a connection to it is idle. Everything else is :func:`gateway.pipeline.serve.serve`'s, and whatever comes up on the way is
+handed over to it: before ``call`` nothing has been done that it could not do again, and after it, it takes up the request that was
+sent. So nothing is decided here: the phases are the same functions, and what they refuse is refused there.
+"""
+
+from collections.abc import Coroutine
+from operator import attrgetter
+from typing import Any, Protocol
+
+from gateway.core.dialect import Dialect
+from gateway.core.errors import CLIENT_GONE, GatewayError
+from gateway.core.journal import Journal
+from gateway.core.requests import Inbound
+from gateway.core.upstream import CHAT, Sent
+from gateway.pipeline.admit import admit_now
+from gateway.pipeline.authenticate import authenticate_now
+from gateway.pipeline.call import errand_of, travel
+from gateway.pipeline.course import Course
+from gateway.pipeline.errand import Errand, TakenUp
+from gateway.pipeline.gates import judge_whole
+from gateway.pipeline.guard_in import guard_in
+from gateway.pipeline.permits import Permit
+from gateway.pipeline.receive import check
+from gateway.pipeline.record import record
+from gateway.pipeline.render import render
+from gateway.pipeline.reply import Reply
+from gateway.pipeline.resolve import resolve_now
+from gateway.pipeline.respond import whole_head
+from gateway.pipeline.route import route
+from gateway.pipeline.serve import carry_out, failed, recorded
+from gateway.pipeline.services import Provider, Services
+from gateway.routing.table import Plan
+from gateway.routing.walk import Place, first
+
+_WAITING = frozenset((b"idempotency-key", b"x-first-token-timeout-ms"))
+"""Headers of calls that may have to wait for more than an answer."""
+_text_of = attrgetter("text")
+
+
+class ExpressReply(Reply, Protocol):
+    """A way back that can be written to at once."""
+
+    def send(self, status: int, head: bytes, body: bytes) -> None:
+        """As ``whole``. The call is over then."""
+        ...
+
+    def go_on(self, rest: Coroutine[Any, Any, None], inbound: Inbound) -> None:
+        """The rest of the call has to wait for something: run it in a task, and tell the caller of its failure."""
+        ...
+
+
+class Departed:
+    """A call whose request is under way to its provider."""
+
+    __slots__ = (
+        "_began",
+        "_course",
+        "_dialect",
+        "_errand",
+        "_journal",
+        "_native",
+        "_permit",
+        "_place",
+        "_plan",
+        "_provider",
+        "_reply",
+        "_sent",
+        "_services",
+    )
+
+    def __init__(  # noqa: PLR0913, PLR0917 - all that the first half found
+        self,
+        course: Course,
+        permit: Permit,
+        plan: Plan,
+        place: Place,
+        errand: Errand,
+        provider: Provider,
+        sent: Sent,
+        dialect: Dialect,
+        journal: Journal,
+        reply: ExpressReply,
+        services: Services,
+        began: float,
+        *,
+        native: bool,
+    ) -> None:
+        self._course = course
+        self._permit = permit
+        self._plan = plan
+        self._place = place
+        self._errand = errand
+        self._provider = provider
+        self._sent = sent
+        self._dialect = dialect
+        self._journal = journal
+        self._reply = reply
+        self._services = services
+        self._began = began
+        """When the request was sent, in monotonic seconds."""
+        self._native = native
+        """Whether the exchange is held in the caller's dialect."""
+
+    def arrived(self) -> None:
+        """The answer is in, or there will be none: answer the caller, or hand over."""
+        journal, services, sent, course = self._journal, self._services, self._sent, self._course
+        body = sent.body_now(services.max_answer_bytes)
+        if body is None:
+            self._hand_over()
+            return
+        clock, dialect, native, guard = services.clock, self._dialect, self._native, course.recipe.guards.post
+        now = clock()
+        try:
+            event = self._provider.translator.answer(body, dialect.name if native else CHAT, self._errand.model)
+            usage = event.usage
+            if usage is None:
+                self._hand_over()
+                return
+            if guard is not None and guard.busy:
+                judge_whole(guard, event, journal)
+            judged = clock()
+            body = dialect.whole(event, course.request, journal.inbound, native=native)
+        except Exception:  # noqa: BLE001 - it comes up again, and is told, where the call is handed over to
+            journal.guard = None
+            journal.notes = []
+            self._hand_over()
+            return
+        stop, key = self._place
+        journal.first_byte = now
+        journal.upstream = now - self._began
+        stop.account.keys.accepted(key)
+        stop.health.succeeded(now - self._began, now)
+        stop.health.leave()
+        sent.release()
+        journal.finish = event.finish
+        journal.usage = usage
+        journal.usage_source = "upstream"
+        journal.laps += (now, judged)
+        head = whole_head(journal, self._permit, dialect, services)
+        record(journal, services)
+        self._reply.send(200, head, body)
+
+    def abandon(self) -> None:
+        """The caller left before the answer was in: end the provider's work, and write the call down."""
+        journal, services, (stop, _) = self._journal, self._services, self._place
+        journal.upstream = services.clock() - self._began
+        self._sent.drop()
+        stop.health.breaker.abandoned()
+        stop.health.leave()
+        failed(journal, self._reply, GatewayError(CLIENT_GONE, "the caller left"))
+        record(journal, services)
+
+    def _hand_over(self) -> None:
+        journal = self._journal
+        self._reply.go_on(recorded(self._rest(), journal, self._reply, self._services), journal.inbound)
+
+    async def _rest(self) -> None:
+        self._errand.take_up(TakenUp(self._provider.transport, self._sent, self._began))
+        begun = travel(self._errand, self._plan, self._place)
+        await carry_out(self._course, self._permit, self._dialect, self._journal, self._reply, self._services, begun)
+
+
+def depart(inbound: Inbound, services: Services, reply: ExpressReply, dialect: Dialect) -> Departed | None:
+    """Say the first half of the sentence. None: nothing has been done, and ``serve`` has to answer this call. Never raises."""
+    if inbound.trace is not None or services.synced is not None or not _WAITING.isdisjoint(inbound.headers):
+        return None
+    clock = services.clock
+    queued = clock()
+    journal = Journal(inbound)
+    try:
+        caller = authenticate_now(inbound, services, journal)
+        if caller is None or caller.limits:
+            return None
+        authenticated = clock()
+        check(inbound)
+        journal.request = request = dialect.read(inbound)
+        if request.stream or request.turn is not None:
+            return None
+        recipe = resolve_now(request, caller, services)
+        if recipe is None or recipe.cache is not None:
+            return None
+        guards = recipe.guards
+        if guards.types or guards.consults or guards.needs_chat or not (guards.post is None or guards.post.quick):
+            return None
+        journal.prompt = recipe.release.facts if recipe.release else None
+        resolved = clock()
+        conversation = render(recipe, request)
+        journal.input_chars = sum(map(len, map(_text_of, conversation)))
+        rendered = clock()
+        permit = admit_now(caller, services)
+        if permit is None:
+            return None
+    except Exception:  # noqa: BLE001 - it comes up again in serve, and is told there
+        return None
+    place: Place | None = None
+    sent: Sent | None = None
+    try:
+        admitted = clock()
+        conversation, masks = guard_in(recipe, request, conversation, journal)
+        guarded = clock()
+        plan = route(recipe, request, journal, services)
+        stop = plan.stops[0]
+        if not masks and plan.policy.hedge_after is None and stop.target.timeouts.first_token is None:
+            errand = errand_of(plan, request, recipe, conversation, dialect.name, journal, services)
+            provider, upstream, native = errand.spoken(stop.target)
+            transport = provider.transport
+            now = clock()
+            if transport.is_ready(stop.target) and (place := first(plan, now)) is not None:
+                target = stop.targets[place[1]]
+                sent = transport.prepare(target, provider.translator.request(target, upstream), inbound.deadline)
+                if sent is not None:
+                    journal.attempt = errand.number()
+                    journal.target = target
+                    errand.intend(journal.attempt)
+                    journal.laps = [queued, authenticated, resolved, rendered, admitted, guarded, now]
+                    course = Course(caller, request, recipe, conversation)
+                    departed = Departed(
+                        *(course, permit, plan, place, errand, provider, sent, dialect, journal, reply, services, now), native=native
+                    )
+                    sent.dispatch(departed.arrived)
+                    return departed
+    except Exception:  # noqa: BLE001 - as above
+        pass
+    if sent is not None:
+        sent.drop()
+    if place is not None:
+        place[0].health.leave()
+    services.permits.give_back(caller)
+    return None
