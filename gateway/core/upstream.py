@@ -167,8 +167,11 @@ class Sent(Protocol):
     """A request of whose answer somebody is told instead of waiting for it. Ends by ``take_up``, or by one of the last two."""
 
     def dispatch(self, arrived: Callable[[], None]) -> None:
-        """Send it. ``arrived`` is called from the event loop, once: when the whole answer is in, when it failed, or when it is so long
-        that somebody has to read it. Where :meth:`body_now` has nothing then, ``take_up`` tells."""
+        """Send it.
+
+        ``arrived`` is called from the event loop, once: when the whole answer is in, when it failed, or when it is so long
+        that somebody has to read it. Where :meth:`body_now` has nothing then, ``take_up`` tells.
+        """
         ...
 
     def body_now(self, limit: int) -> bytes | None:

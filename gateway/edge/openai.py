@@ -66,10 +66,12 @@ class HotRoute(Struct, frozen=True):
     handler: Door
     dialect: Dialect
     """How refusals are said that never reach the handler."""
+    quick: Callable[[Inbound, Services, ExpressReply, Dialect], Departed | None] | None = None
+    """Answers without a task what it can; None: everything is the handler's."""
 
     def express(self, inbound: Inbound, services: Services, reply: ExpressReply) -> Departed | None:
         """Answer without a task, if that can be; None: the handler has to."""
-        return depart(inbound, services, reply, self.dialect)
+        return None if self.quick is None else self.quick(inbound, services, reply, self.dialect)
 
     def told(self, rest: Coroutine[Any, Any, None], inbound: Inbound, reply: Reply) -> Coroutine[Any, Any, None]:
         """The rest of a call that had departed; its caller is told of a failure."""
@@ -77,9 +79,9 @@ class HotRoute(Struct, frozen=True):
 
 
 HOT_ROUTES = {
-    b"/v1/chat/completions": HotRoute(CHAT_DIALECT.name, chat, CHAT_DIALECT),
-    b"/v1/completions": HotRoute(COMPLETIONS_DIALECT.name, completions, COMPLETIONS_DIALECT),
-    b"/v1/messages": HotRoute(MESSAGES_DIALECT.name, messages, MESSAGES_DIALECT),
-    b"/v1/responses": HotRoute(RESPONSES_DIALECT.name, responses, RESPONSES_DIALECT),
+    b"/v1/chat/completions": HotRoute(CHAT_DIALECT.name, chat, CHAT_DIALECT, depart),
+    b"/v1/completions": HotRoute(COMPLETIONS_DIALECT.name, completions, COMPLETIONS_DIALECT, depart),
+    b"/v1/messages": HotRoute(MESSAGES_DIALECT.name, messages, MESSAGES_DIALECT, depart),
+    b"/v1/responses": HotRoute(RESPONSES_DIALECT.name, responses, RESPONSES_DIALECT, depart),
 }
 """By raw request path; all of them are POST."""

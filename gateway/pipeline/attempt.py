@@ -137,7 +137,7 @@ class Answer:
         self._health.leave()
 
 
-async def attempt(
+async def attempt(  # noqa: PLR0913 - an attempt, and all that it is made with
     stop: Stop,
     target: Target,
     upstream: UpstreamCall,

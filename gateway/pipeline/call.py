@@ -32,21 +32,8 @@ def call(
     services: Services,
 ) -> Coroutine[Any, Any, Answer | WholeAnswer]:
     """Make attempts in order until one answers; to be awaited. ``dialect`` is the caller's, by name. Raises as :func:`travel`."""
-    return travel(errand_of(plan, request, recipe, conversation, dialect, journal, services), plan)
-
-
-def errand_of(
-    plan: Plan,
-    request: ChatRequest,
-    recipe: Recipe,
-    conversation: Conversation,
-    dialect: str,
-    journal: Journal,
-    services: Services,
-) -> Errand:
-    """What is asked of the targets. Arguments as of :func:`call`."""
-    upstream = _upstream_call(plan.stops[0].target, request, recipe, conversation, dialect)
-    return Errand(upstream, request, dialect, journal, services)
+    upstream = upstream_call(plan.stops[0].target, request, recipe, conversation, dialect)
+    return travel(Errand(upstream, request, journal, services), plan)
 
 
 async def travel(errand: Attempts[A], plan: Plan, place: Place | None = None) -> A:
@@ -110,9 +97,10 @@ async def _wait(plan: Plan, journal: Journal, services: Services) -> Place:
     )
 
 
-def _upstream_call(
+def upstream_call(
     target: Target, request: ChatRequest, recipe: Recipe, conversation: Conversation, dialect: str
 ) -> UpstreamCall:
+    """What is asked of ``target``, in the caller's dialect."""
     if dialect == CHAT:
         return UpstreamCall(target.model, conversation, request.stream, recipe.fields)
     stored = {name: value for name, value in recipe.fields.items() if name not in request.fields}

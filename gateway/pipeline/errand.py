@@ -12,7 +12,7 @@ from gateway.core.journal import Journal
 from gateway.core.requests import ChatRequest
 from gateway.core.upstream import CHAT, Exchange, HttpRequest, Sent, Target, Transport, UpstreamCall
 from gateway.pipeline.attempt import Answer, WholeAnswer, attempt
-from gateway.pipeline.record import book_failure, intent_of
+from gateway.pipeline.record import book_failure, intend
 from gateway.pipeline.services import Provider, Services
 from gateway.pipeline.tracing import traced
 from gateway.routing.failures import Next, judge
@@ -56,13 +56,6 @@ class Attempts(Generic[A]):
     def under_way(self) -> float | None:
         """When the attempt that is to be made was begun (monotonic seconds), where it is being made already."""
         return None
-
-    def intend(self, number: int) -> None:
-        """Put the intent of an attempt into the spool. Raises ``ledger_full``."""
-        journal = self.journal
-        intent = intent_of(journal, number)
-        self.services.ledger.intend(intent)
-        journal.intent = intent
 
     def ends(self, error: GatewayError) -> bool:
         """Whether nothing more may be tried after this failure."""
@@ -123,7 +116,7 @@ class Attempts(Generic[A]):
         began = self.under_way()
         try:
             if began is None:
-                self.intend(number)
+                intend(journal, number, self.services)
             making = self.making(stop, target if self._first_token is None else _hurried(target, self._first_token))
         except BaseException:
             stop.health.leave()
@@ -169,25 +162,21 @@ def _hurried(target: Target, asked: float) -> Target:
 class Errand(Attempts[Answer | WholeAnswer]):
     """The attempts of a generating call."""
 
-    __slots__ = ("_dialect", "_request", "_taken_up", "_upstream")
+    __slots__ = ("_request", "_taken_up", "_upstream")
 
     def __init__(
-        self, upstream: UpstreamCall, request: ChatRequest, dialect: str, journal: Journal, services: Services
+        self,
+        upstream: UpstreamCall,
+        request: ChatRequest,
+        journal: Journal,
+        services: Services,
+        taken_up: "TakenUp | None" = None,
     ) -> None:
+        """``taken_up``: the first attempt is under way already, and it goes on with it."""
         super().__init__(journal, services)
         self._upstream = upstream
         self._request = request
-        self._dialect = dialect
-        self._taken_up: TakenUp | None = None
-
-    @property
-    def model(self) -> str:
-        """What the first target is asked for."""
-        return self._upstream.model
-
-    def take_up(self, sent: "TakenUp") -> None:
-        """The first attempt is under way already: go on with it."""
-        self._taken_up = sent
+        self._taken_up = taken_up
 
     def under_way(self) -> float | None:
         """See :meth:`Attempts.under_way`."""
@@ -199,30 +188,28 @@ class Errand(Attempts[Answer | WholeAnswer]):
 
     def making(self, stop: Stop, target: Target) -> Coroutine[Any, Any, Answer | WholeAnswer]:
         """See :meth:`Attempts.making`."""
-        provider, spoken, native = self.spoken(target)
+        provider = self.services.providers[target.provider]
+        spoken, native = spoken_to(provider, target, self._upstream, self._request)
         taken_up, self._taken_up = self._taken_up, None
         began = None
         if taken_up is not None:
             provider, began = structs.replace(provider, transport=taken_up), taken_up.began
         return attempt(stop, target, spoken, provider, self.journal, self.services, native=native, began=began)
 
-    def spoken(self, target: Target) -> tuple[Provider, UpstreamCall, bool]:
-        """Who is asked; the call, in the caller's dialect if that is spoken there, else in the common one; whether it is the caller's.
 
-        Raises ``malformed`` for what the common one cannot say.
-        """
-        provider = self.services.providers[target.provider]
-        upstream = self._upstream
-        if target.model != upstream.model:
-            upstream = structs.replace(upstream, model=target.model)
-        if self._dialect in provider.translator.speaks:
-            return provider, upstream, True
-        name = self._request.untranslatable
-        if name is not None:
-            raise GatewayError(
-                MALFORMED, f"{name}: has no form that the model {upstream.model[:100]!r} can be given", param=name
-            )
-        return provider, structs.replace(upstream, dialect=CHAT), False
+def spoken_to(provider: Provider, target: Target, upstream: UpstreamCall, request: ChatRequest) -> tuple[UpstreamCall, bool]:
+    """The call, in the caller's dialect where the provider speaks it, else in the common one; and whether it is the caller's.
+
+    Raises ``malformed`` for what the common one cannot say.
+    """
+    if target.model != upstream.model:
+        upstream = structs.replace(upstream, model=target.model)
+    if upstream.dialect in provider.translator.speaks:
+        return upstream, True
+    name = request.untranslatable
+    if name is not None:
+        raise GatewayError(MALFORMED, f"{name}: has no form that the model {upstream.model[:100]!r} can be given", param=name)
+    return structs.replace(upstream, dialect=CHAT), False
 
 
 class TakenUp(Transport):

@@ -15,17 +15,17 @@ from gateway.core.dialect import Dialect
 from gateway.core.errors import CLIENT_GONE, GatewayError
 from gateway.core.journal import Journal
 from gateway.core.requests import Inbound
-from gateway.core.upstream import CHAT, Sent
+from gateway.core.upstream import CHAT, Sent, UpstreamCall
 from gateway.pipeline.admit import admit_now
 from gateway.pipeline.authenticate import authenticate_now
-from gateway.pipeline.call import errand_of, travel
+from gateway.pipeline.call import travel, upstream_call
 from gateway.pipeline.course import Course
-from gateway.pipeline.errand import Errand, TakenUp
+from gateway.pipeline.errand import Errand, TakenUp, spoken_to
 from gateway.pipeline.gates import judge_whole
 from gateway.pipeline.guard_in import guard_in
 from gateway.pipeline.permits import Permit
 from gateway.pipeline.receive import check
-from gateway.pipeline.record import record
+from gateway.pipeline.record import intend, record
 from gateway.pipeline.render import render
 from gateway.pipeline.reply import Reply
 from gateway.pipeline.resolve import resolve_now
@@ -57,10 +57,10 @@ class Departed:
     """A call whose request is under way to its provider."""
 
     __slots__ = (
+        "_asked",
         "_began",
         "_course",
         "_dialect",
-        "_errand",
         "_journal",
         "_native",
         "_permit",
@@ -78,7 +78,7 @@ class Departed:
         permit: Permit,
         plan: Plan,
         place: Place,
-        errand: Errand,
+        asked: UpstreamCall,
         provider: Provider,
         sent: Sent,
         dialect: Dialect,
@@ -93,7 +93,7 @@ class Departed:
         self._permit = permit
         self._plan = plan
         self._place = place
-        self._errand = errand
+        self._asked = asked
         self._provider = provider
         self._sent = sent
         self._dialect = dialect
@@ -115,7 +115,7 @@ class Departed:
         clock, dialect, native, guard = services.clock, self._dialect, self._native, course.recipe.guards.post
         now = clock()
         try:
-            event = self._provider.translator.answer(body, dialect.name if native else CHAT, self._errand.model)
+            event = self._provider.translator.answer(body, dialect.name if native else CHAT, self._asked.model)
             usage = event.usage
             if usage is None:
                 self._hand_over()
@@ -159,9 +159,11 @@ class Departed:
         self._reply.go_on(recorded(self._rest(), journal, self._reply, self._services), journal.inbound)
 
     async def _rest(self) -> None:
-        self._errand.take_up(TakenUp(self._provider.transport, self._sent, self._began))
-        begun = travel(self._errand, self._plan, self._place)
-        await carry_out(self._course, self._permit, self._dialect, self._journal, self._reply, self._services, begun)
+        course, journal, services = self._course, self._journal, self._services
+        taken_up = TakenUp(self._provider.transport, self._sent, self._began)
+        errand = Errand(self._asked, course.request, journal, services, taken_up)
+        begun = travel(errand, self._plan, self._place)
+        await carry_out(course, self._permit, self._dialect, journal, self._reply, services, begun)
 
 
 def depart(inbound: Inbound, services: Services, reply: ExpressReply, dialect: Dialect) -> Departed | None:
@@ -205,25 +207,27 @@ def depart(inbound: Inbound, services: Services, reply: ExpressReply, dialect: D
         plan = route(recipe, request, journal, services)
         stop = plan.stops[0]
         if not masks and plan.policy.hedge_after is None and stop.target.timeouts.first_token is None:
-            errand = errand_of(plan, request, recipe, conversation, dialect.name, journal, services)
-            provider, upstream, native = errand.spoken(stop.target)
+            asked = upstream_call(stop.target, request, recipe, conversation, dialect.name)
+            provider = services.providers[stop.target.provider]
+            upstream, native = spoken_to(provider, stop.target, asked, request)
             transport = provider.transport
             now = clock()
             if transport.is_ready(stop.target) and (place := first(plan, now)) is not None:
                 target = stop.targets[place[1]]
                 sent = transport.prepare(target, provider.translator.request(target, upstream), inbound.deadline)
                 if sent is not None:
-                    journal.attempt = errand.number()
+                    journal.attempts = journal.attempt = 1
                     journal.target = target
-                    errand.intend(journal.attempt)
+                    intend(journal, 1, services)
                     journal.laps = [queued, authenticated, resolved, rendered, admitted, guarded, now]
                     course = Course(caller, request, recipe, conversation)
                     departed = Departed(
-                        *(course, permit, plan, place, errand, provider, sent, dialect, journal, reply, services, now), native=native
+                        *(course, permit, plan, place, asked, provider, sent, dialect, journal, reply, services, now),
+                        native=native,
                     )
                     sent.dispatch(departed.arrived)
                     return departed
-    except Exception:  # noqa: BLE001 - as above
+    except Exception:  # noqa: BLE001, S110 - as above
         pass
     if sent is not None:
         sent.drop()

@@ -148,6 +148,13 @@ def book_loser(journal: Journal, services: Services) -> None:
     services.ledger.append(intent_at_end(journal), ending)
 
 
+def intend(journal: Journal, attempt: int, services: Services) -> None:
+    """Promise N1, kept before the first byte of an attempt goes upstream. Raises ``ledger_full``."""
+    intent = intent_of(journal, attempt)
+    services.ledger.intend(intent)
+    journal.intent = intent
+
+
 def intent_of(journal: Journal, attempt: int) -> Intent:
     """What must be on disk before the first byte of an attempt goes upstream (promise N1); attempt 0: none is made."""
     inbound, caller, request, prompt, target = journal.inbound, journal.caller, journal.request, journal.prompt, journal.target

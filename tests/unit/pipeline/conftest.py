@@ -1,7 +1,7 @@
 """A whole pipeline from memory twins: stores, ledger, scripted providers and a recording caller, with one list of what happened when."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from gateway.core.stored import Keeping
 from gateway.core.upstream import HttpRequest, Target, Translator
 from gateway.dialects.chat import CHAT_DIALECT
 from gateway.pipeline.consulting.examples import Examples
+from gateway.pipeline.express import depart
 from gateway.pipeline.limits import Limits
 from gateway.pipeline.memory import Memory
 from gateway.pipeline.permits import Permits
@@ -141,6 +142,60 @@ class ScriptedTransport:
     async def close(self) -> None: ...
 
 
+class PromptTransport(ScriptedTransport):
+    """The same, and it always has a connection at hand."""
+
+    def is_ready(self, target: Target) -> bool:
+        return True
+
+    def prepare(self, target: Target, request: HttpRequest, deadline: float) -> "ScriptedSent":
+        return ScriptedSent(self, target, request, deadline)
+
+    async def take_up(self, sent: "ScriptedSent", target: Target, request: HttpRequest, deadline: float) -> Exchange:
+        assert (target, request, deadline) == sent.asked
+        if sent.failure is not None:
+            raise sent.failure
+        assert sent.exchange is not None
+        if sent.body is not None:
+            sent.exchange.pieces.insert(0, sent.body)
+        return sent.exchange
+
+
+class ScriptedSent:
+    """A request whose answer comes by itself."""
+
+    def __init__(self, transport: PromptTransport, *asked: Any) -> None:
+        self.transport = transport
+        self.asked = asked
+        self.exchange: Exchange | None = None
+        self.failure: BaseException | None = None
+        self.body: bytes | None = None
+        self.ended: list[str] = []
+
+    def dispatch(self, arrived: Callable[[], None]) -> None:
+        self.work = asyncio.ensure_future(self._fetch())
+        self.work.add_done_callback(lambda done: None if done.cancelled() else arrived())
+
+    async def _fetch(self) -> None:
+        try:
+            self.exchange = await self.transport.send(*self.asked)
+            if self.exchange.status == 200:
+                self.body = await self.exchange.read(1 << 20)
+        except GatewayError as failure:
+            self.failure = failure
+
+    def body_now(self, limit: int) -> bytes | None:
+        return self.body if self.body is not None and len(self.body) <= limit else None
+
+    def release(self) -> None:
+        assert self.exchange is not None
+        self.exchange.close()
+
+    def drop(self) -> None:
+        self.ended.append("dropped")
+        self.work.cancel()
+
+
 class CountedTokens:
     def __init__(self) -> None:
         self.asked: list[tuple[str, list[str]]] = []
@@ -170,6 +225,8 @@ class Caller:
         self.pieces: list[bytes] = []
         self.ended = False
         self.leave_at: str | None = None
+        self.over = asyncio.Event()
+        self.rest: asyncio.Future[None] | None = None
 
     @property
     def body(self) -> bytes:
@@ -189,9 +246,23 @@ class Caller:
         return [msgspec.json.decode(frame) for frame in self.frames if frame != "[DONE]"]
 
     async def whole(self, status: int, head: bytes, body: bytes) -> None:
+        self.send(status, head, body)
+
+    def send(self, status: int, head: bytes, body: bytes) -> None:
         self._begin("whole", status, head)
         self.pieces.append(body)
         self.ended = True
+        self.over.set()
+
+    def go_on(self, rest: Coroutine[Any, Any, None], inbound: Inbound) -> None:
+        self.rest = asyncio.ensure_future(rest)
+        self.rest.add_done_callback(lambda _: self.over.set())
+
+    async def wait(self) -> None:
+        """For the end of a call that departed. Raises its failure."""
+        await self.over.wait()
+        if self.rest is not None:
+            await self.rest
 
     async def start(self, status: int, head: bytes) -> None:
         self._begin("start", status, head)
@@ -221,7 +292,11 @@ class Caller:
 class World:
     """Everything a call touches. ``targets`` are the route ``*``; ``script`` gives what providers will answer."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, express: bool = False) -> None:
+        self.express = express
+        """Whether calls go without a task where they can."""
+        self.departed = 0
+        """How many did."""
         self.steps: list[str] = []
         self.clock = Clock()
         self.catalog = MemoryCatalog()
@@ -234,7 +309,7 @@ class World:
         self.translators: dict[str, Translator] = {}
         """Of the providers that do not speak OpenAI's chat form alone."""
         self.dialect: Dialect = CHAT_DIALECT
-        self.transport = ScriptedTransport(self.steps, self.clock)
+        self.transport = (PromptTransport if express else ScriptedTransport)(self.steps, self.clock)
         self.tokens = CountedTokens()
         self.workbench: Workbench | None = None
         self.observed = Observed()
@@ -331,7 +406,13 @@ class World:
     async def call(self, body: object = None, caller: Caller | None = None, **headers: str | bytes) -> Caller:
         """One call through the sentence, without an edge: failures are raised."""
         caller = caller or self.caller()
-        await serve(self.inbound(chat() if body is None else body, **headers), self.services, caller, self.dialect)
+        inbound, services = self.inbound(chat() if body is None else body, **headers), self.services
+        departed = depart(inbound, services, caller, self.dialect) if self.express else None
+        self.departed += departed is not None
+        if departed is None:
+            await serve(inbound, services, caller, self.dialect)
+        else:
+            await caller.wait()
         return caller
 
     async def fail(self, kind: str, body: object = None, caller: Caller | None = None, **headers: str | bytes) -> GatewayError:
@@ -427,10 +508,20 @@ class Answers:
     DONE = DONE
 
 
+_BOTH_WAYS = ("test_call", "test_guard_out", "test_guarding", "test_limits", "test_resilience", "test_resolve", "test_serve")
+"""Modules whose calls are made twice: in a task, and without one where they can go so."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every test of these modules holds for both ways."""
+    if "world" in metafunc.fixturenames and metafunc.module.__name__.rpartition(".")[2] in _BOTH_WAYS:
+        metafunc.parametrize("world", ["task", "express"], indirect=True)
+
+
 @pytest.fixture
-def world() -> World:
+def world(request: pytest.FixtureRequest) -> World:
     """A pipeline from memory twins."""
-    return World()
+    return World(express=getattr(request, "param", "task") == "express")
 
 
 @pytest.fixture
