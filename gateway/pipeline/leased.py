@@ -69,7 +69,9 @@ class Leased:
 
     def _fetch(self, name: str, held: Permits, want: int, ask: AskStore, *, closed: bool) -> "asyncio.Future[None]":
         running = self._fetching.get(name)
-        if running is None or running.done():  # one that is done but not yet forgotten brings nothing more, however often awaited
+        if (
+            running is None or running.done()
+        ):  # one that is done but not yet forgotten brings nothing more, however often awaited
             running = asyncio.ensure_future(self._lease(held, want, ask, closed=closed))
             self._fetching[name] = running
             running.add_done_callback(lambda done: self._over(name, done))
