@@ -157,14 +157,14 @@ class Bench:
     def overload(self, gateway: Gateway) -> None:
         """Twice the capacity, twice: in the first run buffers and pools grow to their bound, the second must not add to it.
 
-        Then once more with a connection per call, which costs more than a refusal on a connection that stays.
+        Then once more with a connection per call, which costs more than the refusal itself, at twice what is served that way.
         """
         capacity = self.figures.get("capacity") or self.capacity(gateway)
         load = Load(SMALL, max(3.0, self.seconds), 0.5, OPEN_CONNECTIONS, rate=2 * capacity)
         idle = resident_mb(gateway.family().workers)
         first = once(gateway, load, self.upstream.pid)
         second = quiet(gateway, load, self.upstream.pid)
-        single = quiet(gateway, replace(load, close=True), self.upstream.pid)
+        single = quiet(gateway, replace(load, close=True, rate=2 * self.capacity(gateway, close=True)), self.upstream.pid)
         after = resident_mb(gateway.family().workers)
         wrong = sum(r.load.no_retry_after + r.load.other.count + r.load.broken + r.load.unsent for r in (first, second))
         rows: list[list[object]] = []
@@ -196,8 +196,8 @@ class Bench:
             "overload.growth_mb": second.rss_mb - first.rss_mb,
         }
 
-    def capacity(self, gateway: Gateway) -> float:
-        return quiet(gateway, Load(SMALL, 2, 0.5), self.upstream.pid).load.admitted_rps
+    def capacity(self, gateway: Gateway, *, close: bool = False) -> float:
+        return quiet(gateway, Load(SMALL, 2, 0.5, close=close), self.upstream.pid).load.admitted_rps
 
     def rows(self, gateway: Gateway) -> None:
         found = books.compare_totals(gateway.database_url(), gateway.run_id, gateway.answers)

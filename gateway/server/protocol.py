@@ -163,6 +163,8 @@ class GatewayProtocol(HttpToolsProtocol):
         self.pipeline.clear()
         if self._active is not None:
             _cancel(self._active)
+        # What refers back to this goes, so that a connection is freed as it ends and does not wait for the garbage collector.
+        self.cycle = self._active = self._receiving = None  # pyright: ignore[reportAttributeAccessIssue]
 
     def shutdown(self) -> None:
         """The worker stops: answer what is under way or about to come, then close."""

@@ -1,7 +1,9 @@
 """The HTTP protocol on a loopback socket with scripted hot routes: load, time, callers that leave, and what repeats."""
 
 import asyncio
+import gc
 import socket
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -503,6 +505,26 @@ async def test_a_connection_taken_while_the_worker_stops_is_served_and_closed() 
         _, headers, body = await read(reader)
         assert (headers["connection"], body) == ("close", b"last ")
         assert await rest(silent) == b""
+
+
+@pytest.mark.parametrize("path", [b"/hot", b"/other"])
+async def test_a_connection_that_has_ended_is_freed_without_the_garbage_collector(path: bytes) -> None:
+    async with serving(Bench(echo)) as bench:
+        gc.collect()
+        gc.disable()
+        try:
+            async with connected(bench) as (reader, writer):
+                for _ in range(2):
+                    writer.write(post(b"1", path=path))
+                    await read(reader)
+                ended = weakref.ref(bench.connection())
+            while bench.state.connections:
+                await asyncio.sleep(0.001)
+            for _ in range(10):  # the loop's own handles of the call that told it
+                await asyncio.sleep(0)
+            assert ended() is None
+        finally:
+            gc.enable()
 
 
 async def test_the_application_learns_the_addresses() -> None:
