@@ -67,6 +67,8 @@ class Load:
     rate: float = 0.0
     seed: int = 1
     ids: Path | None = None
+    close: bool = False
+    """Whether every call has a connection of its own."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,8 @@ def command(peer: Peer, load: Load) -> list[str]:
         words += ["--rate", str(load.rate)]
     if load.ids is not None:
         words += ["--ids", str(load.ids)]
-    for name, value in peer.headers().items():
+    headers = {**peer.headers(), "connection": "close"} if load.close else peer.headers()
+    for name, value in headers.items():
         words += ["-H", f"{name}: {value}"]
     return words
 

@@ -78,14 +78,17 @@ class Leased:
 
     def _fetch(self, name: str, held: Permits, want: int, ask: AskStore, *, closed: bool) -> "asyncio.Future[None]":
         running = self._fetching.get(name)
-        if running is None:
+        if (
+            running is None or running.done()
+        ):  # one that is done but not yet forgotten brings nothing more, however often awaited
             running = asyncio.ensure_future(self._lease(held, want, ask, closed=closed))
             self._fetching[name] = running
             running.add_done_callback(lambda done: self._over(name, done))
         return running
 
     def _over(self, name: str, done: "asyncio.Future[None]") -> None:
-        self._fetching.pop(name, None)
+        if self._fetching.get(name) is done:
+            del self._fetching[name]
         if not done.cancelled():
             done.exception()  # seen: whoever waits has it, and a refill behind somebody's back concerns nobody
 

@@ -1,6 +1,7 @@
 """Waiting for a place at a target that is full: first come, first served, bounded in number and time."""
 
 import asyncio
+from collections.abc import Callable
 
 from gateway.routing.health import Health
 
@@ -26,12 +27,17 @@ async def wait_for_place(health: Health, seconds: float) -> bool:
         # The place may have come in the very turn in which the time ran out.
         if not given.cancelled():
             return True
-        health.waiters.remove(take)
+        _leave_queue(health, take)
         return False
     except asyncio.CancelledError:
         if given.cancelled():
-            health.waiters.remove(take)
+            _leave_queue(health, take)
         else:
             health.leave()
         raise
     return True
+
+
+def _leave_queue(health: Health, take: Callable[[], bool]) -> None:
+    if take in health.waiters:  # else it was asked, and declined, between the end of its time and now
+        health.waiters.remove(take)

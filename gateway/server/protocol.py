@@ -16,7 +16,9 @@ from typing import Any, cast
 
 from msgspec import Struct, field
 from uvicorn.config import Config
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 from uvicorn.server import ServerState
 
 from gateway.core.dialect import Dialect
@@ -35,6 +37,7 @@ from gateway.edge.problems import head_of
 from gateway.limits.admission import Admission
 from gateway.pipeline.receive import KNOWN_HEADERS, Receiver
 from gateway.pipeline.services import Services
+from gateway.server.accept import Acceptor
 from gateway.server.heads import RepeatedHead, learn
 from gateway.server.reply import HotReply
 from gateway.transport.gathering import Gathered, Outbox
@@ -78,6 +81,8 @@ class FrontDoor(Struct):
     turn_began: float | None = None
     outbox: Outbox = field(default_factory=Outbox)
     """What connections are sent in this turn of the event loop."""
+    acceptor: Acceptor | None = None
+    """Takes the connections that wait behind one just made; None leaves them to the event loop, one a turn."""
 
 
 _BUSY = GatewayError(OVERLOADED, "the gateway is at capacity; try again", retry_after=1, target="gateway")
@@ -130,12 +135,26 @@ class GatewayProtocol(HttpToolsProtocol):
 
     # --- connection ---------------------------------------------------------------------------------------------------
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Refuse at the connection cap, else count the time to the first head."""
-        super().connection_made(Gathered(transport, self.front.outbox))
+        """Refuse at the connection cap, else count the time to the first head.
+
+        All of uvicorn's but the addresses, six calls of the system that only a scope needs: see :meth:`_asgi_request`.
+        """
+        self.connections.add(self)
+        self.transport = Gathered(transport, self.front.outbox)
+        self.flow = FlowControl(self.transport)
+        acceptor = self.front.acceptor
+        if acceptor is not None:
+            acceptor.look(self._another)
+            if acceptor.closed:  # taken by a worker that had begun to stop: nobody else would tell it
+                self.shutdown()
         if len(self.connections) > self.front.limits.max_connections:
             self._refuse(OVERLOADED, "too many connections", retry_after=1)
             return
         self.waiting_since = self.loop.time()
+
+    def _another(self) -> "GatewayProtocol":
+        """The protocol of another connection to the same server."""
+        return GatewayProtocol(self.front, self.config, self.server_state, self.app_state, self.loop)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Cancel the call: the upstream's work ends with its caller."""
@@ -146,6 +165,8 @@ class GatewayProtocol(HttpToolsProtocol):
         self.pipeline.clear()
         if self._active is not None:
             _cancel(self._active)
+        # What refers back to this goes, so that a connection is freed as it ends and does not wait for the garbage collector.
+        self.cycle = self._active = self._receiving = None  # pyright: ignore[reportAttributeAccessIssue]
 
     def shutdown(self) -> None:
         """The worker stops: answer what is under way or about to come, then close."""
@@ -277,8 +298,11 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def _asgi_request(self) -> None:
         """Hand the request to uvicorn, with the scope its own ``on_message_begin`` makes."""
-        url, headers = self.url, self.headers
+        url, headers, transport = self.url, self.headers, self.transport
         self._receiving = None
+        if self.scheme is None:
+            self.server, self.client = get_local_addr(transport), get_remote_addr(transport)
+            self.scheme = "https" if is_ssl(transport) else "http"
         super().on_message_begin()
         self.url = url
         for name, value in headers:

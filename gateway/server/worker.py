@@ -17,6 +17,7 @@ from gateway.asgi import Application, FrontApp
 from gateway.edge.doors import HOT_ROUTES
 from gateway.limits.admission import Admission
 from gateway.running import Running
+from gateway.server.accept import Acceptor
 from gateway.server.protocol import FrontDoor, GatewayProtocol, Limits
 from gateway.server.supervisor import BACKLOG, supervise
 from gateway.settings import Settings
@@ -49,6 +50,8 @@ async def _serve(
     servers: list[uvicorn.Server] = []
     running = await build(settings, slot, table, meter, lambda: any(s.should_exit for s in servers))
     front = _front_door(settings, running)
+    sock.setblocking(False)
+    front.acceptor = Acceptor(sock, asyncio.get_running_loop())
     server = _http_server(settings, running, front)
     servers.append(server)
     # uvicorn raises the signal again when it is done; by then we must live on, to drain the ledger.

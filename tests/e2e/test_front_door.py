@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -646,6 +647,35 @@ def test_both_front_doors_answer_with_the_same_bytes(door: Door, start_gateway: 
         each.request(length=False)[:-2] + b"transfer-encoding: chunked\r\n\r\n" + chunked(chat()) for each in (door, other)
     ]
     assert same(door.one(chunks[0])) == same(other.one(chunks[1]))
+
+
+# --- load -------------------------------------------------------------------------------------------------------------
+def test_a_crowd_at_a_full_worker_is_told_at_once_and_served_when_there_is_room(
+    start_gateway: Callable[..., Any], faults: str
+) -> None:
+    """Both places are held by streams that have stopped; everybody else is answered while they are."""
+    gateway = start_gateway(upstream=f"{faults}/v1", PROMPTGATE_SERVER_MAX_IN_FLIGHT="2")
+    own = Door(gateway)
+    with own.wire() as one, own.wire() as two, ExitStack() as crowd:
+        for held in (one, two):
+            held.send(own.request(chat(stream=True, model="mock-stall")))
+            held.until(b"tok1 ")
+        waiting = [crowd.enter_context(own.wire()) for _ in range(16)]
+        for wire in waiting:
+            wire.send(own.request(chat()))
+        for answer in [wire.answer() for wire in waiting]:
+            assert (answer.status, answer.code, answer.headers["retry-after"]) == (503, "overloaded", "1")
+        one.socket.close()
+        eager, tries = waiting[0], 1
+        eager.send(own.request(chat("room")))
+        while (answer := eager.answer()).status == 503:
+            tries += 1
+            eager.send(own.request(chat("room")))
+        assert said(answer) == "echo: room"
+        with gateway.client() as http:
+            give_up = time.monotonic() + PATIENCE
+            while f"promptgate_shed_total {16 + tries - 1}" not in http.get("/metrics").text:
+                assert time.monotonic() < give_up, http.get("/metrics").text
 
 
 # --- the end ----------------------------------------------------------------------------------------------------------

@@ -125,6 +125,25 @@ async def test_a_burst_far_below_the_limit_is_served_however_small_the_bundles()
     assert len(served) == 60
 
 
+async def test_who_comes_in_the_turn_that_ends_a_fetch_has_one_of_their_own() -> None:
+    """They find nothing left of it, and awaiting what is over would bring nothing, however often."""
+    late: list[asyncio.Task[Permit]] = []
+
+    class Crowded(Store):
+        async def lease(self, key_id: str, limit: int, want: int) -> Lease | None:
+            first = not self.asked
+            lease = await super().lease(key_id, limit, want)
+            if first:
+                late.extend(asyncio.ensure_future(permits.take(caller(limit=1000))) for _ in range(3))
+            return lease
+
+    store = Crowded(Lease(1, 999, 60.0))
+    permits = Permits(store, Now(), None)
+    await permits.take(caller(limit=1000))
+    assert len(await asyncio.gather(*late)) == 3
+    assert len(store.asked) == 2
+
+
 async def test_a_limit_contested_to_the_last_is_refused_in_the_end() -> None:
     permits = Permits(Store(*[Lease(0, 5, -1.0)] * module.ATTEMPTS), Now(), None)
     with pytest.raises(GatewayError) as caught:

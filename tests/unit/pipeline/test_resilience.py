@@ -7,8 +7,9 @@ import pytest
 
 from gateway.core.errors import UPSTREAM_INCOMPLETE, UPSTREAM_TIMEOUT, UPSTREAM_UNREACHABLE, GatewayError
 from gateway.core.upstream import Target, Timeouts
+from gateway.pipeline.waiting import wait_for_place
 from gateway.routing.breaker import BreakerRules
-from gateway.routing.health import Rules
+from gateway.routing.health import Health, Rules
 from gateway.routing.policy import Candidate, Condition, Policy
 from gateway.routing.table import Route, RouteTable
 
@@ -365,6 +366,33 @@ async def test_who_leaves_the_queue_leaves_no_trace(world: Any, say: Any) -> Non
     late.cancel()  # it may hold the place by now, without having used it
     await asyncio.gather(late, return_exceptions=True)
     assert health.in_flight == 0
+
+
+async def test_a_place_is_offered_to_one_whose_caller_has_just_left() -> None:
+    health = Health("one", Rules(concurrency=1))
+    assert health.enter(0.0)
+    waiting = asyncio.ensure_future(wait_for_place(health, 60.0))
+    while not health.waiters:
+        await asyncio.sleep(0)
+    waiting.cancel()
+    health.leave()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert (health.in_flight, len(health.waiters)) == (0, 0)
+
+
+async def test_a_place_is_offered_in_the_turn_in_which_the_time_ran_out() -> None:
+    health, loop = Health("one", Rules(concurrency=1)), asyncio.get_running_loop()
+    assert health.enter(0.0)
+    waiting = asyncio.ensure_future(wait_for_place(health, 0.001))
+    while not health.waiters:
+        await asyncio.sleep(0)
+    offered = loop.time() + 0.002
+    loop.call_at(offered, health.leave)
+    while loop.time() < offered:  # so that both timers fire in one turn
+        pass
+    assert await waiting is False
+    assert (health.in_flight, len(health.waiters)) == (0, 0)
 
 
 async def test_a_target_that_has_too_much_to_do_gets_less(world: Any, say: Any) -> None:

@@ -1,6 +1,9 @@
 """The HTTP protocol on a loopback socket with scripted hot routes: load, time, callers that leave, and what repeats."""
 
 import asyncio
+import gc
+import socket
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -18,6 +21,7 @@ from gateway.limits.admission import Admission
 from gateway.pipeline.receive import Receiver
 from gateway.pipeline.reply import Reply
 from gateway.server import reply as reply_module
+from gateway.server.accept import Acceptor
 from gateway.server.protocol import FrontDoor, GatewayProtocol, Limits
 
 HEAD = b"content-type: text/plain\r\n"
@@ -489,6 +493,55 @@ async def test_a_shutdown_lets_the_call_end_and_says_close() -> None:
         _, headers, body = await read(reader)
         assert (headers["connection"], body) == ("close", b"done")
         assert await rest(reader) == b""
+
+
+async def test_a_connection_taken_while_the_worker_stops_is_served_and_closed() -> None:
+    bench = Bench(echo)
+    listener = socket.socket()
+    bench.front.acceptor = Acceptor(listener, asyncio.get_running_loop())
+    listener.close()
+    async with serving(bench), connected(bench) as (silent, _), connected(bench) as (reader, writer):
+        writer.write(post(b"last"))
+        _, headers, body = await read(reader)
+        assert (headers["connection"], body) == ("close", b"last ")
+        assert await rest(silent) == b""
+
+
+@pytest.mark.parametrize("path", [b"/hot", b"/other"])
+async def test_a_connection_that_has_ended_is_freed_without_the_garbage_collector(path: bytes) -> None:
+    async with serving(Bench(echo)) as bench:
+        gc.collect()
+        gc.disable()
+        try:
+            async with connected(bench) as (reader, writer):
+                for _ in range(2):
+                    writer.write(post(b"1", path=path))
+                    await read(reader)
+                ended = weakref.ref(bench.connection())
+            while bench.state.connections:
+                await asyncio.sleep(0.001)
+            for _ in range(10):  # the loop's own handles of the call that told it
+                await asyncio.sleep(0)
+            assert ended() is None
+        finally:
+            gc.enable()
+
+
+async def test_the_application_learns_the_addresses() -> None:
+    scopes: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        scopes.append(scope)
+        await cold(scope, receive, send)
+
+    bench = Bench(echo)
+    bench.config = Config(app, lifespan="off", log_config=None, ws="none", access_log=False)
+    async with serving(bench), connected(bench) as (reader, writer):
+        for _ in range(2):
+            writer.write(post(path=b"/other"))
+            await read(reader)
+        here = writer.get_extra_info("sockname")
+        assert [(s["server"], s["client"], s["scheme"]) for s in scopes] == [(("127.0.0.1", bench.port), here, "http")] * 2
 
 
 async def test_the_date_follows_the_servers() -> None:
