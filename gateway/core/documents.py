@@ -201,8 +201,8 @@ class ReleaseDocument(Struct, frozen=True):
     schema_version: int = SCHEMA_VERSION
     split: Split | None = None
     changed: int = 0
-    """The generation at which something of this application moved last, as it was when this was read: what its callers are told, since
-    the installation's own tells of others. 0 in documents of older programs."""
+    """How often something of this application had moved when this was read: what its callers are told, since the registry's generation
+    tells of others. 0 in documents of older programs."""
 
 
 class KeyDocument(Struct, frozen=True):

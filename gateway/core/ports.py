@@ -10,7 +10,7 @@ from gateway.core.documents import Change, KeyDocument, ReleaseDocument
 from gateway.core.ledger import Ending, Intent
 from gateway.core.limits import Ask, CounterState, LimitRule, Reserved, Seed, Settlement, Stage, Turn, Unseeded, Window
 from gateway.core.references import Reference
-from gateway.core.spending import Charge, Question, Total
+from gateway.core.spending import Charge, Question, Span, Total
 
 
 class Catalog(Protocol):
@@ -151,6 +151,14 @@ class Spending(Protocol):
 
     async def totals(self, application_id: str, question: Question, low_ms: int, high_ms: int) -> list[Total]:
         """The answer to a question for calls that started from ``low_ms`` up to ``high_ms``, by value."""
+        ...
+
+    async def summed(self, since_ms: int, until_ms: int) -> frozenset[Span]:
+        """The hours and days from ``since_ms`` up to ``until_ms`` that are summed up, and whose sums are true."""
+        ...
+
+    async def sums(self, application_id: str, question: Question, spans: Sequence[Span]) -> list[Total]:
+        """The answer to a question for all calls that started in these spans, from their sums."""
         ...
 
     async def charges(self, call_ids: Sequence[str]) -> list[Charge]:

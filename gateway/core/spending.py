@@ -1,8 +1,21 @@
 """What the ledger is asked about limits, and what it answers: how much the calls of an application have used."""
 
+from typing import Literal
+
 from msgspec import Struct
 
 from gateway.core.limits import Scope, Spent
+
+Grain = Literal["hour", "day"]
+"""What the ledger is summed up by in advance; of the calendar, in UTC."""
+
+
+class Span(Struct, frozen=True):
+    """An hour or a day of the ledger."""
+
+    grain: Grain
+    start_ms: int
+    """Milliseconds since the epoch."""
 
 
 class Question(Struct, frozen=True):

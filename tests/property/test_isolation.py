@@ -262,7 +262,9 @@ async def generations(changes: list[tuple[str, int]]) -> list[int]:
 def test_the_generation_tells_of_own_changes_alone(changes: list[tuple[str, int]]) -> None:
     told = asyncio.run(generations(changes))
     for (app, _), before, after in zip(changes, told, told[1:], strict=False):
-        assert after > before if app == NEIGHBOUR else after == before
+        assert after == before + (app == NEIGHBOUR)
+    alone = asyncio.run(generations([change for change in changes if change[0] == NEIGHBOUR]))
+    assert told[-1] == alone[-1], "the number itself is the application's own"
 
 
 def test_the_owner_itself_is_answered_otherwise() -> None:

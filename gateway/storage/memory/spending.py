@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Iterable, Sequence
 
+from msgspec import structs
+
 from gateway.core.errors import STORE_UNAVAILABLE, GatewayError
 from gateway.core.ids import uuid7_ms
 from gateway.core.ledger import LedgerRow
 from gateway.core.limits import EACH, LimitRule, Spent
-from gateway.core.spending import Charge, Question, Total
+from gateway.core.spending import Charge, Question, Span, Total
 from gateway.limits.seeds import added
+from gateway.limits.spans import end_of_span
 
 
 class MemorySpending:
@@ -22,6 +25,10 @@ class MemorySpending:
         """By application."""
         self.keys: dict[str, str] = {}
         """Public ids by key id."""
+        self.spans: set[Span] = set()
+        """What is said to be summed up."""
+        self.spans_asked = 0
+        """How many of them were asked for."""
         self._rows = rows
 
     async def rules(self, application_id: str) -> list[LimitRule]:
@@ -33,6 +40,30 @@ class MemorySpending:
         """The answer to a question, for a part of its time."""
         self._ask()
         self.questions += 1
+        return self._totals(application_id, question, low_ms, high_ms)
+
+    async def summed(self, since_ms: int, until_ms: int) -> frozenset[Span]:
+        """What is summed up, and true."""
+        self._ask()
+        return frozenset(span for span in self.spans if since_ms <= span.start_ms < until_ms)
+
+    async def sums(self, application_id: str, question: Question, spans: Sequence[Span]) -> list[Total]:
+        """The answer to a question, from sums."""
+        self._ask()
+        self.spans_asked += len(spans)
+        whole = structs.replace(question, before_ms=None)
+        return added([self._totals(application_id, whole, span.start_ms, end_of_span(span)) for span in spans])
+
+    async def charges(self, call_ids: Sequence[str]) -> list[Charge]:
+        """What calls came to."""
+        self._ask()
+        calls: dict[str, list[LedgerRow]] = {}
+        for row in self._rows():
+            if row.call_id in call_ids and row.application_id is not None:
+                calls.setdefault(row.call_id, []).append(row)
+        return [self._charge(rows) for rows in calls.values()]
+
+    def _totals(self, application_id: str, question: Question, low_ms: int, high_ms: int) -> list[Total]:
         before = question.before_ms
         found: list[Total] = []
         for row in self._rows():
@@ -48,15 +79,6 @@ class MemorySpending:
                 if value is not None and question.match in {EACH, value}
             ]
         return sorted(added([found]), key=lambda total: (-total.requests, total.value))
-
-    async def charges(self, call_ids: Sequence[str]) -> list[Charge]:
-        """What calls came to."""
-        self._ask()
-        calls: dict[str, list[LedgerRow]] = {}
-        for row in self._rows():
-            if row.call_id in call_ids and row.application_id is not None:
-                calls.setdefault(row.call_id, []).append(row)
-        return [self._charge(rows) for rows in calls.values()]
 
     def _charge(self, rows: list[LedgerRow]) -> Charge:
         row = rows[0]

@@ -16,6 +16,26 @@ where c.application_id = $1 and c.call_id >= $2::text::uuid and c.call_id < $3::
        or ('x' || left(replace(c.call_id::text, '-', ''), 12))::bit(48)::bigint + c.latency_us / 1000 < $5)
 group by 1 order by 2 desc, 1 limit $6;
 
+-- name: sums
+-- $1 the application, $2 the scope; $3, $4: the spans' grains and starts; $5 the most values. Each value of the scope.
+select s.value, sum(s.requests)::bigint as requests,
+    least(sum(s.input_tokens), 9007199254740991)::bigint as input_tokens,
+    least(sum(s.output_tokens), 9007199254740991)::bigint as output_tokens,
+    least(sum(s.cost_nano), 9007199254740991)::bigint as cost_nano
+from unnest($3::text[], $4::bigint[]) as span (grain, start_ms)
+join call_sums s on s.application_id = $1 and s.scope = $2 and s.grain = span.grain and s.start_ms = span.start_ms
+group by 1 order by 2 desc, 1 limit $5;
+
+-- name: sums_of_value
+-- The same of the value $5 alone.
+select s.value, sum(s.requests)::bigint as requests,
+    least(sum(s.input_tokens), 9007199254740991)::bigint as input_tokens,
+    least(sum(s.output_tokens), 9007199254740991)::bigint as output_tokens,
+    least(sum(s.cost_nano), 9007199254740991)::bigint as cost_nano
+from unnest($3::text[], $4::bigint[]) as span (grain, start_ms)
+join call_sums s on s.application_id = $1 and s.scope = $2 and s.grain = span.grain and s.start_ms = span.start_ms and s.value = $5
+group by 1;
+
 -- name: charges
 -- All attempts of calls together; what they have in common stands on each of their rows.
 select c.call_id, c.application_id, k.public_id as key, max(coalesce(c.route, c.requested_model)) as model, max(c."user") as "user",
