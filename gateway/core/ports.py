@@ -119,8 +119,10 @@ class LimitStore(Protocol):
         """Where counters stand; nothing is taken."""
         ...
 
-    async def lease(self, application_id: str, counter: str, window: Window, limit: int, want: int) -> Lease | Unseeded | None:
-        """Take up to ``want`` of a counter for good, to be handed out locally."""
+    async def lease(
+        self, application_id: str, counter: str, window: Window, limit: int, want: int, least: int = 1
+    ) -> Lease | Unseeded | None:
+        """Take up to ``want`` of a counter for good, to be handed out locally; nothing where ``least`` are not left."""
         ...
 
     async def turn(self, application_id: str, who: str, seconds: float) -> Turn | None:

@@ -144,11 +144,13 @@ class Counters:
             if counter is not None:
                 counter.used += each.used
 
-    def lease(self, now_ms: int, name: str, window: Window, limit: int, want: int) -> tuple[int, int, int]:
-        """Take up to ``want`` for good: granted, remaining, milliseconds until the window ends."""
+    def lease(self, now_ms: int, name: str, window: Window, limit: int, want: int, least: int = 1) -> tuple[int, int, int]:
+        """Take up to ``want`` for good, or nothing where ``least`` are not left: granted, remaining, milliseconds to the end."""
         ask = Ask(name, window, limit, 0)
         counter = self._open(ask, now_ms)
         granted = max(0, min(want, limit - counter.used - counter.held))
+        if granted < least:
+            granted = 0
         counter.used += granted
         remaining = max(0, limit - counter.used - counter.held)
         return granted, remaining, max(end_of(window, counter.window) - now_ms, 0)

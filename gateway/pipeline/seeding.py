@@ -77,9 +77,13 @@ class Seeding:
         """As the store's; None as well where its counters cannot be known in time."""
         return await self._knowing(application_id, lambda: self._store.reserve(application_id, reservation, seconds, asks))
 
-    async def lease(self, application_id: str, counter: str, window: Window, limit: int, want: int) -> Lease | None:
+    async def lease(
+        self, application_id: str, counter: str, window: Window, limit: int, want: int, least: int = 1
+    ) -> Lease | None:
         """As the store's, and as above."""
-        return await self._knowing(application_id, lambda: self._store.lease(application_id, counter, window, limit, want))
+        return await self._knowing(
+            application_id, lambda: self._store.lease(application_id, counter, window, limit, want, least)
+        )
 
     async def look(self, application_id: str, asks: Sequence[Ask]) -> list[CounterState] | None:
         """As the store's, and as above."""

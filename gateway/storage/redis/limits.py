@@ -25,6 +25,7 @@ _CHARGE = Script(*COUNTERS, "charge.lua")
 REMEMBER_MS = 86_400_000
 """How long the name of a charged call is remembered: a spool whose rows could not be committed is read again within a day, or the
 windows that it could count twice in are nearly over."""
+_HELD = ":held"
 _TURNS: tuple[Literal["nobody", "mine", "theirs"], ...] = ("nobody", "mine", "theirs")
 
 
@@ -77,10 +78,12 @@ class RedisLimits:
             arguments += (_member(each), each.reserved, each.epoch, each.window, each.period)
         return await self._ask(_RENEW, [_marker(application_id), *_keys(application_id, held)], arguments)
 
-    async def lease(self, application_id: str, counter: str, window: Window, limit: int, want: int) -> Lease | Unseeded | None:
-        """Take up to ``want`` of a counter for good."""
+    async def lease(
+        self, application_id: str, counter: str, window: Window, limit: int, want: int, least: int = 1
+    ) -> Lease | Unseeded | None:
+        """Take up to ``want`` of a counter for good; nothing where ``least`` are not left."""
         keys = [*_pair(application_id, counter), _marker(application_id)]
-        answer = await self._ask(LEASE, keys, [limit, want, window])
+        answer = await self._ask(LEASE, keys, [limit, want, window, least])
         if answer is None:
             return None
         return Unseeded() if answer[0] < 0 else lease_of(answer, self._clock())
@@ -122,8 +125,10 @@ def _places(application_id: str) -> list[str]:
 
 
 def _pair(application_id: str, counter: str) -> list[str]:
-    place = f"pg:limit:{{{application_id}}}:{counter}"
-    return [place, f"{place}:held"]
+    """Where a counter is, and the set of its reservations. Users and tags are what callers say: none may be called like such a set."""
+    mark = ":" if counter.rstrip(":").endswith(_HELD) else ""
+    place = f"pg:limit:{{{application_id}}}:{counter}{mark}"
+    return [place, f"{place}{_HELD}"]
 
 
 def _keys(application_id: str, counters: Sequence[Ask | Settlement | Seed]) -> list[str]:

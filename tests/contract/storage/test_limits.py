@@ -175,6 +175,40 @@ async def test_applications_do_not_share(store: LimitStore, app: str) -> None:
     assert (await take(store, await known(store, app + "x"), "one", ask("c", 10)))[0]
 
 
+async def test_no_value_is_called_like_the_place_of_anothers_reservations(store: LimitStore, app: str) -> None:
+    """Users and tags are named by callers: no name may make a counter that breaks another one, or is another one."""
+    names = [
+        "r:ann",
+        "r:ann:held",
+        "r:ann:held:",
+        "r:ann:held::",
+        "r:ann:held:held",
+        "r::held",
+        "r:",
+        "r:}{",
+        "r:known",
+        "r:known:claim",
+    ]
+    for number, name in enumerate(names, 1):
+        assert (await take(store, app, f"one-{number}", ask(name, number, 100)))[0], name
+        assert (await take(store, app, f"two-{number}", ask(name, 1, 100, firm=True)))[0], name
+    assert await used(store, app, *names) == [number + 1 for number in range(1, len(names) + 1)]
+    for number, name in enumerate(names, 1):
+        (state,) = (await take(store, app, f"three-{number}", ask(name, 0, 100)))[1]
+        assert await store.settle(app, [Settlement(name, state.window, f"one-{number}", number, 0)])
+    assert await used(store, app, *names) == [1] * len(names)
+
+
+async def test_a_lease_that_is_of_no_use_takes_nothing(store: LimitStore, app: str) -> None:
+    first = await store.lease(app, "c", "month", 10, 6)
+    assert isinstance(first, Lease)
+    useless = await store.lease(app, "c", "month", 10, 8, 5)
+    useful = await store.lease(app, "c", "month", 10, 8, 4)
+    assert isinstance(useless, Lease)
+    assert isinstance(useful, Lease)
+    assert (first.granted, useless.granted, useless.remaining, useful.granted, useful.remaining) == (6, 0, 4, 4, 0)
+
+
 async def test_large_amounts_are_exact(store: LimitStore, app: str) -> None:
     most = 2**53 - 1
     _, (state,) = await take(store, app, "one", ask("c", most - 3, most))
