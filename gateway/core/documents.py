@@ -237,6 +237,8 @@ class KeyDocument(Struct, frozen=True):
     """The application's own routes, in the grammar of ``[[routes]]`` in ``providers.toml``; they go before the installation's."""
     credentials: list[SealedCredential] = []
     """The application's own keys of provider accounts."""
+    ancestors: list[str] = []
+    """The public ids of the keys that it took the place of by rotation, the first one first: limits of those are limits of it."""
 
 
 class Change(Struct, frozen=True):

@@ -47,8 +47,8 @@ class Charge(Struct, frozen=True):
 
     call_id: str
     application_id: str
-    key: str | None
-    """The key's public id."""
+    keys: tuple[str, ...]
+    """The key's public id, after those of the keys that it took the place of; empty: there was no key."""
     model: str | None
     """What the route table was asked for."""
     user: str | None

@@ -64,7 +64,7 @@ def seeds(rules: Sequence[LimitRule], totals: Sequence[Total], now_ms: int) -> l
 def charged(rules: Sequence[LimitRule], charge: Charge) -> list[Seed]:
     """What a call that nobody settled adds to counters. Requests and leased permits were counted at the door."""
     started = uuid7_ms(charge.call_id)
-    labels = Labels(charge.key or "", charge.model or "", charge.user, charge.tags)
+    labels = Labels(charge.keys, charge.model or "", charge.user, charge.tags)
     return [
         Seed(match.counter, match.rule.window, number_of(match.rule.window, started), used)
         for match in matches(tuple(rules), labels)

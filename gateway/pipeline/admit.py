@@ -93,7 +93,7 @@ def expectation(
 ) -> tuple[list[Match], Estimate]:
     """The counters of a call, and what it is expected to need of them. Raises ``unknown_model`` where its price matters."""
     model = request.model if recipe is None else recipe.model
-    found = matches(caller.limits, Labels(caller.public_id, model, request.user, request.tags))
+    found = matches(caller.limits, Labels((*caller.ancestors, caller.public_id), model, request.user, request.tags))
     if recipe is None:
         return found, _NOTHING
     priced = any(match.rule.metric == "cost_nano" for match in found)

@@ -23,8 +23,8 @@ class MemorySpending:
         """How often sums were asked for."""
         self.limits: dict[str, list[LimitRule]] = {}
         """By application."""
-        self.keys: dict[str, str] = {}
-        """Public ids by key id."""
+        self.keys: dict[str, tuple[str, ...]] = {}
+        """Public ids by key id, after those of the keys that it took the place of."""
         self.spans: set[Span] = set()
         """What is said to be summed up."""
         self.spans_asked = 0
@@ -95,13 +95,13 @@ class MemorySpending:
         if scope == "application":
             return ("",)
         if scope == "key":
-            return (self._key(row),)
+            return self._key(row)
         if scope == "tag":
             return dict.fromkeys(row.tags)
         return (row.user,) if scope == "user" else (row.route or row.requested_model,)
 
-    def _key(self, row: LedgerRow) -> str | None:
-        return self.keys.get(row.key_id or "")
+    def _key(self, row: LedgerRow) -> tuple[str, ...]:
+        return self.keys.get(row.key_id or "", ())
 
     def _ask(self) -> None:
         if not self.available:

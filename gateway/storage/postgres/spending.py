@@ -58,7 +58,7 @@ class PostgresSpending:
             Charge(
                 str(row["call_id"]),
                 str(row["application_id"]),
-                row["key"],
+                tuple(row["keys"]),
                 row["model"],
                 row["user"],
                 tuple(row["tags"]),

@@ -34,7 +34,7 @@ TIMEOUT_S = 120.0
 
 SOURCES: dict[Scope, tuple[str, str]] = {
     "application": ("''", ""),
-    "key": ("k.public_id", "join api_keys k on k.id = c.key_id"),
+    "key": ("n.name", "join api_keys k on k.id = c.key_id cross join lateral unnest(k.ancestors || k.public_id) as n (name)"),
     "tag": ("t.tag", "cross join lateral (select distinct unnest(c.tags)) as t (tag)"),
     "user": ('c."user"', ""),
     "model": ("coalesce(c.route, c.requested_model)", ""),

@@ -55,7 +55,7 @@ order by v.number desc limit 1;
 
 -- name: keys
 -- Live keys. The limit of the key goes before the limit of its application.
-select g.value as generation, k.id as key_id, o.id as application_id, o.slug as application, k.public_id,
+select g.value as generation, k.id as key_id, o.id as application_id, o.slug as application, k.public_id, k.ancestors,
     coalesce(k.requests_per_minute, o.requests_per_minute) as requests_per_minute, o.default_model,
     floor(extract(epoch from k.expires_at) * 1000)::bigint as expires_at_ms, o.store_responses,
     k.scopes, k.prompts, k.models, encode(k.digest, 'hex') as digest,

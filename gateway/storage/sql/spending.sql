@@ -38,11 +38,12 @@ group by 1;
 
 -- name: charges
 -- All attempts of calls together; what they have in common stands on each of their rows.
-select c.call_id, c.application_id, k.public_id as key, max(coalesce(c.route, c.requested_model)) as model, max(c."user") as "user",
+select c.call_id, c.application_id,
+    case when k.id is null then '{}' else k.ancestors || k.public_id end as keys, max(coalesce(c.route, c.requested_model)) as model, max(c."user") as "user",
     max(c.tags) as tags,
     coalesce(sum(c.input_tokens), 0)::bigint as input_tokens,
     coalesce(sum(c.output_tokens), 0)::bigint as output_tokens,
     coalesce(sum(c.cost_nano), 0)::bigint as cost_nano
 from calls c left join api_keys k on k.id = c.key_id
 where c.call_id = any($1::text[]::uuid[]) and c.application_id is not null
-group by c.call_id, c.application_id, k.public_id;
+group by c.call_id, c.application_id, k.id;

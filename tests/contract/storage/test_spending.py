@@ -43,6 +43,7 @@ class Books:
     def __init__(self, spending: Spending, write: Callable[[list[LedgerRow]], Awaitable[None]], app: str, key: tuple[str, str]):
         self.spending = spending
         self.database = ""
+        self.registry: Registry | None = None
         self.write = write
         self.app = app
         self.key_id, self.public_id = key
@@ -77,6 +78,15 @@ class Books:
             assert await Sums(self.database, lambda: SUMMED_DAY + DAY_MS + HOUR_MS).round() == 25
         return await self.spending.summed(SUMMED_DAY, SUMMED_DAY + DAY_MS)
 
+    async def rotate(self) -> str:
+        """A key in the place of the application's; its id."""
+        if self.registry is None:
+            assert isinstance(self.spending, MemorySpending)
+            self.spending.keys["new"] = (self.public_id, "successor")
+            return "new"
+        new = await self.registry.rotate_key("shop", self.public_id, digest="cd" * 32, public_id="successor", actor="a")
+        return new.value.id
+
     async def totals(self, scope: str = "application", match: str = "*", low: int = TODAY, **more: Any) -> list[Total]:
         question = Question(scope, match, low, **more)  # type: ignore[arg-type]
         return await self.spending.totals(self.app, question, low, TODAY + DAY_MS)
@@ -102,7 +112,7 @@ async def books(database: str | None) -> AsyncIterator[Books]:
     if database is None:
         ledger = MemoryCallWriter()
         spending = MemorySpending(ledger.rows.values)
-        spending.limits["app"], spending.keys["key"] = [RULE], "public"
+        spending.limits["app"], spending.keys["key"] = [RULE], ("public",)
         yield Books(spending, ledger.write, "app", ("key", "public"))
         return
     pool = await open_pool(database)
@@ -113,7 +123,7 @@ async def books(database: str | None) -> AsyncIterator[Books]:
     writer = PostgresCallWriter(database)
     await writer.prepare(NOW)
     books = Books(PostgresSpending(pool), writer.write, made.value.id, (key.value.id, "public"))
-    books.database = database
+    books.database, books.registry = database, registry
     yield books
     await writer.close()
     await pool.close()
@@ -137,6 +147,16 @@ async def test_calls_are_summed_up_by_the_values_of_a_scope(books: Books) -> Non
     assert await books.totals("tag", "a") == [Total("a", 1, 10, 5, 100)]
     assert await books.totals("user", "nobody") == []
     assert await books.totals(low=TODAY - 10) == [Total("", 4, 30, 15, 300)]
+
+
+async def test_a_key_counts_with_those_whose_place_it_took(books: Books) -> None:
+    successor, call = await books.rotate(), new_id(TODAY)
+    await books.write([books.row(), books.row(call_id=call, key_id=successor)])
+    assert await books.totals("key", "public") == [Total("public", 2, 20, 10, 200)]
+    assert await books.totals("key", "successor") == [Total("successor", 1, 10, 5, 100)]
+    assert await books.totals("key") == [Total("public", 2, 20, 10, 200), Total("successor", 1, 10, 5, 100)]
+    (charge,) = await books.spending.charges([call])
+    assert charge.keys == ("public", "successor")
 
 
 async def test_a_call_is_one_request_whatever_its_attempts(books: Books) -> None:
@@ -172,8 +192,8 @@ async def test_what_calls_came_to_is_the_sum_of_their_attempts(books: Books) -> 
     )
     charges = {charge.call_id: charge for charge in await books.spending.charges([one, other, new_id(NOW)])}
     assert charges == {
-        one: Charge(one, books.app, "public", "fast", "ann", ("x", "y"), Spent(20, 5, 200)),
-        other: Charge(other, books.app, None, "slow", None, (), Spent(10, 5, 0)),
+        one: Charge(one, books.app, ("public",), "fast", "ann", ("x", "y"), Spent(20, 5, 200)),
+        other: Charge(other, books.app, (), "slow", None, (), Spent(10, 5, 0)),
     }
 
 

@@ -135,6 +135,18 @@ async def test_each_value_has_a_counter_of_its_own_and_others_do_not_match(world
     assert counts == [3, 3]
 
 
+async def test_a_rotated_key_goes_on_with_what_its_predecessors_have_used(world: World) -> None:
+    rules = [rule(name, amount=2, scope="key", match=match) for name, match in (("e", "*"), ("f", "pub1"), ("s", "pub2"))]
+    for ancestors in (["pub1", "pub2"], ["pub1"]):
+        world.allow(limits=[*rules, rule("x", amount=0, scope="key", match="pub9")], ancestors=ancestors)
+        world.script(completion())
+        await world.call()
+    assert [await used(world, name, value="pub1") for name in ("e", "f")] == [2, 2]
+    assert await used(world, "s", value="pub2") == 1
+    assert await used(world, "e", value=world.key.public_id) == 0
+    await world.fail("rate_limited")
+
+
 async def test_what_fails_before_a_provider_is_asked_uses_no_tokens(world: World) -> None:
     world.allow(limits=[rule("t", "tokens", 5000), rule("p", "concurrency", 5, "none"), rule()])
     world.script(GatewayError(UPSTREAM_ERROR, "no"))

@@ -34,7 +34,7 @@ def lose(world: World) -> None:
 def allow(world: World, *limits: Any) -> None:
     world.allow(limits=list(limits))
     world.spending.limits["app-1"] = list(limits)
-    world.spending.keys["key-1"] = world.key.public_id
+    world.spending.keys["key-1"] = (world.key.public_id,)
 
 
 async def test_after_a_loss_only_the_rest_of_a_budget_is_left(world: World) -> None:

@@ -1,5 +1,5 @@
--- Sums of the ledger by hours and days (gateway/limits/spans.py): what limits are made from anew when Redis has lost their counters. And what
--- an application's callers are told of its changes.
+-- Sums of the ledger by hours and days (gateway/limits/spans.py): what limits are made from anew when Redis has lost their counters. What an
+-- application's callers are told of its changes. And which keys a key took the place of.
 
 -- An hour or a day of the ledger. The version rises with each row that lands when the span is over, and with each that is changed; the sums
 -- of the span are true if they were made at the present version.
@@ -37,3 +37,6 @@ update applications a set generation = moved.last
 from (select application_id, max(generation) as last from outbox group by application_id) as moved where moved.application_id = a.id;
 -- It was for that number alone.
 drop index outbox_by_application;
+
+-- The public ids of the keys that a key took the place of, the first one first: limits of keys go on with their successors.
+alter table api_keys add column ancestors text[] not null default '{}';
