@@ -136,6 +136,10 @@ class LimitStore(Protocol):
         """
         ...
 
+    async def early(self, application_id: str) -> list[str] | None:
+        """Ids of calls that started before the seed ``first`` and were counted in this store after it, until the seed ``last``."""
+        ...
+
     async def charge(self, application_id: str, name: str, started_ms: int, spent: Sequence[Seed]) -> bool:
         """Count what a call used that nobody settled; ``name`` counts once. False: the store cannot be asked.
 

@@ -30,6 +30,8 @@ class Question(Struct, frozen=True):
     """Whether ``before_ms`` is about the end of calls rather than their start."""
     before_ms: int | None = None
     """None: all that the ledger has."""
+    without: tuple[str, ...] = ()
+    """Ids of calls that are left out."""
 
 
 class Total(Struct, frozen=True, gc=False):

@@ -17,15 +17,21 @@ MAX_VALUES = 100_000
 """Values of one rule (users, tags) that are seeded, those with the most calls first: 20 MB of Redis. The others begin at nothing."""
 
 
-def questions(rules: Sequence[LimitRule], now_ms: int, before_ms: int | None) -> dict[Question, list[LimitRule]]:
-    """What is to be asked at ``now_ms`` for rules with long windows, and for which rules. ``before_ms``: see :class:`Question`."""
+def questions(
+    rules: Sequence[LimitRule], now_ms: int, before_ms: int | None, early: Sequence[str] = ()
+) -> dict[Question, list[LimitRule]]:
+    """What is to be asked at ``now_ms`` for rules with long windows, and for which rules. ``before_ms``: see :class:`Question`.
+
+    ``early``: calls that started before that, and were counted at the door since.
+    """
     wanted: dict[Question, list[LimitRule]] = {}
     for rule in rules:
         if rule.window not in LONG_WINDOWS or rule.metric == "concurrency":
             continue
         since = began_ms(rule.id, rule.window, now_ms)
         by_end = before_ms is not None and rule.metric != "requests" and rule.mode == "exact"
-        wanted.setdefault(Question(rule.scope, rule.match, since, by_end, before_ms), []).append(rule)
+        without = () if by_end else tuple(early)
+        wanted.setdefault(Question(rule.scope, rule.match, since, by_end, before_ms, without), []).append(rule)
     return wanted
 
 

@@ -163,7 +163,10 @@ class Seeding:
     async def _account(self, application_id: str, now_ms: int, before_ms: int | None) -> list[Seed] | None:
         """What the ledger knows of all long windows. None: the store is away, or another worker has taken over."""
         rules = await self._spending.rules(application_id)
-        asked = questions(rules, now_ms, before_ms)
+        early = [] if before_ms is None else await self._store.early(application_id)
+        if early is None:
+            return None
+        asked = questions(rules, now_ms, before_ms, early)
         until_ms = now_ms + AHEAD_MS
         summed = await self._spending.summed(min([one.since_ms for one in asked], default=until_ms), until_ms)
         newest: dict[tuple[Question, int], list[Total]] = {}

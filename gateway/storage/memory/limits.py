@@ -100,6 +100,10 @@ class MemoryLimits:
             self._claims.pop(application_id, None)
         return self._now_ms()
 
+    async def early(self, application_id: str) -> list[str] | None:
+        """Calls that waited for the first seed, and were counted after it."""
+        return list(self._counters[application_id].early) if self._asked() else None
+
     async def charge(self, application_id: str, name: str, started_ms: int, spent: Sequence[Seed]) -> bool:
         """Count what a call used that nobody settled."""
         if not self._asked():

@@ -68,7 +68,7 @@ class MemorySpending:
         found: list[Total] = []
         for row in self._rows():
             started = uuid7_ms(row.call_id)
-            if row.application_id != application_id or not low_ms <= started < high_ms:
+            if row.application_id != application_id or not low_ms <= started < high_ms or row.call_id in question.without:
                 continue
             if before is not None and (started + row.latency_us // 1000 if question.by_end else started) >= before:
                 continue

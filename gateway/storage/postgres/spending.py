@@ -82,6 +82,7 @@ def asked(application_id: str, question: Question, low_ms: int, high_ms: int) ->
         question.match,
         ended,
         MAX_VALUES,
+        list(question.without),
     )
 
 

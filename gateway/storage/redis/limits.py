@@ -20,6 +20,7 @@ _SETTLE = Script(*COUNTERS, "settle.lua")
 _RENEW = Script(*COUNTERS, "renew.lua")
 _TURN = Script(*COUNTERS, "turn.lua")
 _SEED = Script(*COUNTERS, "seed.lua")
+_EARLY = Script(*COUNTERS, "early.lua")
 _CHARGE = Script(*COUNTERS, "charge.lua")
 
 REMEMBER_MS = 86_400_000
@@ -100,6 +101,11 @@ class RedisLimits:
         """Add what the ledger knows."""
         keys = [*_places(application_id), *_keys(application_id, seeds)]
         return await self._ask(_SEED, keys, [stage, *_amounts(seeds)])
+
+    async def early(self, application_id: str) -> list[str] | None:
+        """Calls that waited for the first seed, and were counted after it."""
+        answer: list[bytes | str] | None = await self._ask(_EARLY, [_marker(application_id)], [])
+        return None if answer is None else [each if isinstance(each, str) else each.decode() for each in answer]
 
     async def charge(self, application_id: str, name: str, started_ms: int, spent: Sequence[Seed]) -> bool:
         """Count what a call used that nobody settled."""

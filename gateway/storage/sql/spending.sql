@@ -2,7 +2,7 @@
 
 -- name: totals
 -- $1 the application; $2, $3: the calls' ids from and up to; $4 the value that is wanted, or '*'; $5 the time that they must have ended
--- before, in milliseconds since the epoch, or null; $6 the most values. ``value`` and ``source`` are those of a scope. A call is one request,
+-- before, in milliseconds since the epoch, or null; $6 the most values; $7 calls that are left out. ``value`` and ``source`` are those of a scope. A call is one request,
 -- whatever its attempts; attempt 0 (answered from a cache, or blocked) is one if the limits let it in.
 select {value} as value,
     count(*) filter (where c.attempt = 1 or (c.attempt = 0 and c.shadowed is not null)) as requests,
@@ -14,6 +14,7 @@ where c.application_id = $1 and c.call_id >= $2::text::uuid and c.call_id < $3::
   and {value} is not null and ($4::text = '*' or {value} = $4)
   and ($5::bigint is null
        or ('x' || left(replace(c.call_id::text, '-', ''), 12))::bit(48)::bigint + c.latency_us / 1000 < $5)
+  and c.call_id <> all($7::text[]::uuid[])
 group by 1 order by 2 desc, 1 limit $6;
 
 -- name: sums

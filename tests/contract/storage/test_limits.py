@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 import redis.asyncio
 
+from gateway.core.ids import uuid7
 from gateway.core.limits import Ask, CounterState, Reserved, Seed, Settlement, Unseeded, Window
 from gateway.core.ports import Lease, LimitStore
 from gateway.storage.memory.limits import MemoryLimits
@@ -317,6 +318,25 @@ async def test_the_truth_of_calls_under_way_counts_from_the_first_seed_on(
     assert await used(store, app, "c") == [0]
     assert await store.settle(app, truth)
     assert await used(store, app, "c") == [5]
+
+
+async def test_calls_that_waited_for_the_first_seed_are_noted_until_the_last(
+    store: LimitStore, server: str | None, app: str
+) -> None:
+    await lose_everything(store, server)
+    waited, later = (uuid7(now_ms() + shift, secrets.randbits(76)) for shift in (-60_000, 60_000))
+    assert await store.reserve(app, waited, ALIVE, [ask("c", 1, firm=True)]) == Unseeded()
+    assert await store.early(app) == []
+    assert await store.seed(app, [], "first")
+    assert (await take(store, app, waited, ask("c", 1, firm=True)))[0]
+    assert (await take(store, app, later, ask("c", 1, firm=True)))[0]
+    assert not (await take(store, app, uuid7(now_ms() - 60_000, 7), ask("c", 9, firm=True)))[0]
+    assert await store.early(app) == [waited]
+    assert await store.seed(app, [], "last")
+    assert await store.early(app) == []
+    assert (await take(store, app, uuid7(now_ms() - 60_000, 8), ask("c", 1, firm=True)))[0]
+    assert await store.early(app) == []
+    assert await used(store, app, "c") == [3]
 
 
 async def test_what_nobody_settled_is_charged_once(store: LimitStore, server: str | None, app: str) -> None:

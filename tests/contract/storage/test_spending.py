@@ -177,6 +177,10 @@ async def test_calls_are_told_apart_by_their_start_or_by_their_end(books: Books)
     before = {"before_ms": TODAY + 10}
     assert [total.requests for total in await books.totals(**before)] == [4]
     assert [total.requests for total in await books.totals(by_end=True, **before)] == [2]
+    (left_out,) = [books.row(TODAY)]
+    await books.write([left_out])
+    assert [total.requests for total in await books.totals(**before)] == [5]
+    assert [total.requests for total in await books.totals(without=(left_out.call_id, new_id(TODAY)), **before)] == [4]
     assert await books.totals(before_ms=TODAY) == await books.totals(by_end=True, before_ms=TODAY) == []
 
 

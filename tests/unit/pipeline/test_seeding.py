@@ -88,6 +88,33 @@ async def test_what_was_not_in_the_ledger_yet_is_counted_later(world: World) -> 
     await world.limits.close()
 
 
+async def test_calls_that_waited_are_counted_once(world: World) -> None:
+    """They started before the counters were known, were counted at the door then, and are in the ledger when it is asked again."""
+    allow(world, rule("r", amount=100, window="month"), rule("c", "cost_nano", 10**9, "month"))
+    world.script(completion())
+    await world.call()
+    lose(world)
+    asleep = world.naps[AGAIN_S] = asyncio.Event()
+    gate = asyncio.Event()
+    ask = world.spending.totals
+
+    async def slow(*arguments: Any) -> Any:
+        await gate.wait()
+        return await ask(*arguments)
+
+    world.spending.totals = slow  # type: ignore[method-assign]
+    world.script(*[completion() for _ in range(8)])
+    waiting = [asyncio.ensure_future(world.call()) for _ in range(8)]
+    await turns()
+    world.clock.now += 1
+    gate.set()
+    await asyncio.gather(*waiting)
+    assert await used(world, "r", "month") == 9
+    asleep.set()
+    assert [await used(world, "r", "month"), await used(world, "c", "month")] == [9, 9 * COST]
+    await world.limits.close()
+
+
 async def test_calls_at_one_time_share_one_question_to_the_ledger(world: World) -> None:
     allow(world, rule("c", "cost_nano", 10**9, "month"))
     lose(world)
