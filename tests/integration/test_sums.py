@@ -1,5 +1,6 @@
 """Sums of the ledger stay true whatever comes late: each is held against the rows that it stands for."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
@@ -21,6 +22,7 @@ from gateway.storage.postgres.prices import Prices, Scope
 from gateway.storage.postgres.registry import Registry
 from gateway.storage.postgres.spending import PostgresSpending
 from gateway.storage.postgres.sums import Sums, touch
+from tests.conftest import until
 
 DAY = 20_614 * DAY_MS
 """A day in the middle of a month."""
@@ -243,3 +245,17 @@ async def test_nothing_is_summed_up_for_nobody(ledger: Ledger) -> None:
     ledger.now = DAY + 5 * HOUR_MS
     assert await ledger.sums.round() == 0
     assert LATE_MS < SETTLED_MS
+
+
+async def test_rounds_go_on_after_a_failure(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sums, "EVERY_S", 0.001)
+    await ledger.writer.write([ledger.row(DAY)])
+    task = Sums("postgresql://127.0.0.1:1/nowhere", lambda: ledger.now)
+    running = asyncio.ensure_future(task.run())
+    await until(lambda: task.failures > 1)
+    assert task.made == 0
+    task._url = ledger.url
+    await until(lambda: task.made)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert FIRST in await ledger.true()
