@@ -222,6 +222,32 @@ async def test_one_process_sums_up_at_a_time(ledger: Ledger) -> None:
     assert await ledger.sums.round() == 5
 
 
+async def test_what_another_process_has_summed_up_meanwhile_is_left_alone(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await ledger.writer.write([ledger.row(DAY)])
+    other, summing, summed = Sums(ledger.url, lambda: ledger.now), sums._sum_hour, 0
+
+    async def counted(*arguments: Any) -> None:
+        nonlocal summed
+        summed += 1
+        await summing(*arguments)
+
+    monkeypatch.setattr(sums, "_sum_hour", counted)
+    wanting = sums.wanting
+
+    def looked(*arguments: Any) -> list[Span]:
+        # Both have looked before either begins: what this one finds is of before the other's round.
+        return wanting(arguments[0], arguments[1], set())
+
+    await other.round()
+    hours = summed
+    monkeypatch.setattr(sums, "wanting", looked)
+    await ledger.sums.round()
+    assert (summed, hours) == (hours, 2)
+    assert FIRST in await ledger.true()
+
+
 async def test_sums_go_when_nobody_needs_them_and_when_their_calls_go(ledger: Ledger) -> None:
     await ledger.writer.write([ledger.row(DAY)])
     ledger.now = DAY + 2 * HOUR_MS

@@ -113,6 +113,8 @@ class Sums:
             if not await connection.fetchval(_SQL["turn"]):
                 return False
             version = await connection.fetchval(_SQL["version"], span.grain, span.start_ms)
+            if version is None:
+                return True
             await connection.execute(_SQL["clear"], span.grain, span.start_ms)
             if span.grain == "hour":
                 await _sum_hour(connection, span, wanted.by_scope)

@@ -24,7 +24,8 @@ insert into call_spans (grain, start_ms) values ($1, $2) on conflict do nothing;
 select pg_try_advisory_xact_lock(hashtextextended('call_sums', 0));
 
 -- name: version
-select version from call_spans where grain = $1 and start_ms = $2;
+-- Nothing where the sums are true already: another process was at it since this one looked.
+select version from call_spans where grain = $1 and start_ms = $2 and summed is distinct from version;
 
 -- name: clear
 delete from call_sums where grain = $1 and start_ms = $2;

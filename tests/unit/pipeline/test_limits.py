@@ -12,6 +12,7 @@ from gateway.dialects.chat import MAX_CHOICES
 from gateway.dialects.messages.dialect import MESSAGES_DIALECT
 from gateway.limits.leases import Permits
 from gateway.limits.rules import DEFAULT_OUTPUT, Estimate, Match
+from gateway.limits.windows import DAY_MS
 from gateway.pipeline import leased
 from gateway.pipeline import limits as module
 from gateway.pipeline.estimates import LARGEST_BOUND
@@ -381,6 +382,37 @@ async def test_a_leased_rule_that_changes_keeps_what_is_owed(world: World) -> No
     with pytest.raises(GatewayError, match="Rate limit reached"):
         await reserve(after, 100)
     await reserve(after, 50)
+
+
+async def test_a_rule_that_is_deleted_while_a_call_runs_is_settled_all_the_same(world: World) -> None:
+    world.allow(limits=[rule("t", "tokens", 5000, "month"), rule("p", "concurrency", 1, "none")])
+    gate = asyncio.Event()
+    world.script(gate, completion())
+    running = asyncio.ensure_future(world.call(chat(max_tokens=400)))
+    await turns()
+    world.allow(limits=[])
+    await world.limits.round()
+    gate.set()
+    await running
+    assert [await used(world, "t", "month"), await used(world, "p", "none")] == [12, 0]
+    await world.limits.close()
+
+
+async def test_a_call_over_midnight_leaves_the_new_day_alone(world: World) -> None:
+    """It counts in the day in which it was admitted, also what it takes of the limit after midnight."""
+    world.allow(limits=[rule("o", "output_tokens", 3000, "day", hard=True)])
+    today = world.now_ms() // DAY_MS
+    gate = asyncio.Event()
+    world.script(stream(delta("word"), gate, *[delta("word")] * 1500, delta(finish="stop"), usage(10, 1501), DONE))
+    running = asyncio.ensure_future(world.call(chat(stream=True, max_tokens=10)))
+    await turns()
+    world.clock.now += DAY_MS / 1000
+    assert world.now_ms() // DAY_MS == today + 1
+    gate.set()
+    await running
+    assert (world.row.outcome, world.row.output_tokens) == ("ok", 1501)
+    assert await used(world, "o", "day") == 0
+    await world.limits.close()
 
 
 def test_values_that_one_application_makes_up_do_not_push_out_what_another_uses(monkeypatch: pytest.MonkeyPatch) -> None:
