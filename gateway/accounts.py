@@ -78,7 +78,7 @@ def tracing_of(settings: Settings, counting: Observer, slot: int) -> "Tracing | 
 def peppers_of(settings: Settings) -> Peppers:
     """What digests of API keys are made with."""
     security = settings.security
-    return Peppers(security.pepper.encode(), security.previous_pepper.encode())
+    return Peppers(security.pepper.encode(), security.previous_pepper.encode(), security.plain_keys == "refuse")
 
 
 def passthrough_of(settings: Settings, providers: Mapping[str, Provider]) -> str | None:

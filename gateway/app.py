@@ -67,6 +67,7 @@ from gateway.storage.postgres.registry import Registry
 from gateway.storage.postgres.responses import PostgresResponses
 from gateway.storage.postgres.revisions import pending
 from gateway.storage.postgres.spending import PostgresSpending
+from gateway.storage.postgres.sums import Sums
 from gateway.storage.postgres.writing import LIVE_S
 from gateway.storage.redis.answers import RedisAnswers
 from gateway.storage.redis.cache import RedisCache
@@ -151,6 +152,7 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
         price=lambda intent: _price_of_input(prices, intent),
         recovered=charging.recovered,
     )
+    sums = Sums(settings.database.url, _now_ms, settings.ledger.retention_days)
     providers, transports = providers_of(settings, _new_id)
     kept = PostgresResponses(pool)
     registry = Registry(pool, _new_id, lambda: datetime.now(UTC), max(LIVE_S, LIVE_POLLS * settings.registry.poll_ms / 1000))
@@ -230,11 +232,12 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
         asyncio.ensure_future(News(settings.redis.url, secret).subscribe(follower.hear)),
         asyncio.ensure_future(OutageNews(services.routes, RedisOutages(link, secret), time.monotonic).run()),
         asyncio.ensure_future(limits.run()),
+        asyncio.ensure_future(sums.run()),
         asyncio.ensure_future(_sweep(kept)),
         asyncio.ensure_future(_keep_snapshot(releases, shelf, secret, settings.registry.snapshot_seconds)),
     ]
     await _first_look(releases)
-    return Running(settings, services, receiver, litestar, ledger, transports, rejected, charging, stop, tracing)
+    return Running(settings, services, receiver, litestar, ledger, transports, rejected, charging, sums, stop, tracing)
 
 
 def _price_of_input(prices: PriceTable, intent: Intent) -> tuple[int, str] | None:

@@ -11,6 +11,7 @@ from gateway.pipeline.services import Services
 from gateway.routing.compile import target_names
 from gateway.settings import Settings
 from gateway.storage.ledger.worker import WorkerLedger
+from gateway.storage.postgres.sums import Sums
 from gateway.telemetry.targets import SetGauge
 from gateway.telemetry.targets import report as report_targets
 from gateway.transport.client import Http1Transport
@@ -35,6 +36,7 @@ class Running:
         transports: list[Transport],
         rejected: Callable[[], int],
         charging: Charging,
+        sums: Sums,
         stop: Callable[[], Awaitable[None]],
         tracing: "Tracing | None",
     ) -> None:
@@ -46,6 +48,7 @@ class Running:
         self._transports = transports
         self._rejected = rejected
         self._charging = charging
+        self._sums = sums
         self._stop = stop
         self._tracing = tracing
         self._targets = frozenset(target_names(settings))
@@ -77,6 +80,8 @@ class Running:
         gauge("limits_rebuilt", limits.seeding.done)
         gauge("limits_rebuild_failures", limits.seeding.failed)
         gauge("limits_charged", self._charging.charged)
+        gauge("limits_summed", self._sums.made)
+        gauge("limits_sum_failures", self._sums.failures)
         gauge("cache_rejected", self._rejected())
         memory = self.services.memory
         gauge("recall_hits", memory.hits)

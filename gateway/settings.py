@@ -156,6 +156,9 @@ class Security(Section, frozen=True):
     keys."""
     previous_pepper: Pepper = ""
     """The one before, while keys made with it live."""
+    plain_keys: Literal["accept", "refuse"] = "accept"
+    """``accept``: keys from before there was a pepper go on working. ``refuse``: they open nothing, and whoever can write to the
+    database cannot add a key of their own. It asks for a pepper; ``promptgate doctor`` says when no such key is left."""
     credentials_key: CredentialsKeys = ""
     """Encrypts provider credentials in the database: 32 random bytes as base64 or hexadecimal digits, the same on every host. Several,
     separated by commas, while one takes the place of another: the first one encrypts. Empty: none can be stored."""
@@ -373,6 +376,8 @@ def load(config_folder: Path, environ: Mapping[str, str]) -> Settings:
     endpoints = _guard_endpoints(tables.get("guards", {}), gateway_file, given)
     settings = msgspec.structs.replace(settings, guard_endpoints=endpoints, config_folder=str(config_folder.resolve()))
     _refuse_unknown_variables(given, settings)
+    if settings.security.plain_keys == "refuse" and not settings.security.pepper:
+        raise SettingsError("security.plain_keys: refuse asks for security.pepper, or no key could be made that opens anything")
     return _with_key_file(_at_home(settings, config_folder.resolve().parent), config_folder.resolve().parent)
 
 

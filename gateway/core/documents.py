@@ -201,8 +201,8 @@ class ReleaseDocument(Struct, frozen=True):
     schema_version: int = SCHEMA_VERSION
     split: Split | None = None
     changed: int = 0
-    """The generation at which something of this application moved last, as it was when this was read: what its callers are told, since
-    the installation's own tells of others. 0 in documents of older programs."""
+    """How often something of this application had moved when this was read: what its callers are told, since the registry's generation
+    tells of others. 0 in documents of older programs."""
 
 
 class KeyDocument(Struct, frozen=True):
@@ -237,6 +237,8 @@ class KeyDocument(Struct, frozen=True):
     """The application's own routes, in the grammar of ``[[routes]]`` in ``providers.toml``; they go before the installation's."""
     credentials: list[SealedCredential] = []
     """The application's own keys of provider accounts."""
+    ancestors: list[str] = []
+    """The public ids of the keys that it took the place of by rotation, the first one first: limits of those are limits of it."""
 
 
 class Change(Struct, frozen=True):

@@ -43,6 +43,8 @@ class Peppers(Struct, frozen=True):
     """Of new keys; empty: they have a plain SHA-256."""
     previous: bytes = b""
     """Of keys from before the pepper was changed; empty: there are none."""
+    alone: bool = False
+    """Whether keys without a pepper open nothing: else whoever can write to the database can add a key of their own."""
 
     def digest(self, key: bytes | str) -> str:
         """How a new key is stored: 64 hex digits."""
@@ -50,7 +52,8 @@ class Peppers(Struct, frozen=True):
 
     def digests(self, key: bytes) -> tuple[str, ...]:
         """All that a key may be stored by, the likeliest first. Without peppers there is one."""
-        return (*(peppered(pepper, key) for pepper in (self.current, self.previous) if pepper), digest(key))
+        names = [peppered(pepper, key) for pepper in (self.current, self.previous) if pepper]
+        return tuple(names) if self.alone else (*names, digest(key))
 
     @property
     def mark(self) -> str | None:

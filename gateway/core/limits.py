@@ -156,6 +156,10 @@ class Allowance(Protocol):
         """Tokens of output that are reserved."""
         ...
 
+    def set_aside(self, spent: Spent) -> None:
+        """What earlier answers of the call have used; the newest sum counts."""
+        ...
+
     async def passed(self, output_tokens: int) -> LimitRule | None:
         """The rule that has nothing left for an answer that has come this far, by our estimate; None: it may go on."""
         ...

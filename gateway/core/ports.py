@@ -10,7 +10,7 @@ from gateway.core.documents import Change, KeyDocument, ReleaseDocument
 from gateway.core.ledger import Ending, Intent
 from gateway.core.limits import Ask, CounterState, LimitRule, Reserved, Seed, Settlement, Stage, Turn, Unseeded, Window
 from gateway.core.references import Reference
-from gateway.core.spending import Charge, Question, Total
+from gateway.core.spending import Charge, Question, Span, Total
 
 
 class Catalog(Protocol):
@@ -119,8 +119,10 @@ class LimitStore(Protocol):
         """Where counters stand; nothing is taken."""
         ...
 
-    async def lease(self, application_id: str, counter: str, window: Window, limit: int, want: int) -> Lease | Unseeded | None:
-        """Take up to ``want`` of a counter for good, to be handed out locally."""
+    async def lease(
+        self, application_id: str, counter: str, window: Window, limit: int, want: int, least: int = 1
+    ) -> Lease | Unseeded | None:
+        """Take up to ``want`` of a counter for good, to be handed out locally; nothing where ``least`` are not left."""
         ...
 
     async def turn(self, application_id: str, who: str, seconds: float) -> Turn | None:
@@ -132,6 +134,10 @@ class LimitStore(Protocol):
 
         The store's clock, in milliseconds since the epoch: calls that ended before the seed ``first`` are the ledger's to count.
         """
+        ...
+
+    async def early(self, application_id: str) -> list[str] | None:
+        """Ids of calls that started before the seed ``first`` and were counted in this store after it, until the seed ``last``."""
         ...
 
     async def charge(self, application_id: str, name: str, started_ms: int, spent: Sequence[Seed]) -> bool:
@@ -151,6 +157,14 @@ class Spending(Protocol):
 
     async def totals(self, application_id: str, question: Question, low_ms: int, high_ms: int) -> list[Total]:
         """The answer to a question for calls that started from ``low_ms`` up to ``high_ms``, by value."""
+        ...
+
+    async def summed(self, since_ms: int, until_ms: int) -> frozenset[Span]:
+        """The hours and days from ``since_ms`` up to ``until_ms`` that are summed up, and whose sums are true."""
+        ...
+
+    async def sums(self, application_id: str, question: Question, spans: Sequence[Span]) -> list[Total]:
+        """The answer to a question for all calls that started in these spans, from their sums."""
         ...
 
     async def charges(self, call_ids: Sequence[str]) -> list[Charge]:

@@ -55,6 +55,8 @@ class Caller(Struct, frozen=True):
     """What judges every call of the application, as canonical JSON of :class:`gateway.core.documents.Guardrails`; empty: nothing."""
     routes: Any = None
     """The application's own :class:`gateway.routing.table.RouteTable`, which this layer cannot name; None: the installation's."""
+    ancestors: tuple[str, ...] = ()
+    """The public ids of the keys that this one took the place of, the first one first."""
 
 
 class Turn(Struct, gc=False):

@@ -1,8 +1,21 @@
 """What the ledger is asked about limits, and what it answers: how much the calls of an application have used."""
 
+from typing import Literal
+
 from msgspec import Struct
 
 from gateway.core.limits import Scope, Spent
+
+Grain = Literal["hour", "day"]
+"""What the ledger is summed up by in advance; of the calendar, in UTC."""
+
+
+class Span(Struct, frozen=True):
+    """An hour or a day of the ledger."""
+
+    grain: Grain
+    start_ms: int
+    """Milliseconds since the epoch."""
 
 
 class Question(Struct, frozen=True):
@@ -17,6 +30,8 @@ class Question(Struct, frozen=True):
     """Whether ``before_ms`` is about the end of calls rather than their start."""
     before_ms: int | None = None
     """None: all that the ledger has."""
+    without: tuple[str, ...] = ()
+    """Ids of calls that are left out."""
 
 
 class Total(Struct, frozen=True, gc=False):
@@ -34,8 +49,8 @@ class Charge(Struct, frozen=True):
 
     call_id: str
     application_id: str
-    key: str | None
-    """The key's public id."""
+    keys: tuple[str, ...]
+    """The key's public id, after those of the keys that it took the place of; empty: there was no key."""
     model: str | None
     """What the route table was asked for."""
     user: str | None

@@ -8,11 +8,16 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from gateway.core.ids import uuid7_ms
 from gateway.core.limits import LONG_WINDOWS, Ask, CounterState, Reserved, Seed, Settlement, Stage, Window
 from gateway.limits.windows import end_of, number_of
 
 MAX_COUNTERS = 50_000
 """Counters held; the oldest goes when there are more. Values come from callers (users, tags), so the memory is bounded."""
+
+
+MAX_EARLY = 10_000
+"""Calls that waited for counters to be seeded: more at one time is no application that this serves from one store."""
 
 
 class _Counter(Struct):
@@ -41,6 +46,8 @@ class Counters:
         self._counters: dict[str, _Counter] = {}
         self._seeding_since: int | None = None
         self._charged: set[str] = set()
+        self.early: list[str] = []
+        """Calls that started before these counters were seeded, and are counted by them; until the last seed."""
 
     def reserve(self, now_ms: int, reservation: str, lifetime_ms: int, asks: Sequence[Ask]) -> Reserved:
         """Take all that is asked, or nothing when a counter that is no shadow has not enough left.
@@ -50,6 +57,7 @@ class Counters:
         states = self.look(now_ms, asks)
         if not all(state.fits or ask.shadow for ask, state in zip(asks, states, strict=True)):
             return Reserved(granted=False, states=states, epoch=self.epoch)
+        self._note_early(reservation)
         # Requests alone leave a reservation of nothing behind: by it they can be taken back.
         traced = any(ask.need and not ask.firm for ask in asks)
         for ask in asks:
@@ -131,6 +139,7 @@ class Counters:
             self.known, self._seeding_since = True, now_ms
         elif stage == "last":
             self._seeding_since = None
+            self.early.clear()
 
     def charge(self, now_ms: int, name: str, started_ms: int, spent: Sequence[Seed]) -> None:
         """Count what a call used that nobody settled, once."""
@@ -144,14 +153,25 @@ class Counters:
             if counter is not None:
                 counter.used += each.used
 
-    def lease(self, now_ms: int, name: str, window: Window, limit: int, want: int) -> tuple[int, int, int]:
-        """Take up to ``want`` for good: granted, remaining, milliseconds until the window ends."""
+    def lease(self, now_ms: int, name: str, window: Window, limit: int, want: int, least: int = 1) -> tuple[int, int, int]:
+        """Take up to ``want`` for good, or nothing where ``least`` are not left: granted, remaining, milliseconds to the end."""
         ask = Ask(name, window, limit, 0)
         counter = self._open(ask, now_ms)
         granted = max(0, min(want, limit - counter.used - counter.held))
+        if granted < least:
+            granted = 0
         counter.used += granted
         remaining = max(0, limit - counter.used - counter.held)
         return granted, remaining, max(end_of(window, counter.window) - now_ms, 0)
+
+    def _note_early(self, reservation: str) -> None:
+        if self._seeding_since is not None and len(self.early) < MAX_EARLY:
+            try:
+                started = uuid7_ms(reservation)
+            except ValueError:
+                return
+            if started < self._seeding_since:
+                self.early.append(reservation)
 
     def _current(self, ask: Ask, now_ms: int) -> _Counter | None:
         """The counter, if its window is not over. A clock that steps back must not hand out a window twice."""

@@ -40,9 +40,11 @@ class Empty(Struct, frozen=True, gc=False):
 
 
 class NeedLease(Struct, frozen=True, gc=False):
-    """Nothing held: wait for a lease of ``want``, absorb it, and take again. Requests of one key should share the wait."""
+    """Too little held: wait for a lease of ``want``, absorb it, and take again. Requests of one key should share the wait."""
 
     want: int
+    least: int = 1
+    """Fewer are of no use: they are left for others, as a call that is refused burns nothing."""
 
 
 class Standing(Struct, frozen=True, gc=False):
@@ -130,7 +132,8 @@ class Permits:
                 return self._refill(now, amount)
             if self._available + self._left < amount and not (self.degraded and now >= self._retry_at):
                 return Empty(self._ends - now)
-        return NeedLease(self._want(now, amount, amount - self._available if now < self._ends else amount))
+        least = amount - self._available if now < self._ends else amount
+        return NeedLease(self._want(now, amount, least), least)
 
     def give(self, amount: int, ends: float) -> None:
         """Give permits back that were taken in the window that ``ends`` then; or, negative, take what a call used beyond them.
@@ -173,10 +176,20 @@ class Permits:
         self._ends = min(self._ends, lease.window_ends)
         self.degraded = False
         self._available += lease.granted
-        self._left = lease.remaining if lease.granted else 0
+        self._left = lease.remaining
         self._low = (lease.granted + 1) // 2 if self._left else 0
         self._since = now
         self._marked = self._taken
+
+    def change(self, limit: int, local: int | None) -> None:
+        """Another limit holds from now on. What is owed stays owed; what is held of a higher one is not spent any more."""
+        if limit < self.limit:
+            self._available = min(self._available, 0)
+        self.limit, self.local = limit, limit if local is None else local
+        self._left = limit  # not known before the store is asked
+        if self.degraded:
+            self._available = max(self.local - self._taken, 0)
+            self._left, self._low = 0, limit
 
     def missed(self) -> None:
         """The store could not be asked, and the limit is not to be kept without it: what is held is all there is."""

@@ -12,8 +12,8 @@ when the call ends. A smaller figure would let more calls start near the end of 
 class Labels(Struct, frozen=True, gc=False):
     """What rules match of a call."""
 
-    key: str
-    """The key's public id."""
+    keys: tuple[str, ...]
+    """The key's public id, after those of the keys that it took the place of: what counted for them goes on with it."""
     model: str
     user: str | None = None
     tags: tuple[str, ...] = ()
@@ -57,7 +57,8 @@ def _values(rule: LimitRule, labels: Labels) -> tuple[str, ...]:
     if scope == "application":
         return ("",)
     if scope == "key":
-        return (labels.key,)
+        # Each key by itself is all of a line of successors together; a rule for one key counts it and who came after it.
+        return labels.keys[:1] if rule.match == EACH else labels.keys
     if scope == "tag":
         return tuple(dict.fromkeys(labels.tags))
     if scope == "user":

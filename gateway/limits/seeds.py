@@ -5,44 +5,43 @@ whose truth reached the store after the first seed are the store's to count, so 
 What is counted at the door and never settled (requests, leased permits) is told apart by when a call started.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 from gateway.core.ids import uuid7_ms
-from gateway.core.limits import LARGEST_AMOUNT, LONG_WINDOWS, LimitRule, Seed, Spent
+from gateway.core.limits import LARGEST_AMOUNT, LONG_WINDOWS, LimitRule, Seed, Spent, Window
 from gateway.core.spending import Charge, Question, Total
 from gateway.limits.rules import Labels, counter_of, matches, truth
-from gateway.limits.windows import DAY_MS, end_of, number_of
+from gateway.limits.windows import end_of, number_of
 
 MAX_VALUES = 100_000
 """Values of one rule (users, tags) that are seeded, those with the most calls first: 20 MB of Redis. The others begin at nothing."""
 
 
-def questions(rules: Sequence[LimitRule], now_ms: int, before_ms: int | None) -> dict[Question, list[LimitRule]]:
-    """What is to be asked at ``now_ms`` for rules with long windows, and for which rules. ``before_ms``: see :class:`Question`."""
+def questions(
+    rules: Sequence[LimitRule], now_ms: int, before_ms: int | None, early: Sequence[str] = ()
+) -> dict[Question, list[LimitRule]]:
+    """What is to be asked at ``now_ms`` for rules with long windows, and for which rules. ``before_ms``: see :class:`Question`.
+
+    ``early``: calls that started before that, and were counted at the door since.
+    """
     wanted: dict[Question, list[LimitRule]] = {}
     for rule in rules:
         if rule.window not in LONG_WINDOWS or rule.metric == "concurrency":
             continue
-        since = max(end_of(rule.window, number_of(rule.window, now_ms) - 1), made_ms(rule))
+        since = began_ms(rule.id, rule.window, now_ms)
         by_end = before_ms is not None and rule.metric != "requests" and rule.mode == "exact"
-        wanted.setdefault(Question(rule.scope, rule.match, since, by_end, before_ms), []).append(rule)
+        without = () if by_end else tuple(early)
+        wanted.setdefault(Question(rule.scope, rule.match, since, by_end, before_ms, without), []).append(rule)
     return wanted
 
 
-def made_ms(rule: LimitRule) -> int:
-    """When a rule was made, which its id says (a UUIDv7); 0 for one whose id does not."""
+def began_ms(rule_id: str, window: Window, now_ms: int) -> int:
+    """When the present window of a rule began: not before the rule was made, which its id says (a UUIDv7), if it is one."""
+    begins = end_of(window, number_of(window, now_ms) - 1)
     try:
-        return uuid7_ms(rule.id)
+        return max(begins, uuid7_ms(rule_id))
     except ValueError:
-        return 0
-
-
-def days(since_ms: int, until_ms: int) -> Iterator[tuple[int, int]]:
-    """A span in parts of at most a day of the calendar, as the ledger is divided."""
-    while since_ms < until_ms:
-        end = min((since_ms // DAY_MS + 1) * DAY_MS, until_ms)
-        yield since_ms, end
-        since_ms = end
+        return begins
 
 
 def added(parts: Iterable[Sequence[Total]]) -> list[Total]:
@@ -71,7 +70,7 @@ def seeds(rules: Sequence[LimitRule], totals: Sequence[Total], now_ms: int) -> l
 def charged(rules: Sequence[LimitRule], charge: Charge) -> list[Seed]:
     """What a call that nobody settled adds to counters. Requests and leased permits were counted at the door."""
     started = uuid7_ms(charge.call_id)
-    labels = Labels(charge.key or "", charge.model or "", charge.user, charge.tags)
+    labels = Labels(charge.keys, charge.model or "", charge.user, charge.tags)
     return [
         Seed(match.counter, match.rule.window, number_of(match.rule.window, started), used)
         for match in matches(tuple(rules), labels)

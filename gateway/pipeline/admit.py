@@ -7,9 +7,9 @@ from msgspec import Struct
 
 from gateway.core.errors import GatewayError
 from gateway.core.journal import Journal
-from gateway.core.limits import LimitRule
+from gateway.core.limits import LimitRule, Spent
 from gateway.core.requests import Caller, ChatRequest
-from gateway.limits.rules import Estimate, Labels, Match, matches, need
+from gateway.limits.rules import Estimate, Labels, Match, matches, need, truth
 from gateway.pipeline.estimates import estimated
 from gateway.pipeline.limits import Limits, Taken
 from gateway.pipeline.permits import Permit
@@ -66,11 +66,12 @@ async def _by_rules(
     limits, application_id, reservation = services.limits, caller.application_id, journal.inbound.call_id
     found, expected = expectation(caller, request, recipe, journal, services, forwarded=forwarded)
     permit = await services.permits.take(caller)
+    window = services.permits.window(caller)
     try:
         shadowed: list[str] = []
         taken, standings = await limits.reserve(application_id, reservation, found, expected, shadowed)
     except BaseException:
-        services.permits.give_back(caller)
+        services.permits.give_back(caller, window)
         raise
     allowance = None
     if request.stream and not forwarded:
@@ -92,7 +93,7 @@ def expectation(
 ) -> tuple[list[Match], Estimate]:
     """The counters of a call, and what it is expected to need of them. Raises ``unknown_model`` where its price matters."""
     model = request.model if recipe is None else recipe.model
-    found = matches(caller.limits, Labels(caller.public_id, model, request.user, request.tags))
+    found = matches(caller.limits, Labels((*caller.ancestors, caller.public_id), model, request.user, request.tags))
     if recipe is None:
         return found, _NOTHING
     priced = any(match.rule.metric == "cost_nano" for match in found)
@@ -115,6 +116,8 @@ class _Hard(Struct):
     """What one token of output takes of the limit."""
     covered: float
     """Tokens of output that are reserved."""
+    aside: int = 0
+    """What of the reservation earlier answers of the call have used."""
 
 
 class StreamAllowance:
@@ -137,16 +140,27 @@ class StreamAllowance:
         """Tokens of output that are reserved of all of them."""
         return min([hard.covered for hard in self._hard])
 
+    def set_aside(self, spent: Spent) -> None:
+        """Earlier answers of the call have used so much of what is reserved: those that guards refused, and hedges that lost."""
+        for hard in self._hard:
+            used = truth(hard.match.rule, spent)
+            hard.covered -= (used - hard.aside) / hard.unit
+            hard.aside = used
+
     async def passed(self, output_tokens: int) -> LimitRule | None:
         """The rule that has nothing left for an answer that has come this far; None: it may go on."""
         for hard in self._hard:
+            missing = output_tokens - hard.covered
+            # What is there already has to be paid for at once; if it cannot be, nothing less will do.
+            if missing > 0 and not await self._grow(hard, STEPS if missing <= STEPS[0] else (math.ceil(missing),)):
+                return hard.match.rule
             while hard.covered < output_tokens:
-                if not await self._grow(hard):
+                if not await self._grow(hard, STEPS):
                     return hard.match.rule
         return None
 
-    async def _grow(self, hard: _Hard) -> bool:
-        for step in STEPS:
+    async def _grow(self, hard: _Hard, steps: Sequence[int]) -> bool:
+        for step in steps:
             self._asked += 1
             name, amount = f"{self._reservation}+{self._asked}", math.ceil(step * hard.unit)
             if await self._limits.extend(self._application_id, name, hard.match, amount, self._taken):

@@ -48,6 +48,7 @@ class Bounded:
     ) -> None:
         self._answer = answer
         self._allowance = allowance
+        allowance.set_aside(journal.aside)
         self._chat = spoken == CHAT
         """Whether the events are in the chat form: others are passed on in the provider's own."""
         self._own = spoken == dialect

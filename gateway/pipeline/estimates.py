@@ -12,6 +12,8 @@ from gateway.pipeline.route import plan_of
 from gateway.pipeline.services import Services
 from gateway.pricing.table import price
 
+LARGEST_BOUND = 10_000_000
+"""Tokens of an answer: some hundred times what any model makes. Who names more must not reserve sums that no counter can hold."""
 OUTPUT_BOUNDS = ("max_completion_tokens", "max_tokens")
 """Fields that bound an answer, the one that wins first."""
 
@@ -48,4 +50,4 @@ def output_bound(recipe: Recipe) -> int | None:
 def whole_number(raw: Raw | None) -> int | None:
     """A count as a request writes it; None for anything else, which is the provider's to refuse."""
     text = b"" if raw is None else bytes(raw)
-    return int(text) if text.isdigit() and len(text) < 10 else None
+    return min(int(text), LARGEST_BOUND) if text.isdigit() and len(text) < 10 else None

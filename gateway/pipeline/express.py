@@ -233,5 +233,5 @@ def depart(inbound: Inbound, services: Services, reply: ExpressReply, dialect: D
         sent.drop()
     if place is not None:
         place[0].health.leave()
-    services.permits.give_back(caller)
+    services.permits.give_back(caller, services.permits.window(caller))
     return None

@@ -1,6 +1,7 @@
 """Permits that a worker holds of many counters: spent locally, fetched from the store by one for all who wait."""
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 
 from gateway.core.ports import Lease
@@ -16,8 +17,8 @@ MAX_KEYS = 50_000
 CONTESTED_RETRY = 1.0
 """Seconds that a caller is told to wait where a limit is contested at its end."""
 
-AskStore = Callable[[int], Awaitable[Lease | None]]
-"""Leases so many permits of one counter."""
+AskStore = Callable[[int, int], Awaitable[Lease | None]]
+"""Leases so many permits of one counter, or none where the least that is of use is not left."""
 
 
 class StoreAwayError(Exception):
@@ -29,7 +30,7 @@ class Leased:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._held: dict[str, Permits] = {}
+        self._held: OrderedDict[str, Permits] = OrderedDict()
         self._fetching: dict[str, asyncio.Future[None]] = {}
         self.degraded = False
         """Whether limits are counted per worker because the store cannot be asked."""
@@ -44,7 +45,7 @@ class Leased:
             now = self._clock()
             taken = held.take(now, amount)
             if isinstance(taken, NeedLease):
-                await asyncio.shield(self._fetch(name, held, taken.want, ask, closed=closed))
+                await asyncio.shield(self._fetch(name, held, taken.want, taken.least, ask, closed=closed))
                 # In a burst others take what was fetched; while the store has more, that is no reason to refuse.
                 plenty = held.left >= amount and held.ends > now
                 contested += 1 / PATIENCE if plenty else 1
@@ -52,7 +53,7 @@ class Leased:
             if isinstance(taken, Empty):
                 return taken.retry_after
             if taken.refill:
-                self._fetch(name, held, taken.refill, ask, closed=closed)
+                self._fetch(name, held, taken.refill, 1, ask, closed=closed)
             return None
         return CONTESTED_RETRY
 
@@ -62,26 +63,32 @@ class Leased:
         if not isinstance(taken, Taken):
             return False
         if taken.refill:
-            self._fetch(name, held, taken.refill, ask, closed=False)
+            self._fetch(name, held, taken.refill, 1, ask, closed=False)
         return True
 
     def held(self, name: str) -> Permits | None:
-        """What is held of a counter; None: it was never asked for, or long ago."""
-        return self._held.get(name)
+        """What is held of a counter; None: it was never asked for, or long ago. Who is asked for again is not the oldest any more.
+
+        Values come from callers (users, tags): one application that makes many up must not push out what others use.
+        """
+        held = self._held.get(name)
+        if held is not None:
+            self._held.move_to_end(name)
+        return held
 
     def hold(self, name: str, fresh: Permits) -> Permits:
         """Hold nothing yet of a counter, new or with another limit than before."""
         if len(self._held) >= MAX_KEYS:
-            del self._held[next(iter(self._held))]
+            self._held.popitem(last=False)
         self._held[name] = fresh
         return fresh
 
-    def _fetch(self, name: str, held: Permits, want: int, ask: AskStore, *, closed: bool) -> "asyncio.Future[None]":
+    def _fetch(self, name: str, held: Permits, want: int, least: int, ask: AskStore, *, closed: bool) -> "asyncio.Future[None]":
         running = self._fetching.get(name)
         if (
             running is None or running.done()
         ):  # one that is done but not yet forgotten brings nothing more, however often awaited
-            running = asyncio.ensure_future(self._lease(held, want, ask, closed=closed))
+            running = asyncio.ensure_future(self._lease(held, want, least, ask, closed=closed))
             self._fetching[name] = running
             running.add_done_callback(lambda done: self._over(name, done))
         return running
@@ -92,8 +99,8 @@ class Leased:
         if not done.cancelled():
             done.exception()  # seen: whoever waits has it, and a refill behind somebody's back concerns nobody
 
-    async def _lease(self, held: Permits, want: int, ask: AskStore, *, closed: bool) -> None:
-        lease = await ask(want)
+    async def _lease(self, held: Permits, want: int, least: int, ask: AskStore, *, closed: bool) -> None:
+        lease = await ask(want, least)
         if lease is None and closed:
             held.missed()
             raise StoreAwayError

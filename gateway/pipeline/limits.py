@@ -272,15 +272,17 @@ class Limits:
     ) -> None:
         rule, counter = match.rule, match.counter
         held = self._leased.held(counter)
-        if held is None or held.limit != rule.amount:
+        if held is None:
             held = self._leased.hold(counter, leases.Permits(rule.amount, LONGEST_S[rule.window], rule.local_amount))
+        elif held.limit != rule.amount or held.local != (rule.amount if rule.local_amount is None else rule.local_amount):
+            held.change(rule.amount, rule.local_amount)
         closed = rule.on_store_error == "closed" and not rule.shadow
         try:
             retry_after = await self._leased.spend(
                 counter,
                 held,
                 amount,
-                lambda want: self.seeding.lease(application_id, counter, rule.window, rule.amount, want),
+                lambda want, least: self.seeding.lease(application_id, counter, rule.window, rule.amount, want, least),
                 closed=closed,
             )
         except StoreAwayError:

@@ -61,7 +61,7 @@ class Permits(Leased):
         if standing is not None:
             return Permit(standing)
         key_id = caller.key_id
-        if not self.spend_now(key_id, held, 1, lambda want: self._store.lease(key_id, limit, want)):
+        if not self.spend_now(key_id, held, 1, lambda want, _: self._store.lease(key_id, limit, want)):
             return None
         return Permit(held.standing(now))
 
@@ -75,17 +75,22 @@ class Permits(Leased):
         held = self._held.get(key_id)
         if held is None or held.limit != limit:
             held = self.hold(key_id, leases.Permits(limit))
-        retry_after = await self.spend(key_id, held, 1, lambda want: self._store.lease(key_id, limit, want))
+        retry_after = await self.spend(key_id, held, 1, lambda want, _: self._store.lease(key_id, limit, want))
         now = self._clock()
         if retry_after is not None:
             raise _refused(held.standing(now), retry_after)
         return Permit(held.standing(now))
 
-    def give_back(self, caller: Caller) -> None:
-        """The request that was taken is not made after all."""
+    def window(self, caller: Caller) -> float:
+        """What names the window of the request that :meth:`take` has just answered with."""
+        held = self._held.get(caller.key_id)
+        return 0.0 if held is None else held.ends
+
+    def give_back(self, caller: Caller, window: float) -> None:
+        """The request that was taken in that window is not made after all."""
         held = self._held.get(caller.key_id)
         if held is not None:
-            held.give(1, held.ends)
+            held.give(1, window)
 
     def look(self, caller: Caller) -> tuple[int | None, Standing | None]:
         """The caller's limit, and where it stands if this worker knows; nothing is taken."""

@@ -82,7 +82,7 @@ def _compile(document: ReleaseDocument, variant: str | None) -> Release:
         version=document.version,
         alias=selector[1:] if selector.startswith("@") else None,
         content_hash=document.content_hash,
-        generation=document.changed or document.generation,
+        generation=document.changed,
         variant=variant,
     )
     content = document.content

@@ -320,6 +320,7 @@ class Releases:
             limits=tuple(document.limits),
             guardrails=_guardrails(document),
             routes=None if self.accounts is None else self.accounts.table_of(document),
+            ancestors=tuple(document.ancestors),
         )
         return KeyEntry(document, caller)
 

@@ -1,8 +1,9 @@
 """Counters that the store has lost are made again from the ledger, before anybody may spend from them.
 
 The store answers ``Unseeded`` when it has no account of an application's long windows: it is new, or was flushed. One worker then
-asks the ledger for all rules of the application, a day at a time, and seeds their counters; calls wait for it, but not for long. What
-was not in the ledger yet (rows that lie in spools) comes with a second seed some seconds later.
+asks the ledger for all rules of the application, its sums of hours and days first and then the calls between them, and seeds their
+counters; calls wait for it, but not for long. What was not in the ledger yet (rows that lie in spools) comes with a second seed some
+seconds later.
 """
 
 import asyncio
@@ -10,16 +11,19 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
+from msgspec import structs
+
 from gateway.core.errors import GatewayError
 from gateway.core.limits import Ask, CounterState, Reserved, Seed, Stage, Unseeded, Window
 from gateway.core.ports import Lease, LimitStore, Spending
-from gateway.core.spending import Total
-from gateway.limits.seeds import MAX_VALUES, added, days, questions, seeds
+from gateway.core.spending import Question, Total
+from gateway.limits.seeds import MAX_VALUES, added, questions, seeds
+from gateway.limits.spans import cover
 
 T = TypeVar("T")
 
 PATIENCE_S = 2.0
-"""How long a call waits for the counters: an application of a million calls is summed up in that time."""
+"""How long a call waits for the counters: sums answer in a tenth of that, and a million calls that are in no sum yet take it all."""
 CLAIM_S = 20.0
 """How long nobody else begins after the worker that had begun was last heard of: one question to the ledger, and some."""
 POLL_S = 0.05
@@ -73,9 +77,13 @@ class Seeding:
         """As the store's; None as well where its counters cannot be known in time."""
         return await self._knowing(application_id, lambda: self._store.reserve(application_id, reservation, seconds, asks))
 
-    async def lease(self, application_id: str, counter: str, window: Window, limit: int, want: int) -> Lease | None:
+    async def lease(
+        self, application_id: str, counter: str, window: Window, limit: int, want: int, least: int = 1
+    ) -> Lease | None:
         """As the store's, and as above."""
-        return await self._knowing(application_id, lambda: self._store.lease(application_id, counter, window, limit, want))
+        return await self._knowing(
+            application_id, lambda: self._store.lease(application_id, counter, window, limit, want, least)
+        )
 
     async def look(self, application_id: str, asks: Sequence[Ask]) -> list[CounterState] | None:
         """As the store's, and as above."""
@@ -155,20 +163,44 @@ class Seeding:
     async def _account(self, application_id: str, now_ms: int, before_ms: int | None) -> list[Seed] | None:
         """What the ledger knows of all long windows. None: the store is away, or another worker has taken over."""
         rules = await self._spending.rules(application_id)
+        early = [] if before_ms is None else await self._store.early(application_id)
+        if early is None:
+            return None
+        asked = questions(rules, now_ms, before_ms, early)
+        until_ms = now_ms + AHEAD_MS
+        summed = await self._spending.summed(min([one.since_ms for one in asked], default=until_ms), until_ms)
+        newest: dict[tuple[Question, int], list[Total]] = {}
         account: list[Seed] = []
-        for question, askers in questions(rules, now_ms, before_ms).items():
+        for question, askers in asked.items():
+            covered = cover(question.since_ms, until_ms, summed)
             parts: list[list[Total]] = []
-            for low, high in days(question.since_ms, now_ms + AHEAD_MS):
-                if before_ms is None:
-                    turn = await self._store.turn(application_id, self._who, CLAIM_S)
-                    if turn is None or turn.whose != "mine":
+            if covered.sums:
+                if not await self._goes_on(application_id, before_ms):
+                    return None
+                parts.append(await self._spending.sums(application_id, question, covered.sums))
+            for low, high in covered.rows:
+                # Rules are made at many times, and have the newest calls in common.
+                place = (structs.replace(question, since_ms=0), low)
+                found = newest.get(place)
+                if found is None:
+                    if not await self._goes_on(application_id, before_ms):
                         return None
-                parts.append(await self._spending.totals(application_id, question, low, high))
+                    found = await self._spending.totals(application_id, question, low, high)
+                    if high == until_ms:
+                        newest[place] = found
+                parts.append(found)
             totals = added(parts)
             if len(totals) == MAX_VALUES:
                 _log.warning("more values than are counted again", extra={"rules": [rule.name for rule in askers]})
             account += seeds(askers, totals, now_ms)
         return account
+
+    async def _goes_on(self, application_id: str, before_ms: int | None) -> bool:
+        """Whether the first seed is still this worker's; it keeps its claim by asking. The last one is nobody else's."""
+        if before_ms is not None:
+            return True
+        turn = await self._store.turn(application_id, self._who, CLAIM_S)
+        return turn is not None and turn.whose == "mine"
 
     async def _send(self, application_id: str, account: list[Seed], stage: Stage) -> int | None:
         """When the store had all of it, by its clock; None: it is away."""

@@ -55,5 +55,17 @@ def test_keys_live_through_a_change_of_pepper(start_gateway: Callable[..., Gatew
     assert all(opens(gateway, key["api_key"]) for key in (plain, first, second))
     assert told(gateway) == (True, "4 live, 1 without a pepper, 2 with the previous pepper")
     assert not opens(gateway, unknown)
+
+    # Once the door is closed, a row that somebody has written opens nothing.
+    restarted(gateway, pepper=SECOND, previous_pepper=FIRST, plain_keys="refuse")
+    assert [opens(gateway, key["api_key"]) for key in (plain, first, second)] == [False, True, True]
+    forged = keys.make(secrets.token_bytes)
+    forging = (
+        "insert into api_keys (id, application_id, public_id, digest, pepper, created_at)"
+        " select gen_random_uuid(), id, $1, $2, $3, now() from applications"
+    )
+    gateway.rows(forging, forged.public_id, bytes.fromhex(forged.digest), keys.Peppers(SECOND.encode()).mark)
+    assert not opens(gateway, forged.text)
+    assert told(gateway) == (False, "1 of 5 keys have no pepper, and are refused: they open nothing")
     for secret in (FIRST, SECOND):
         assert secret not in gateway.log

@@ -476,6 +476,7 @@ def test_what_a_key_may_do_is_kept_changed_and_inherited(control: Control, app: 
     for name in ("name", "scopes", "prompts", "models", "requests_per_minute", "lifetime_seconds"):
         assert new[name] == old[name], name
     assert (old["replaced_by"], old["revoked_at"]) == (new["id"], None)
+    assert (old["ancestors"], new["ancestors"]) == ([], [made["public_id"]])
     assert old["expires_at"] < new["expires_at"]
     control.ask("POST", f"{keys_of}/{rotated['public_id']}/rotate", None, 201)
     assert control.ask("GET", f"{keys_of}/{rotated['public_id']}", None, 200)["revoked_at"] is not None

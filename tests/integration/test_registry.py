@@ -212,6 +212,18 @@ async def test_grace_never_prolongs_a_key(registry: Registry, pool: Pool, app: s
     assert document.expires_at_ms == int(soon.timestamp() * 1000)
 
 
+async def test_a_successor_knows_the_first_of_its_line_and_the_newest(registry: Registry, pool: Pool, app: str) -> None:
+    line = [(await registry.create_key(app, digest=secrets.token_hex(32), public_id="k0", actor="ada")).value]
+    for number in range(1, 67):
+        made = await registry.rotate_key(
+            app, line[-1].id, digest=secrets.token_hex(32), public_id=f"k{number}", grace_s=60, actor="ada"
+        )
+        line.append(made.value)
+    assert line[2].ancestors == ["k0", "k1"]
+    assert line[63].ancestors == [f"k{number}" for number in range(63)]
+    assert line[66].ancestors == ["k0", *[f"k{number}" for number in range(4, 66)]]
+
+
 async def test_a_successor_has_everything_of_the_key_but_its_identity(registry: Registry, pool: Pool, app: str) -> None:
     old, new = secrets.token_hex(32), secrets.token_hex(32)
     made = await registry.create_key(
@@ -231,7 +243,7 @@ async def test_a_successor_has_everything_of_the_key_but_its_identity(registry: 
     before, after = [await pool.fetchrow("select * from api_keys where id = $1", key.value.id) for key in (made, rotated)]
     assert before is not None
     assert after is not None
-    own = {"id", "public_id", "digest", "created_at", "expires_at", "replaced_by", "last_used_on"}
+    own = {"id", "public_id", "digest", "created_at", "expires_at", "replaced_by", "last_used_on", "ancestors"}
     assert {name for name, value in before.items() if value != after[name]} <= own, (
         "a new column has to be inherited, or said here"
     )

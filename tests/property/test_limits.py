@@ -146,15 +146,15 @@ def test_leased_amounts_stay_within_the_limit_but_for_what_estimates_missed(
         now += pause
         permits, window = workers[number], int(now // 60)
 
-        def lease(want: int, now: float = now) -> Lease:
-            granted, remaining, ms = store.lease(int(now * 1000), "c", "minute", limit, want)
+        def lease(want: int, least: int = 1, now: float = now) -> Lease:
+            granted, remaining, ms = store.lease(int(now * 1000), "c", "minute", limit, want, least)
             return Lease(granted, remaining, now + ms / 1000)
 
         for _ in range(8):
             taken = permits.take(now, estimate)
             if not isinstance(taken, NeedLease):
                 break
-            permits.absorb(lease(taken.want), now)
+            permits.absorb(lease(taken.want, taken.least), now)
         if isinstance(taken, Empty):
             continue
         if isinstance(taken, Taken):

@@ -8,12 +8,13 @@ import pytest
 from gateway.storage.sql.statements import load
 
 MIGRATIONS = Path(__file__).parents[2] / "gateway" / "storage" / "postgres" / "migrations" / "sql"
-SERVING = ("catalog.sql", "responses.sql", "objects.sql")
+SERVING = ("catalog.sql", "responses.sql", "objects.sql", "spending.sql")
 """What callers' requests lead to. The control plane's writes go by ids of rows that were found under their application."""
 FREE = {
     "catalog.keys": "a key is found by its digest, which only its holder can name",
     "catalog.credentials": "the installation's own, which belong to no application; sealed",
     "catalog.changes": "what moved, for workers: names and numbers, no content",
+    "spending.charges": "by the ids of calls whose worker died, for that installation's limits; each answer says whose it is",
     "responses.sweep": "removes what is past its end, whoever had it; nothing is answered",
 }
 _BOUND = re.compile(r"\bapplication_id = \$\d|\binsert into \w+ \([^)]*\bapplication_id\b")

@@ -99,7 +99,9 @@ def test_every_field_is_documented_and_has_an_override(tmp_path: Path) -> None:
         "endpoint": "http://collector:4318",
         "headers": "a=b",
         "sample_ratio": "0.5",
+        "plain_keys": "refuse",
     }
+    beside = {"plain_keys": {"PROMPTGATE_SECURITY_PEPPER": "p" * 32}}
     for section, cls in module._SECTIONS.items():
         for field in msgspec.structs.fields(cls):
             after = source.split(f"class {cls.__name__}(", 1)[1].split(f"    {field.name}: ", 1)[1]
@@ -118,7 +120,8 @@ def test_every_field_is_documented_and_has_an_override(tmp_path: Path) -> None:
             }.get(field.name, value)
             if section == "resilience":
                 value = {"breaker": "false"}.get(field.name, "77")
-            settings = load(tmp_path, {f"PROMPTGATE_{section.upper()}_{field.name.upper()}": value})
+            given = {f"PROMPTGATE_{section.upper()}_{field.name.upper()}": value}
+            settings = load(tmp_path, given | beside.get(field.name, {}))
             got = getattr(getattr(settings, section), field.name)
             assert str(got).lower().endswith(value), f"{section}.{field.name}"
 
@@ -420,3 +423,12 @@ def test_what_is_no_key_for_credentials_is_refused_and_not_repeated(tmp_path: Pa
         with pytest.raises(SettingsError, match="expected text matching") as caught:
             load(tmp_path, {f"PROMPTGATE_SECURITY_CREDENTIALS_{name}": value})
         assert text not in str(caught.value)
+
+
+def test_plain_keys_are_refused_only_with_a_pepper(tmp_path: Path) -> None:
+    refuse = {"PROMPTGATE_SECURITY_PLAIN_KEYS": "refuse"}
+    assert load(tmp_path, {}).security.plain_keys == "accept"
+    for pepper in ({}, {"PROMPTGATE_SECURITY_PREVIOUS_PEPPER": "p" * 32}):
+        with pytest.raises(SettingsError, match=r"^security\.plain_keys: refuse asks for security\.pepper"):
+            load(tmp_path, refuse | pepper)
+    assert load(tmp_path, refuse | {"PROMPTGATE_SECURITY_PEPPER": "p" * 32}).security.plain_keys == "refuse"

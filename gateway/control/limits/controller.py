@@ -70,7 +70,8 @@ class LimitController(Controller):
         for name, values in given.items():
             if len(values) > MAX_VALUES:
                 raise GatewayError(MALFORMED, f"{name}: at most {MAX_VALUES} values at a time", param=name)
-        given["key"] = [key.public_id for key in await services.registry.list_keys(application_slug)][:MAX_VALUES]
+        keys = await services.registry.list_keys(application_slug)
+        given["key"] = list(dict.fromkeys([[*key.ancestors, key.public_id][0] for key in keys]))[:MAX_VALUES]
         counted: list[tuple[LimitRule, str]] = []
         unnamed: list[str] = []
         for rule in await services.registry.list_limits(application_slug):

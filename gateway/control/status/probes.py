@@ -70,11 +70,20 @@ def keys(by_pepper: Callable[[], Awaitable[Mapping[str | None, int]]], peppers: 
         lost = sum(number for mark, number in counts.items() if mark is not None and mark not in {*known, peppers.mark})
         if lost:
             raise UnwellError(f"{lost} of {sum(counts.values())} keys have a pepper that is not set: they open nothing")
+        if peppers.alone and None in counts:
+            raise UnwellError(
+                f"{counts[None]} of {sum(counts.values())} keys have no pepper, and are refused: they open nothing"
+            )
         others = [f"{counts[mark]} {words}" for mark, words in known.items() if mark in counts]
+        if peppers.mark is not None and None not in counts:
+            others.append("refused without a pepper" if peppers.alone else "none without a pepper: plain_keys can be refused")
         return ", ".join([f"{sum(counts.values())} live", *others])
 
     return Probe(
-        "keys", ask, "set PROMPTGATE_SECURITY_PEPPER, or PROMPTGATE_SECURITY_PREVIOUS_PEPPER, to the one they were made with"
+        "keys",
+        ask,
+        "set PROMPTGATE_SECURITY_PEPPER, or PROMPTGATE_SECURITY_PREVIOUS_PEPPER, to the one they were made with;"
+        " rotate or revoke keys that have none, or accept them with PROMPTGATE_SECURITY_PLAIN_KEYS",
     )
 
 

@@ -117,7 +117,7 @@ class MemoryCatalog:
             generation=self._generation,
             semver=version.semver,
             split=split,
-            changed=max((change.generation for change in self._changes if change.application_id == application_id), default=0),
+            changed=len({change.generation for change in self._changes if change.application_id == application_id}),
         )
 
     async def keys(self, digests: Sequence[str]) -> dict[str, KeyDocument]:

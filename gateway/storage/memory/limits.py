@@ -66,14 +66,16 @@ class MemoryLimits:
         counters.renew(self._now_ms(), int(seconds * 1000), held)
         return counters.epoch
 
-    async def lease(self, application_id: str, counter: str, window: Window, limit: int, want: int) -> Lease | Unseeded | None:
-        """Take up to ``want`` of a counter for good."""
+    async def lease(
+        self, application_id: str, counter: str, window: Window, limit: int, want: int, least: int = 1
+    ) -> Lease | Unseeded | None:
+        """Take up to ``want`` of a counter for good; nothing where ``least`` are not left."""
         if not self._asked():
             return None
         counters = self._counters[application_id]
         if not _known(counters, [Ask(counter, window, limit, want)]):
             return Unseeded()
-        granted, remaining, ms = counters.lease(self._now_ms(), counter, window, limit, want)
+        granted, remaining, ms = counters.lease(self._now_ms(), counter, window, limit, want, least)
         return Lease(granted, remaining, self._clock() + ms / 1000)
 
     async def turn(self, application_id: str, who: str, seconds: float) -> Turn | None:
@@ -97,6 +99,10 @@ class MemoryLimits:
         if stage in {"first", "given_up"}:
             self._claims.pop(application_id, None)
         return self._now_ms()
+
+    async def early(self, application_id: str) -> list[str] | None:
+        """Calls that waited for the first seed, and were counted after it."""
+        return list(self._counters[application_id].early) if self._asked() else None
 
     async def charge(self, application_id: str, name: str, started_ms: int, spent: Sequence[Seed]) -> bool:
         """Count what a call used that nobody settled."""

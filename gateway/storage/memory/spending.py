@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Iterable, Sequence
 
+from msgspec import structs
+
 from gateway.core.errors import STORE_UNAVAILABLE, GatewayError
 from gateway.core.ids import uuid7_ms
 from gateway.core.ledger import LedgerRow
 from gateway.core.limits import EACH, LimitRule, Spent
-from gateway.core.spending import Charge, Question, Total
+from gateway.core.spending import Charge, Question, Span, Total
 from gateway.limits.seeds import added
+from gateway.limits.spans import end_of_span
 
 
 class MemorySpending:
@@ -20,8 +23,12 @@ class MemorySpending:
         """How often sums were asked for."""
         self.limits: dict[str, list[LimitRule]] = {}
         """By application."""
-        self.keys: dict[str, str] = {}
-        """Public ids by key id."""
+        self.keys: dict[str, tuple[str, ...]] = {}
+        """Public ids by key id, after those of the keys that it took the place of."""
+        self.spans: set[Span] = set()
+        """What is said to be summed up."""
+        self.spans_asked = 0
+        """How many of them were asked for."""
         self._rows = rows
 
     async def rules(self, application_id: str) -> list[LimitRule]:
@@ -33,11 +40,35 @@ class MemorySpending:
         """The answer to a question, for a part of its time."""
         self._ask()
         self.questions += 1
+        return self._totals(application_id, question, low_ms, high_ms)
+
+    async def summed(self, since_ms: int, until_ms: int) -> frozenset[Span]:
+        """What is summed up, and true."""
+        self._ask()
+        return frozenset(span for span in self.spans if since_ms <= span.start_ms < until_ms)
+
+    async def sums(self, application_id: str, question: Question, spans: Sequence[Span]) -> list[Total]:
+        """The answer to a question, from sums."""
+        self._ask()
+        self.spans_asked += len(spans)
+        whole = structs.replace(question, before_ms=None)
+        return added([self._totals(application_id, whole, span.start_ms, end_of_span(span)) for span in spans])
+
+    async def charges(self, call_ids: Sequence[str]) -> list[Charge]:
+        """What calls came to."""
+        self._ask()
+        calls: dict[str, list[LedgerRow]] = {}
+        for row in self._rows():
+            if row.call_id in call_ids and row.application_id is not None:
+                calls.setdefault(row.call_id, []).append(row)
+        return [self._charge(rows) for rows in calls.values()]
+
+    def _totals(self, application_id: str, question: Question, low_ms: int, high_ms: int) -> list[Total]:
         before = question.before_ms
         found: list[Total] = []
         for row in self._rows():
             started = uuid7_ms(row.call_id)
-            if row.application_id != application_id or not low_ms <= started < high_ms:
+            if row.application_id != application_id or not low_ms <= started < high_ms or row.call_id in question.without:
                 continue
             if before is not None and (started + row.latency_us // 1000 if question.by_end else started) >= before:
                 continue
@@ -48,15 +79,6 @@ class MemorySpending:
                 if value is not None and question.match in {EACH, value}
             ]
         return sorted(added([found]), key=lambda total: (-total.requests, total.value))
-
-    async def charges(self, call_ids: Sequence[str]) -> list[Charge]:
-        """What calls came to."""
-        self._ask()
-        calls: dict[str, list[LedgerRow]] = {}
-        for row in self._rows():
-            if row.call_id in call_ids and row.application_id is not None:
-                calls.setdefault(row.call_id, []).append(row)
-        return [self._charge(rows) for rows in calls.values()]
 
     def _charge(self, rows: list[LedgerRow]) -> Charge:
         row = rows[0]
@@ -73,13 +95,13 @@ class MemorySpending:
         if scope == "application":
             return ("",)
         if scope == "key":
-            return (self._key(row),)
+            return self._key(row)
         if scope == "tag":
             return dict.fromkeys(row.tags)
         return (row.user,) if scope == "user" else (row.route or row.requested_model,)
 
-    def _key(self, row: LedgerRow) -> str | None:
-        return self.keys.get(row.key_id or "")
+    def _key(self, row: LedgerRow) -> tuple[str, ...]:
+        return self.keys.get(row.key_id or "", ())
 
     def _ask(self) -> None:
         if not self.available:

@@ -3,7 +3,8 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
 from uuid import UUID
 
 import asyncpg
@@ -12,10 +13,12 @@ from msgspec import Struct
 
 from gateway.core.ids import uuid7_floor
 from gateway.core.ledger import LedgerRow
+from gateway.core.spending import Span
 from gateway.storage.ledger.writer import RowsRefusedError
 from gateway.storage.postgres.last_use import LastUse
 from gateway.storage.postgres.partitions import add_partitions, drop_partitions
 from gateway.storage.postgres.pool import Pool, Record, connected
+from gateway.storage.postgres.sums import Lateness, touch
 from gateway.storage.sql.statements import load
 
 COLUMNS = LedgerRow.__struct_fields__
@@ -46,8 +49,14 @@ _FIRST_ID = "00000000-0000-0000-0000-000000000000"
 class PostgresCallWriter:
     """A :class:`gateway.storage.ledger.writer.CallWriter` with one connection, made when needed and again after any failure."""
 
-    def __init__(self, database_url: str, retention_days: int | None = None) -> None:
-        """``retention_days``: how many days before today keep their rows; None keeps all."""
+    def __init__(
+        self,
+        database_url: str,
+        retention_days: int | None = None,
+        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        """``retention_days``: how many days before today keep their rows; None keeps all. ``now_ms``: the wall clock."""
+        self._now_ms = now_ms
         self._url = database_url
         self._retention_days = retention_days
         self._connection: asyncpg.Connection | None = None
@@ -68,13 +77,15 @@ class PostgresCallWriter:
         """See the port. One COPY straight into ``calls``; rows already there (a replay) send the batch the long way round."""
         connection = await self._connected()
         try:
+            late = Lateness(self._now_ms()).spans(rows)
             try:
-                await _copy(connection, "calls", rows)
+                await _copy_and_tell(connection, rows, late)
             except asyncpg.UniqueViolationError:
                 async with connection.transaction():
                     await connection.execute(_SQL["incoming"])
                     await _copy(connection, "incoming", rows)
                     await connection.execute(_MERGE)
+                    await touch(connection, late)
         except asyncpg.CheckViolationError:
             # The only check is a partition's range: it was attached under our feet, and the next try finds it.
             self._drop()
@@ -126,6 +137,16 @@ class PostgresCallWriter:
         if self._connection is not None:
             self._connection.terminate()
             self._connection = None
+
+
+async def _copy_and_tell(connection: asyncpg.Connection, rows: Sequence[LedgerRow], late: Sequence[Span]) -> None:
+    """Rows that are not late need no transaction around their COPY."""
+    if not late:
+        await _copy(connection, "calls", rows)
+        return
+    async with connection.transaction():
+        await _copy(connection, "calls", rows)
+        await touch(connection, late)
 
 
 async def _copy(connection: asyncpg.Connection, table: str, rows: Sequence[LedgerRow]) -> None:

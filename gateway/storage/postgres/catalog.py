@@ -48,7 +48,7 @@ class PostgresCatalog:
             generation=row["generation"],
             semver=row["semver"],
             split=Split(str(split_id), row["salt"], variants) if variants else None,
-            changed=row["changed"] or 0,
+            changed=row["changed"],
         )
 
     async def keys(self, digests: Sequence[str]) -> dict[str, KeyDocument]:

@@ -10,10 +10,12 @@ from uuid import UUID
 from msgspec import Struct
 
 from gateway.core.errors import CONFLICT, NOT_FOUND, GatewayError
-from gateway.core.ids import uuid7_floor
+from gateway.core.ids import uuid7_floor, uuid7_ms
+from gateway.limits.spans import spans_of
 from gateway.pricing.rerate import Billed, Change, rerated
 from gateway.pricing.table import PriceTable
 from gateway.storage.postgres.pool import Connection, Pool, Record, connected
+from gateway.storage.postgres.sums import touch
 from gateway.storage.postgres.writing import struct
 from gateway.storage.sql.statements import load
 
@@ -170,6 +172,7 @@ class Prices:
                         ids, attempts = [row["call_id"] for row in rows], [row["attempt"] for row in rows]
                         done = await connection.execute(_SQL["undo"], run, ids[0], ids[-1], ids, attempts)
                         restored += int(done.rpartition(" ")[2])
+                        await touch(connection, spans_of([uuid7_ms(str(each)) for each in ids]))
                     if len(rows) < BATCH:
                         await connection.execute(_SQL["undone"], run, self._clock())
                 looked_at += len(rows)
@@ -213,6 +216,7 @@ async def _change(connection: Connection, run: str, version: str, changes: Seque
         [change.cost_nano for change in changes],
         [change.status for change in changes],
     )
+    await touch(connection, spans_of([uuid7_ms(call) for call in ids]))
 
 
 def _tally(models: dict[tuple[str, str], ModelChange], changes: Sequence[Change]) -> None:

@@ -84,6 +84,8 @@ class Key(Struct, frozen=True):
     """The id of the key that took its place."""
     last_used_on: date | None = None
     """The newest day (UTC) of a call by it that has reached the ledger; None: never."""
+    ancestors: list[str] = []
+    """The public ids of the keys that it took the place of, the first one first."""
 
 
 class KeyPatch(Struct, frozen=True, forbid_unknown_fields=True):

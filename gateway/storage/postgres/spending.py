@@ -3,26 +3,20 @@
 from collections.abc import Sequence
 
 from gateway.core.ids import uuid7_floor
-from gateway.core.limits import LimitRule, Scope, Spent
-from gateway.core.spending import Charge, Question, Total
+from gateway.core.limits import EACH, LimitRule, Spent
+from gateway.core.spending import Charge, Question, Span, Total
 from gateway.limits.seeds import MAX_VALUES
 from gateway.storage.postgres.pool import Pool, connected
+from gateway.storage.postgres.sums import SOURCES
 from gateway.storage.postgres.writing import is_id, struct
 from gateway.storage.sql.statements import load
 
 QUESTION_S = 10.0
-"""The longest that one question may take, about one day of an application's calls: some five million rows from memory."""
+"""The longest that one question may take: sums, or the calls of the last hour or two; some five million rows from memory."""
 
 _SQL = load("spending.sql")
 _RULES = load("limits.sql")["rules"]
-_SOURCES: dict[Scope, tuple[str, str]] = {
-    "application": ("''", ""),
-    "key": ("k.public_id", "join api_keys k on k.id = c.key_id"),
-    "tag": ("t.tag", "cross join lateral (select distinct unnest(c.tags)) as t (tag)"),
-    "user": ('c."user"', ""),
-    "model": ("coalesce(c.route, c.requested_model)", ""),
-}
-"""By scope: the value that calls are summed up by, and what it is joined from."""
+_SUMMED = load("sums.sql")["summed"]
 
 
 class PostgresSpending:
@@ -44,6 +38,18 @@ class PostgresSpending:
         async with connected(self._pool) as connection:
             return [struct(row, Total) for row in await connection.fetch(statement, *arguments, timeout=QUESTION_S)]
 
+    async def summed(self, since_ms: int, until_ms: int) -> frozenset[Span]:
+        """What is summed up, and true."""
+        async with connected(self._pool) as connection:
+            rows = await connection.fetch(_SUMMED, since_ms, until_ms)
+        return frozenset([struct(row, Span) for row in rows])
+
+    async def sums(self, application_id: str, question: Question, spans: Sequence[Span]) -> list[Total]:
+        """The answer to a question, from sums."""
+        statement, arguments = asked_of_sums(application_id, question, spans)
+        async with connected(self._pool) as connection:
+            return [struct(row, Total) for row in await connection.fetch(statement, *arguments, timeout=QUESTION_S)]
+
     async def charges(self, call_ids: Sequence[str]) -> list[Charge]:
         """What calls came to."""
         async with connected(self._pool) as connection:
@@ -52,7 +58,7 @@ class PostgresSpending:
             Charge(
                 str(row["call_id"]),
                 str(row["application_id"]),
-                row["key"],
+                tuple(row["keys"]),
                 row["model"],
                 row["user"],
                 tuple(row["tags"]),
@@ -64,7 +70,7 @@ class PostgresSpending:
 
 def asked(application_id: str, question: Question, low_ms: int, high_ms: int) -> tuple[str, tuple[object, ...]]:
     """The statement that answers a question, and its arguments."""
-    value, source = _SOURCES[question.scope]
+    value, source = SOURCES[question.scope]
     ended = question.before_ms if question.by_end else None
     if question.before_ms is not None and not question.by_end:
         high_ms = max(min(high_ms, question.before_ms), low_ms)
@@ -76,4 +82,13 @@ def asked(application_id: str, question: Question, low_ms: int, high_ms: int) ->
         question.match,
         ended,
         MAX_VALUES,
+        list(question.without),
     )
+
+
+def asked_of_sums(application_id: str, question: Question, spans: Sequence[Span]) -> tuple[str, tuple[object, ...]]:
+    """The statement that answers a question from sums, and its arguments."""
+    places = (application_id, question.scope, [span.grain for span in spans], [span.start_ms for span in spans])
+    if question.scope == "application" or question.match == EACH:
+        return _SQL["sums"], (*places, MAX_VALUES)
+    return _SQL["sums_of_value"], (*places, question.match)

@@ -31,6 +31,25 @@ local function life_of(marker, now)
     return epoch, false
 end
 
+-- A call that started before the counters were seeded, and is counted by them now that they are: its id, which begins with the time
+-- (UUIDv7), is noted in the marker until the last seed, which then leaves it out.
+local function note_early(marker, known, id)
+    local seeding = known and redis.call('HGET', marker, 'seeding')
+    local started = tonumber(string.sub(id, 1, 8) .. string.sub(id, 10, 13), 16)
+    if seeding and started and started < tonumber(seeding) and redis.call('HLEN', marker) < 10000 then
+        redis.call('HSET', marker, 'early:' .. id, 1)
+    end
+end
+
+-- The calls that were noted.
+local function early_of(marker)
+    local ids = {}
+    for _, field in ipairs(redis.call('HKEYS', marker)) do
+        if string.sub(field, 1, 6) == 'early:' then ids[#ids + 1] = string.sub(field, 7) end
+    end
+    return ids
+end
+
 local long = {hour = true, day = true, month = true}
 
 -- Begin a counter's window with nothing in it.

@@ -1,6 +1,7 @@
 -- Take a bundle of a counter for good, to be handed out by the worker that asks. Follows calendar.lua and counter.lua.
--- KEYS: the counter's hash and its sorted set, and for rules of an application its marker; ARGV: limit, wanted, window. Answers granted,
--- remaining, milliseconds to the end; -1 alone where the long windows are not known.
+-- KEYS: the counter's hash and its sorted set, and for rules of an application its marker; ARGV: limit, wanted, window, and the least that is
+-- of use (1 unless told): where that is not left, nothing is taken. Answers granted, remaining, milliseconds to the end; -1 alone where the
+-- long windows are not known.
 local now = now_ms()
 local limit = tonumber(ARGV[1])
 local epoch = '0'
@@ -11,6 +12,7 @@ if KEYS[3] then
 end
 local window, used, held, over = read(KEYS[1], KEYS[2], ARGV[3], now)
 local granted = math.max(0, math.min(tonumber(ARGV[2]), limit - used - held))
+if granted < tonumber(ARGV[4] or 1) then granted = 0 end
 local left = math.max(0, end_of(ARGV[3], window) - now)
 if over then begin(KEYS[1], KEYS[2], window, epoch) end
 redis.call('HSET', KEYS[1], 'used', used + granted, 'held', held)

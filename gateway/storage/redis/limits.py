@@ -20,11 +20,13 @@ _SETTLE = Script(*COUNTERS, "settle.lua")
 _RENEW = Script(*COUNTERS, "renew.lua")
 _TURN = Script(*COUNTERS, "turn.lua")
 _SEED = Script(*COUNTERS, "seed.lua")
+_EARLY = Script(*COUNTERS, "early.lua")
 _CHARGE = Script(*COUNTERS, "charge.lua")
 
 REMEMBER_MS = 86_400_000
 """How long the name of a charged call is remembered: a spool whose rows could not be committed is read again within a day, or the
 windows that it could count twice in are nearly over."""
+_HELD = ":held"
 _TURNS: tuple[Literal["nobody", "mine", "theirs"], ...] = ("nobody", "mine", "theirs")
 
 
@@ -77,10 +79,12 @@ class RedisLimits:
             arguments += (_member(each), each.reserved, each.epoch, each.window, each.period)
         return await self._ask(_RENEW, [_marker(application_id), *_keys(application_id, held)], arguments)
 
-    async def lease(self, application_id: str, counter: str, window: Window, limit: int, want: int) -> Lease | Unseeded | None:
-        """Take up to ``want`` of a counter for good."""
+    async def lease(
+        self, application_id: str, counter: str, window: Window, limit: int, want: int, least: int = 1
+    ) -> Lease | Unseeded | None:
+        """Take up to ``want`` of a counter for good; nothing where ``least`` are not left."""
         keys = [*_pair(application_id, counter), _marker(application_id)]
-        answer = await self._ask(LEASE, keys, [limit, want, window])
+        answer = await self._ask(LEASE, keys, [limit, want, window, least])
         if answer is None:
             return None
         return Unseeded() if answer[0] < 0 else lease_of(answer, self._clock())
@@ -97,6 +101,11 @@ class RedisLimits:
         """Add what the ledger knows."""
         keys = [*_places(application_id), *_keys(application_id, seeds)]
         return await self._ask(_SEED, keys, [stage, *_amounts(seeds)])
+
+    async def early(self, application_id: str) -> list[str] | None:
+        """Calls that waited for the first seed, and were counted after it."""
+        answer: list[bytes | str] | None = await self._ask(_EARLY, [_marker(application_id)], [])
+        return None if answer is None else [each if isinstance(each, str) else each.decode() for each in answer]
 
     async def charge(self, application_id: str, name: str, started_ms: int, spent: Sequence[Seed]) -> bool:
         """Count what a call used that nobody settled."""
@@ -122,8 +131,10 @@ def _places(application_id: str) -> list[str]:
 
 
 def _pair(application_id: str, counter: str) -> list[str]:
-    place = f"pg:limit:{{{application_id}}}:{counter}"
-    return [place, f"{place}:held"]
+    """Where a counter is, and the set of its reservations. Users and tags are what callers say: none may be called like such a set."""
+    mark = ":" if counter.rstrip(":").endswith(_HELD) else ""
+    place = f"pg:limit:{{{application_id}}}:{counter}{mark}"
+    return [place, f"{place}{_HELD}"]
 
 
 def _keys(application_id: str, counters: Sequence[Ask | Settlement | Seed]) -> list[str]:

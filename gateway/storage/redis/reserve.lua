@@ -24,6 +24,7 @@ local traced = false
 for i = 1, count do
     if takes and ARGV[2 + (i - 1) * 5 + 4] ~= '1' and found[i][5] > 0 then traced = true end
 end
+if takes then note_early(KEYS[1], known, ARGV[1]) end
 local answer = {granted, tonumber(epoch)}
 for i = 1, count do
     local window, used, held, over, need, fits, left = unpack(found[i])

@@ -17,6 +17,9 @@ for i = 1, #KEYS / 2 - 1 do
     end
 end
 if ARGV[1] == 'first' then redis.call('HSET', KEYS[1], 'known', 1, 'seeding', string.format('%.0f', now)) end
-if ARGV[1] == 'last' then redis.call('HDEL', KEYS[1], 'seeding') end
+if ARGV[1] == 'last' then
+    redis.call('HDEL', KEYS[1], 'seeding')
+    for _, id in ipairs(early_of(KEYS[1])) do redis.call('HDEL', KEYS[1], 'early:' .. id) end
+end
 if ARGV[1] == 'first' or ARGV[1] == 'given_up' then redis.call('DEL', KEYS[2]) end
 return now

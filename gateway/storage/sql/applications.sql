@@ -31,12 +31,12 @@ values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13);
 -- name: key
 -- By id or public id, of one application only.
 select id, application_id, public_id, name, requests_per_minute, created_at, expires_at, revoked_at, scopes, prompts, models,
-    lifetime_seconds, replaced_by, last_used_on, encode(digest, 'hex') as digest
+    lifetime_seconds, replaced_by, last_used_on, ancestors, encode(digest, 'hex') as digest
 from api_keys where application_id = $1 and (public_id = $2 or id = $3);
 
 -- name: keys
 select id, application_id, public_id, name, requests_per_minute, created_at, expires_at, revoked_at, scopes, prompts, models,
-    lifetime_seconds, replaced_by, last_used_on
+    lifetime_seconds, replaced_by, last_used_on, ancestors
 from api_keys where application_id = $1 and ($2 or revoked_at is null) order by created_at, id;
 
 -- name: live_digests

@@ -1,11 +1,10 @@
 -- What the data plane asks: one indexed statement each. The generation comes from the same snapshot as the row it stands beside.
 
--- ``changed`` is the last generation at which something of the application itself moved.
+-- ``changed`` counts the changes of the application itself.
 
 -- name: by_alias
 -- One row, or where the alias is split one for each variant, in order.
-select (select max(x.generation) from outbox x where x.application_id = $1) as changed,
-    g.value as generation, p.id as prompt_id, v.number, v.semver, v.content_hash, v.content::text as content,
+select o.generation as changed, g.value as generation, p.id as prompt_id, v.number, v.semver, v.content_hash, v.content::text as content,
     s.id as split_id, s.salt, x.name, x.weight, x.model, x.params, x.guardrails,
     array(select array[lower(part), upper(part)] from unnest(x.buckets) as part) as buckets
 from prompts p
@@ -19,8 +18,7 @@ where p.application_id = $1 and p.slug = $2 and p.is_active and p.archived_at is
 order by x.position;
 
 -- name: by_number
-select (select max(x.generation) from outbox x where x.application_id = $1) as changed,
-    g.value as generation, p.id as prompt_id, v.number, v.semver, v.content_hash, v.content::text as content
+select o.generation as changed, g.value as generation, p.id as prompt_id, v.number, v.semver, v.content_hash, v.content::text as content
 from prompts p
 join applications o on o.id = p.application_id and o.archived_at is null
 join versions v on v.prompt_id = p.id and v.number = $3 and v.published_at is not null
@@ -28,8 +26,7 @@ cross join generation g
 where p.application_id = $1 and p.slug = $2 and p.is_active and p.archived_at is null;
 
 -- name: by_semver
-select (select max(x.generation) from outbox x where x.application_id = $1) as changed,
-    g.value as generation, p.id as prompt_id, v.number, v.semver, v.content_hash, v.content::text as content
+select o.generation as changed, g.value as generation, p.id as prompt_id, v.number, v.semver, v.content_hash, v.content::text as content
 from prompts p
 join applications o on o.id = p.application_id and o.archived_at is null
 join versions v on v.prompt_id = p.id and v.semver = $3 and v.published_at is not null
@@ -39,8 +36,7 @@ where p.application_id = $1 and p.slug = $2 and p.is_active and p.archived_at is
 -- name: by_hash
 -- The newest published version of each matching content; two rows mean an ambiguous prefix. ``g`` follows every hex digit.
 select distinct on (v.content_hash)
-    (select max(x.generation) from outbox x where x.application_id = $1) as changed,
-    g.value as generation, p.id as prompt_id, v.number, v.semver, v.content_hash, v.content::text as content
+    o.generation as changed, g.value as generation, p.id as prompt_id, v.number, v.semver, v.content_hash, v.content::text as content
 from prompts p
 join applications o on o.id = p.application_id and o.archived_at is null
 join versions v on v.prompt_id = p.id and v.content_hash >= $3 and v.content_hash < $3 || 'g' and v.published_at is not null
@@ -49,8 +45,7 @@ where p.application_id = $1 and p.slug = $2 and p.is_active and p.archived_at is
 order by v.content_hash, v.number desc limit 2;
 
 -- name: latest
-select (select max(x.generation) from outbox x where x.application_id = $1) as changed,
-    g.value as generation, p.id as prompt_id, v.number, v.semver, v.content_hash, v.content::text as content
+select o.generation as changed, g.value as generation, p.id as prompt_id, v.number, v.semver, v.content_hash, v.content::text as content
 from prompts p
 join applications o on o.id = p.application_id and o.archived_at is null
 join versions v on v.prompt_id = p.id and v.published_at is not null
@@ -60,7 +55,7 @@ order by v.number desc limit 1;
 
 -- name: keys
 -- Live keys. The limit of the key goes before the limit of its application.
-select g.value as generation, k.id as key_id, o.id as application_id, o.slug as application, k.public_id,
+select g.value as generation, k.id as key_id, o.id as application_id, o.slug as application, k.public_id, k.ancestors,
     coalesce(k.requests_per_minute, o.requests_per_minute) as requests_per_minute, o.default_model,
     floor(extract(epoch from k.expires_at) * 1000)::bigint as expires_at_ms, o.store_responses,
     k.scopes, k.prompts, k.models, encode(k.digest, 'hex') as digest,

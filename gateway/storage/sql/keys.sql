@@ -6,12 +6,14 @@ set name = $2, requests_per_minute = $3, expires_at = $4, lifetime_seconds = $5,
 where id = $1;
 
 -- name: insert_successor
--- A key with the rights, limits and lifetime of $1.
+-- A key with the rights, limits and lifetime of $1, which it counts with.
 insert into api_keys (id, application_id, public_id, digest, name, requests_per_minute, created_at, expires_at, lifetime_seconds,
-    scopes, prompts, models, pepper)
+    scopes, prompts, models, pepper, ancestors)
 select $2::uuid, application_id, $3::text, $4::bytea, name, requests_per_minute, $5::timestamptz,
     $5::timestamptz + lifetime_seconds * interval '1 second', lifetime_seconds,
-    scopes, prompts, models, $6::text
+    scopes, prompts, models, $6::text,
+    -- The first one counts for all, so it stays; of the others the newest 62, as every document of the key says them.
+    case when cardinality(ancestors) < 63 then ancestors else ancestors[1:1] || ancestors[3:] end || public_id
 from api_keys where id = $1;
 
 -- name: replace_key

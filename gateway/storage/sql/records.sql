@@ -10,6 +10,9 @@ with moved as (
     insert into outbox (generation, kind, application_id, name, created_at)
     select $1, kind, application_id, name, $2
     from unnest($3::text[], $4::uuid[], $5::text[]) as change (kind, application_id, name)
+), counted as (
+    -- Each application counts its own changes.
+    update applications set generation = generation + 1 where id = any($4::uuid[])
 ), entry as (
     insert into audit (seq, at, actor, action, object, application_id, detail, prev_hash, hash)
     values ($6, $2, $7, $8, $9, $10, $11, $12, $13)

@@ -189,7 +189,7 @@ async def test_a_release_says_all_that_serving_needs(scene: Scene) -> None:
     assert (document.version, document.semver, document.content) == (1, "1.0.0", text("one"))
     assert canonical(document.content)
     assert len(document.content_hash) == 64
-    assert document.changed == document.generation == await scene.catalog.generation()
+    assert document.generation == await scene.catalog.generation()
 
 
 async def test_what_another_application_changes_is_not_told(scene: Scene) -> None:
@@ -201,11 +201,11 @@ async def test_what_another_application_changes_is_not_told(scene: Scene) -> Non
     for reference in ("faq", "faq:1", "faq@latest", "faq:1.0.0", f"faq#{before.content_hash[:12]}"):
         document = await scene.catalog.release(scene.application_id, parse_reference(reference, "p"))
         assert document is not None, reference
-        assert document.changed == before.changed == document.generation - 1, reference
+        assert (document.changed, document.generation) == (before.changed, before.generation + 1), reference
     await scene.publish("faq", 1, "staging")
     after = await scene.catalog.release(scene.application_id, Reference("faq"))
     assert after is not None
-    assert after.changed == after.generation == before.generation + 2
+    assert (after.changed, after.generation) == (before.changed + 1, before.generation + 2)
 
 
 async def test_every_reference_form_resolves(scene: Scene) -> None:

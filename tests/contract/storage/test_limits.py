@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 import redis.asyncio
 
+from gateway.core.ids import uuid7
 from gateway.core.limits import Ask, CounterState, Reserved, Seed, Settlement, Unseeded, Window
 from gateway.core.ports import Lease, LimitStore
 from gateway.storage.memory.limits import MemoryLimits
@@ -175,6 +176,40 @@ async def test_applications_do_not_share(store: LimitStore, app: str) -> None:
     assert (await take(store, await known(store, app + "x"), "one", ask("c", 10)))[0]
 
 
+async def test_no_value_is_called_like_the_place_of_anothers_reservations(store: LimitStore, app: str) -> None:
+    """Users and tags are named by callers: no name may make a counter that breaks another one, or is another one."""
+    names = [
+        "r:ann",
+        "r:ann:held",
+        "r:ann:held:",
+        "r:ann:held::",
+        "r:ann:held:held",
+        "r::held",
+        "r:",
+        "r:}{",
+        "r:known",
+        "r:known:claim",
+    ]
+    for number, name in enumerate(names, 1):
+        assert (await take(store, app, f"one-{number}", ask(name, number, 100)))[0], name
+        assert (await take(store, app, f"two-{number}", ask(name, 1, 100, firm=True)))[0], name
+    assert await used(store, app, *names) == [number + 1 for number in range(1, len(names) + 1)]
+    for number, name in enumerate(names, 1):
+        (state,) = (await take(store, app, f"three-{number}", ask(name, 0, 100)))[1]
+        assert await store.settle(app, [Settlement(name, state.window, f"one-{number}", number, 0)])
+    assert await used(store, app, *names) == [1] * len(names)
+
+
+async def test_a_lease_that_is_of_no_use_takes_nothing(store: LimitStore, app: str) -> None:
+    first = await store.lease(app, "c", "month", 10, 6)
+    assert isinstance(first, Lease)
+    useless = await store.lease(app, "c", "month", 10, 8, 5)
+    useful = await store.lease(app, "c", "month", 10, 8, 4)
+    assert isinstance(useless, Lease)
+    assert isinstance(useful, Lease)
+    assert (first.granted, useless.granted, useless.remaining, useful.granted, useful.remaining) == (6, 0, 4, 4, 0)
+
+
 async def test_large_amounts_are_exact(store: LimitStore, app: str) -> None:
     most = 2**53 - 1
     _, (state,) = await take(store, app, "one", ask("c", most - 3, most))
@@ -283,6 +318,25 @@ async def test_the_truth_of_calls_under_way_counts_from_the_first_seed_on(
     assert await used(store, app, "c") == [0]
     assert await store.settle(app, truth)
     assert await used(store, app, "c") == [5]
+
+
+async def test_calls_that_waited_for_the_first_seed_are_noted_until_the_last(
+    store: LimitStore, server: str | None, app: str
+) -> None:
+    await lose_everything(store, server)
+    waited, later = (uuid7(now_ms() + shift, secrets.randbits(76)) for shift in (-60_000, 60_000))
+    assert await store.reserve(app, waited, ALIVE, [ask("c", 1, firm=True)]) == Unseeded()
+    assert await store.early(app) == []
+    assert await store.seed(app, [], "first")
+    assert (await take(store, app, waited, ask("c", 1, firm=True)))[0]
+    assert (await take(store, app, later, ask("c", 1, firm=True)))[0]
+    assert not (await take(store, app, uuid7(now_ms() - 60_000, 7), ask("c", 9, firm=True)))[0]
+    assert await store.early(app) == [waited]
+    assert await store.seed(app, [], "last")
+    assert await store.early(app) == []
+    assert (await take(store, app, uuid7(now_ms() - 60_000, 8), ask("c", 1, firm=True)))[0]
+    assert await store.early(app) == []
+    assert await used(store, app, "c") == [3]
 
 
 async def test_what_nobody_settled_is_charged_once(store: LimitStore, server: str | None, app: str) -> None:

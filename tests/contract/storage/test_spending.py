@@ -14,18 +14,23 @@ from gateway.core.ids import uuid7
 from gateway.core.ledger import LedgerRow, State
 from gateway.core.limits import LARGEST_AMOUNT, LimitRule, Spent
 from gateway.core.ports import Spending
-from gateway.core.spending import Charge, Question, Total
+from gateway.core.spending import Charge, Question, Span, Total
+from gateway.limits.seeds import added
+from gateway.limits.spans import HOUR_MS, end_of_span, spans_of
 from gateway.limits.windows import DAY_MS
 from gateway.storage.memory.ledger import MemoryCallWriter
 from gateway.storage.memory.spending import MemorySpending
 from gateway.storage.postgres.calls import PostgresCallWriter
 from gateway.storage.postgres.pool import Pool, open_pool
 from gateway.storage.postgres.registry import Registry
-from gateway.storage.postgres.spending import PostgresSpending, asked
+from gateway.storage.postgres.spending import PostgresSpending, asked, asked_of_sums
+from gateway.storage.postgres.sums import Sums
 
 NOW = time.time_ns() // 1_000_000
 TODAY = NOW // DAY_MS * DAY_MS
 STRANGER = "01900000-0000-7000-8000-0000000000aa"
+SUMMED_DAY = 20_614 * DAY_MS
+"""In the middle of a month, whenever this runs."""
 
 
 def new_id(at_ms: int) -> str:
@@ -37,6 +42,8 @@ class Books:
 
     def __init__(self, spending: Spending, write: Callable[[list[LedgerRow]], Awaitable[None]], app: str, key: tuple[str, str]):
         self.spending = spending
+        self.database = ""
+        self.registry: Registry | None = None
         self.write = write
         self.app = app
         self.key_id, self.public_id = key
@@ -63,6 +70,23 @@ class Books:
         }
         return LedgerRow(**(values | changes))
 
+    async def sum_up(self) -> frozenset[Span]:
+        """Have a day summed up; what is, then."""
+        if isinstance(self.spending, MemorySpending):
+            self.spending.spans = set(spans_of(range(SUMMED_DAY, SUMMED_DAY + DAY_MS, HOUR_MS)))
+        else:
+            assert await Sums(self.database, lambda: SUMMED_DAY + DAY_MS + HOUR_MS).round() == 25
+        return await self.spending.summed(SUMMED_DAY, SUMMED_DAY + DAY_MS)
+
+    async def rotate(self) -> str:
+        """A key in the place of the application's; its id."""
+        if self.registry is None:
+            assert isinstance(self.spending, MemorySpending)
+            self.spending.keys["new"] = (self.public_id, "successor")
+            return "new"
+        new = await self.registry.rotate_key("shop", self.public_id, digest="cd" * 32, public_id="successor", actor="a")
+        return new.value.id
+
     async def totals(self, scope: str = "application", match: str = "*", low: int = TODAY, **more: Any) -> list[Total]:
         question = Question(scope, match, low, **more)  # type: ignore[arg-type]
         return await self.spending.totals(self.app, question, low, TODAY + DAY_MS)
@@ -88,17 +112,19 @@ async def books(database: str | None) -> AsyncIterator[Books]:
     if database is None:
         ledger = MemoryCallWriter()
         spending = MemorySpending(ledger.rows.values)
-        spending.limits["app"], spending.keys["key"] = [RULE], "public"
+        spending.limits["app"], spending.keys["key"] = [RULE], ("public",)
         yield Books(spending, ledger.write, "app", ("key", "public"))
         return
     pool = await open_pool(database)
-    registry = Registry(pool, lambda: new_id(NOW), lambda: datetime.now(UTC))
+    registry = Registry(pool, lambda: new_id(SUMMED_DAY), lambda: datetime.now(UTC))
     made = await registry.create_application("shop", actor="a")
     key = await registry.create_key("shop", actor="a", digest="ab" * 32, public_id="public")
     await registry.put_limit("shop", RULE, actor="a")
     writer = PostgresCallWriter(database)
     await writer.prepare(NOW)
-    yield Books(PostgresSpending(pool), writer.write, made.value.id, (key.value.id, "public"))
+    books = Books(PostgresSpending(pool), writer.write, made.value.id, (key.value.id, "public"))
+    books.database, books.registry = database, registry
+    yield books
     await writer.close()
     await pool.close()
 
@@ -123,6 +149,16 @@ async def test_calls_are_summed_up_by_the_values_of_a_scope(books: Books) -> Non
     assert await books.totals(low=TODAY - 10) == [Total("", 4, 30, 15, 300)]
 
 
+async def test_a_key_counts_with_those_whose_place_it_took(books: Books) -> None:
+    successor, call = await books.rotate(), new_id(TODAY)
+    await books.write([books.row(), books.row(call_id=call, key_id=successor)])
+    assert await books.totals("key", "public") == [Total("public", 2, 20, 10, 200)]
+    assert await books.totals("key", "successor") == [Total("successor", 1, 10, 5, 100)]
+    assert await books.totals("key") == [Total("public", 2, 20, 10, 200), Total("successor", 1, 10, 5, 100)]
+    (charge,) = await books.spending.charges([call])
+    assert charge.keys == ("public", "successor")
+
+
 async def test_a_call_is_one_request_whatever_its_attempts(books: Books) -> None:
     call, nobody_asked = new_id(TODAY), dict.fromkeys(("input_tokens", "output_tokens", "cost_nano"))
     await books.write(
@@ -141,6 +177,10 @@ async def test_calls_are_told_apart_by_their_start_or_by_their_end(books: Books)
     before = {"before_ms": TODAY + 10}
     assert [total.requests for total in await books.totals(**before)] == [4]
     assert [total.requests for total in await books.totals(by_end=True, **before)] == [2]
+    (left_out,) = [books.row(TODAY)]
+    await books.write([left_out])
+    assert [total.requests for total in await books.totals(**before)] == [5]
+    assert [total.requests for total in await books.totals(without=(left_out.call_id, new_id(TODAY)), **before)] == [4]
     assert await books.totals(before_ms=TODAY) == await books.totals(by_end=True, before_ms=TODAY) == []
 
 
@@ -156,8 +196,8 @@ async def test_what_calls_came_to_is_the_sum_of_their_attempts(books: Books) -> 
     )
     charges = {charge.call_id: charge for charge in await books.spending.charges([one, other, new_id(NOW)])}
     assert charges == {
-        one: Charge(one, books.app, "public", "fast", "ann", ("x", "y"), Spent(20, 5, 200)),
-        other: Charge(other, books.app, None, "slow", None, (), Spent(10, 5, 0)),
+        one: Charge(one, books.app, ("public",), "fast", "ann", ("x", "y"), Spent(20, 5, 200)),
+        other: Charge(other, books.app, (), "slow", None, (), Spent(10, 5, 0)),
     }
 
 
@@ -165,6 +205,24 @@ async def test_the_rules_are_those_of_now(books: Books) -> None:
     (rule,) = await books.spending.rules(books.app)
     assert structs.replace(rule, id="") == RULE
     assert await books.spending.rules("no-application") == []
+
+
+async def test_sums_say_what_their_calls_say(books: Books) -> None:
+    day, first = Span("day", SUMMED_DAY), Span("hour", SUMMED_DAY)
+    await books.write([books.row(SUMMED_DAY + i * HOUR_MS, user=f"u{i % 3}", tags=("a",), route="m") for i in range(24)])
+    await books.write([books.row(SUMMED_DAY + 5, user="u1", tags=("a", "c"), cost_nano=None)])
+    assert await books.sum_up() == {day, *spans_of(range(SUMMED_DAY, SUMMED_DAY + DAY_MS, HOUR_MS))}
+    spending = books.spending
+    assert await spending.summed(SUMMED_DAY + HOUR_MS, SUMMED_DAY + 2 * HOUR_MS) == {Span("hour", SUMMED_DAY + HOUR_MS)}
+    assert await spending.summed(SUMMED_DAY + DAY_MS, SUMMED_DAY + 2 * DAY_MS) == frozenset()
+    for chosen in ([day], [first, Span("hour", SUMMED_DAY + HOUR_MS)]):
+        for match in ("*", "a", "b"):
+            question = Question("tag", match, SUMMED_DAY)
+            found = await spending.sums(books.app, question, chosen)
+            parts = [await spending.totals(books.app, question, span.start_ms, end_of_span(span)) for span in chosen]
+            assert sorted(found, key=lambda total: total.value) == sorted(added(parts), key=lambda total: total.value)
+            assert len(found) == {"*": 2, "a": 1, "b": 0}[match]
+    assert await spending.sums(STRANGER, Question("tag", "*", SUMMED_DAY), [day]) == []
 
 
 async def test_sums_stay_within_what_counters_can_say(pool: Pool, fresh_database: str) -> None:
@@ -200,11 +258,29 @@ async def test_every_question_is_answered_from_the_index_of_the_applications_cal
                 assert "calls_default" not in plan, plan
 
 
+@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+async def test_sums_are_found_by_their_key(pool: Pool, mode: str) -> None:
+    async with pool.acquire() as connection:
+        await connection.execute("""
+            insert into call_sums
+            select ('00000000-0000-7000-8000-' || lpad(a::text, 12, '0'))::uuid, 'user', 'hour', h * 3600000::bigint, 'u' || u, 1, 1, 1, 1
+            from generate_series(1, 20) a, generate_series(1, 100) h, generate_series(1, 20) u
+        """)
+        await connection.execute("analyze call_sums")
+        await connection.execute(f"set plan_cache_mode = {mode}")
+        hours = [Span("hour", h * HOUR_MS) for h in range(10)]
+        for match in ("*", "u7"):
+            statement, arguments = asked_of_sums("00000000-0000-7000-8000-000000000003", Question("user", match, 0), hours)
+            plan = "\n".join(row[0] for row in await connection.fetch(f"explain {statement}", *arguments))
+            assert "call_sums_pkey" in plan, plan
+            assert "Seq Scan on call_sums" not in plan, plan
+
+
 async def test_a_ledger_that_cannot_be_asked_says_so(fresh_database: str) -> None:
     pool = await open_pool(fresh_database)
     await pool.close()
     spending = PostgresSpending(pool)
-    for question in (spending.rules(STRANGER), spending.charges([STRANGER])):
+    for question in (spending.rules(STRANGER), spending.charges([STRANGER]), spending.summed(0, 1)):
         with pytest.raises(GatewayError) as caught:
             await question
         assert caught.value.kind.name == "store_unavailable"

@@ -103,10 +103,19 @@ async def test_keys_are_counted_by_their_pepper():
     counts = {None: 3, old.mark: 2, new.mark: 5}
     assert await found(probes.keys(answers({None: 3}), PLAIN)) == (True, "3 live, 3 without a pepper")
     assert await found(probes.keys(answers({}), PLAIN)) == (True, "0 live")
-    assert await found(probes.keys(answers({new.mark: 5}), new)) == (True, "5 live")
+    assert await found(probes.keys(answers({new.mark: 5}), both)) == (
+        True,
+        "5 live, none without a pepper: plain_keys can be refused",
+    )
     assert await found(probes.keys(answers(counts), both)) == (
         True,
         "10 live, 3 without a pepper, 2 with the previous pepper",
+    )
+    alone = Peppers(b"n" * 32, alone=True)
+    assert await found(probes.keys(answers({new.mark: 3}), alone)) == (True, "3 live, refused without a pepper")
+    assert await found(probes.keys(answers({new.mark: 3, None: 2}), alone)) == (
+        False,
+        "2 of 5 keys have no pepper, and are refused: they open nothing",
     )
     for peppers, lost in ((new, 2), (old, 5), (PLAIN, 7)):
         assert await found(probes.keys(answers(counts), peppers)) == (

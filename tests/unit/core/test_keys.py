@@ -81,6 +81,7 @@ def test_a_key_is_looked_for_under_every_pepper_and_without_the_likeliest_first(
     assert keys.PLAIN.digests(key) == (plain,)
     assert keys.Peppers(NEW).digests(key) == (new, plain)
     assert keys.Peppers(NEW, OLD).digests(key) == (new, old, plain)
+    assert keys.Peppers(NEW, OLD, alone=True).digests(key) == (new, old)
     assert keys.Peppers(previous=OLD).digests(key) == (old, plain)
     assert keys.Peppers(previous=OLD).digest(key) == plain
     assert keys.Peppers(NEW, OLD).previous_mark == keys.Peppers(OLD).mark

@@ -140,6 +140,59 @@ def test_a_degraded_and_exhausted_worker_still_asks_again():
     assert isinstance(permits.take(RETRY), NeedLease)
 
 
+def test_what_a_call_cannot_use_is_left_for_others():
+    permits = Permits(100)
+    assert permits.take(0.0, 80) == NeedLease(80, 80)
+    permits.absorb(Lease(0, 50, 60.0), 0.0)
+    assert permits.take(0.0, 80) == Empty(60.0)
+    asked = permits.take(0.0, 50)
+    assert isinstance(asked, NeedLease)
+    assert asked.least == 50
+
+
+def test_what_is_owed_is_asked_for_too():
+    permits = Permits(100)
+    permits.absorb(Lease(10, 90, 60.0), 0.0)
+    permits.give(-25, 60.0)
+    asked = permits.take(0.0, 5)
+    assert isinstance(asked, NeedLease)
+    assert (asked.want, asked.least) == (20, 20)
+
+
+def test_a_higher_limit_keeps_what_is_held_and_asks_again():
+    permits = Permits(10)
+    permits.absorb(Lease(10, 0, 60.0), 0.0)
+    for _ in range(9):
+        permits.take(0.0)
+    permits.change(20, None)
+    assert isinstance(permits.take(0.0), Taken)
+    assert isinstance(permits.take(0.0), NeedLease)
+    assert (permits.limit, permits.local) == (20, 20)
+
+
+def test_a_lower_limit_keeps_only_what_is_owed():
+    permits = Permits(100)
+    permits.absorb(Lease(50, 50, 60.0), 0.0)
+    permits.change(10, 3)
+    assert (permits.limit, permits.local) == (10, 3)
+    permits.give(-4, 60.0)
+    asked = permits.take(0.0)
+    assert isinstance(asked, NeedLease)
+    assert asked.least == 5
+    permits.absorb(Lease(0, 0, 60.0), 0.0)
+    assert permits.take(0.0) == Empty(60.0)
+
+
+def test_a_changed_local_amount_holds_while_the_store_is_away():
+    permits = Permits(100)
+    permits.absorb(None, 0.0)
+    for _ in range(5):
+        assert permits.take(0.1) == Taken()
+    permits.change(100, 6)
+    assert permits.take(0.1) == Taken()
+    assert isinstance(permits.take(0.1), Empty)
+
+
 def test_the_standing_of_an_unused_key_is_its_limit():
     standing = Permits(7).standing(5.0)
     assert (standing.limit, standing.remaining, standing.reset) == (7, 7, 0.0)

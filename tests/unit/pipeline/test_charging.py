@@ -24,7 +24,7 @@ async def dead_calls(world: World, *rules: LimitRule) -> list[LedgerRow]:
     world.script(completion())
     await world.call(chat(user="ann"), x_tags="a,b")
     world.spending.limits["app-1"] = list(rules)
-    world.spending.keys["key-1"] = world.key.public_id
+    world.spending.keys["key-1"] = (world.key.public_id,)
     (row,) = world.ledger.rows
     cut: dict[str, Any] = {"state": State.INTERRUPTED, "outcome": "interrupted", "output_tokens": None, "cost_nano": 7}
     one, other = (uuid7(world.now_ms(), number) for number in (1, 2))

@@ -4,13 +4,19 @@ import asyncio
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from gateway.core.errors import UPSTREAM_ERROR, GatewayError
-from gateway.core.limits import Ask, LimitRule, Settlement
+from gateway.core.limits import LARGEST_AMOUNT, Ask, LimitRule, Settlement, Spent
+from gateway.dialects.chat import MAX_CHOICES
 from gateway.dialects.messages.dialect import MESSAGES_DIALECT
-from gateway.limits.rules import DEFAULT_OUTPUT
+from gateway.limits.leases import Permits
+from gateway.limits.rules import DEFAULT_OUTPUT, Estimate, Match
+from gateway.limits.windows import DAY_MS
+from gateway.pipeline import leased
 from gateway.pipeline import limits as module
-from tests.unit.pipeline.conftest import DONE, Exchange, World, chat, completion, delta, stream, usage
+from gateway.pipeline.estimates import LARGEST_BOUND
+from tests.unit.pipeline.conftest import DONE, Exchange, World, chat, completion, delta, stream, usage, validators
 
 TOKENS_OF_HELLO = 2
 """Five characters, four to a token."""
@@ -128,6 +134,18 @@ async def test_each_value_has_a_counter_of_its_own_and_others_do_not_match(world
     assert (await world.fail("rate_limited", x_tags="a,batch")).detail.startswith("Rate limit reached for the tag 'batch'")
     counts = [await used(world, "m", value="gpt-4o-mini"), await used(world, "k", value=world.key.public_id)]
     assert counts == [3, 3]
+
+
+async def test_a_rotated_key_goes_on_with_what_its_predecessors_have_used(world: World) -> None:
+    rules = [rule(name, amount=2, scope="key", match=match) for name, match in (("e", "*"), ("f", "pub1"), ("s", "pub2"))]
+    for ancestors in (["pub1", "pub2"], ["pub1"]):
+        world.allow(limits=[*rules, rule("x", amount=0, scope="key", match="pub9")], ancestors=ancestors)
+        world.script(completion())
+        await world.call()
+    assert [await used(world, name, value="pub1") for name in ("e", "f")] == [2, 2]
+    assert await used(world, "s", value="pub2") == 1
+    assert await used(world, "e", value=world.key.public_id) == 0
+    await world.fail("rate_limited")
 
 
 async def test_what_fails_before_a_provider_is_asked_uses_no_tokens(world: World) -> None:
@@ -293,6 +311,118 @@ async def test_a_stream_asks_for_more_before_it_is_ended(world: World) -> None:
     assert world.row.outcome == "ok"
     assert answered.frames[-1] == "[DONE]"
     assert [await used(world, "o", "day"), await used(world, "c", "day")] == [1060, 10 * 150 + 1060 * 600]
+
+
+async def test_an_answer_that_was_refused_counts_for_the_one_after_it(world: World) -> None:
+    """A hard limit ends the second answer where both together pass it."""
+    world.allow(limits=[rule("o", "output_tokens", 40, "day", hard=True)])
+    guard = {"type": "regex", "options": {"pattern": "secret"}, "stage": "whole", "on_fail": "reask"}
+    world.publish("faq", ("user", "Hi"), guardrails=validators("post", guard))
+    refused = stream(*[delta("word")] * 24, delta(" secret"), delta(finish="stop"), usage(10, 25), DONE)
+    world.script(refused, words(200))
+    answered = await world.call({"model": "faq", "stream": True})
+    assert answered.frames[-1] == "[DONE]"
+    assert [row.outcome for row in world.ledger.rows] == ["blocked", "budget_exhausted"]
+    assert answered.body.count(b'"word"') == 40 - 25 + 1
+    assert await used(world, "o", "day") == sum([row.output_tokens or 0 for row in world.ledger.rows]) > 25
+
+
+async def test_an_event_that_is_larger_than_a_step_is_paid_for_by_one_question(world: World) -> None:
+    world.allow(limits=[rule("o", "output_tokens", 10_000, "day", hard=True)])
+    world.script(stream(delta("word" * 5000), delta(finish="stop"), usage(10, 5000), DONE))
+    before = world.counters.questions
+    await world.call(chat(stream=True, max_tokens=10))
+    assert world.row.outcome == "ok"
+    assert await used(world, "o", "day") == 5000
+    assert world.counters.questions - before < 6
+    # What the limit cannot pay for whole ends the stream, without a question for every step of it.
+    world.script(stream(delta("word" * 6000), delta(finish="stop"), DONE))
+    before = world.counters.questions
+    await world.call(chat(stream=True, max_tokens=10))
+    assert world.ledger.rows[-1].outcome == "budget_exhausted"
+    await turns()
+    assert world.counters.questions - before < 6
+
+
+async def test_a_bound_that_no_model_has_reserves_no_sum_that_no_counter_holds(world: World) -> None:
+    world.allow(limits=[rule("c", "cost_nano", LARGEST_AMOUNT, "day", shadow=True)])
+    gate = asyncio.Event()
+    world.script(gate, completion())
+    running = asyncio.ensure_future(world.call(chat(max_tokens=999_999_999, n=MAX_CHOICES)))
+    await turns()
+    assert await used(world, "c", "day") == TOKENS_OF_HELLO * 150 + MAX_CHOICES * LARGEST_BOUND * 600
+    gate.set()
+    await running
+    await world.limits.close()
+
+
+async def test_a_leased_call_that_cannot_be_served_takes_nothing_from_others(world: World) -> None:
+    world.allow(limits=[rule("l", "input_tokens", 100, "day", mode="leased")])
+    await world.fail("rate_limited", chat(messages=[{"role": "user", "content": "x" * 600}]))
+    assert await used(world, "l", "day") == 0
+    world.script(completion())
+    await world.call()
+
+
+async def test_a_leased_rule_that_changes_keeps_what_is_owed(world: World) -> None:
+    before = rule("l", "output_tokens", 1000, "day", mode="leased")
+    after = structs.replace(before, amount=999, local_amount=7)
+
+    async def reserve(asked: LimitRule, tokens: int) -> list[module.Taken]:
+        taken, _ = await world.limits.reserve("app-1", "c", [Match(asked, "id-l:")], Estimate(0, tokens), [])
+        return taken
+
+    first = await reserve(before, 10)
+    await reserve(after, 10)
+    world.limits.settle("app-1", "c", first, Spent(0, 900, 0))
+    held = world.limits._leased.held("id-l:")
+    assert held is not None
+    assert held.local == 7
+    # 890 tokens more than were reserved are owed: what is left of 999 does not cover another hundred.
+    with pytest.raises(GatewayError, match="Rate limit reached"):
+        await reserve(after, 100)
+    await reserve(after, 50)
+
+
+async def test_a_rule_that_is_deleted_while_a_call_runs_is_settled_all_the_same(world: World) -> None:
+    world.allow(limits=[rule("t", "tokens", 5000, "month"), rule("p", "concurrency", 1, "none")])
+    gate = asyncio.Event()
+    world.script(gate, completion())
+    running = asyncio.ensure_future(world.call(chat(max_tokens=400)))
+    await turns()
+    world.allow(limits=[])
+    await world.limits.round()
+    gate.set()
+    await running
+    assert [await used(world, "t", "month"), await used(world, "p", "none")] == [12, 0]
+    await world.limits.close()
+
+
+async def test_a_call_over_midnight_leaves_the_new_day_alone(world: World) -> None:
+    """It counts in the day in which it was admitted, also what it takes of the limit after midnight."""
+    world.allow(limits=[rule("o", "output_tokens", 3000, "day", hard=True)])
+    today = world.now_ms() // DAY_MS
+    gate = asyncio.Event()
+    world.script(stream(delta("word"), gate, *[delta("word")] * 1500, delta(finish="stop"), usage(10, 1501), DONE))
+    running = asyncio.ensure_future(world.call(chat(stream=True, max_tokens=10)))
+    await turns()
+    world.clock.now += DAY_MS / 1000
+    assert world.now_ms() // DAY_MS == today + 1
+    gate.set()
+    await running
+    assert (world.row.outcome, world.row.output_tokens) == ("ok", 1501)
+    assert await used(world, "o", "day") == 0
+    await world.limits.close()
+
+
+def test_values_that_one_application_makes_up_do_not_push_out_what_another_uses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leased, "MAX_KEYS", 3)
+    held = leased.Leased(lambda: 0.0)
+    steady = held.hold("steady", Permits(10))
+    for number in range(10):
+        held.hold(f"made up {number}", Permits(10))
+        assert held.held("steady") is steady
+    assert held.held("made up 7") is None
 
 
 async def test_a_hard_budget_of_money_ends_a_stream(world: World) -> None:

@@ -52,6 +52,22 @@ async def test_the_keys_own_limit_wins_over_the_default() -> None:
     assert (await permits.take(caller("b", 9))).standing.limit == 9  # type: ignore[union-attr]
 
 
+async def test_what_is_given_back_belongs_to_its_own_window() -> None:
+    """A call that is refused over the end of a minute gives nobody a request more in the next one."""
+    now = Now()
+    permits = Permits(Store(Lease(1, 0, 60.0), Lease(1, 0, 120.0)), now, None)
+    await permits.take(caller(limit=1))
+    window = permits.window(caller(limit=1))
+    now.value = 61.0
+    await permits.take(caller(limit=1))
+    permits.give_back(caller(limit=1), window)
+    with pytest.raises(GatewayError):
+        await permits.take(caller(limit=1))
+    permits.give_back(caller(limit=1), permits.window(caller(limit=1)))
+    assert await permits.take(caller(limit=1))
+    assert permits.window(caller("unknown")) == 0.0
+
+
 async def test_all_who_wait_share_one_fetch() -> None:
     store = Store(Lease(8, 992, 60.0))
     store.gate.clear()

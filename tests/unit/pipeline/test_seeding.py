@@ -8,7 +8,10 @@ import pytest
 
 from gateway.core.errors import INTERNAL, GatewayError
 from gateway.core.limits import Ask, Unseeded
+from gateway.core.spending import Span
 from gateway.limits import seeds
+from gateway.limits.spans import HOUR_MS, cover
+from gateway.limits.windows import DAY_MS
 from gateway.pipeline.receive import Receiver
 from gateway.pipeline.seeding import AGAIN_S, PATIENCE_S, REST_S, Seeding
 from tests.unit.pipeline.conftest import World, chat, completion
@@ -31,7 +34,7 @@ def lose(world: World) -> None:
 def allow(world: World, *limits: Any) -> None:
     world.allow(limits=list(limits))
     world.spending.limits["app-1"] = list(limits)
-    world.spending.keys["key-1"] = world.key.public_id
+    world.spending.keys["key-1"] = (world.key.public_id,)
 
 
 async def test_after_a_loss_only_the_rest_of_a_budget_is_left(world: World) -> None:
@@ -85,13 +88,40 @@ async def test_what_was_not_in_the_ledger_yet_is_counted_later(world: World) -> 
     await world.limits.close()
 
 
+async def test_calls_that_waited_are_counted_once(world: World) -> None:
+    """They started before the counters were known, were counted at the door then, and are in the ledger when it is asked again."""
+    allow(world, rule("r", amount=100, window="month"), rule("c", "cost_nano", 10**9, "month"))
+    world.script(completion())
+    await world.call()
+    lose(world)
+    asleep = world.naps[AGAIN_S] = asyncio.Event()
+    gate = asyncio.Event()
+    ask = world.spending.totals
+
+    async def slow(*arguments: Any) -> Any:
+        await gate.wait()
+        return await ask(*arguments)
+
+    world.spending.totals = slow  # type: ignore[method-assign]
+    world.script(*[completion() for _ in range(8)])
+    waiting = [asyncio.ensure_future(world.call()) for _ in range(8)]
+    await turns()
+    world.clock.now += 1
+    gate.set()
+    await asyncio.gather(*waiting)
+    assert await used(world, "r", "month") == 9
+    asleep.set()
+    assert [await used(world, "r", "month"), await used(world, "c", "month")] == [9, 9 * COST]
+    await world.limits.close()
+
+
 async def test_calls_at_one_time_share_one_question_to_the_ledger(world: World) -> None:
     allow(world, rule("c", "cost_nano", 10**9, "month"))
     lose(world)
     world.naps[AGAIN_S] = asyncio.Event()
     world.script(*[completion() for _ in range(8)])
     await asyncio.gather(*[world.call() for _ in range(8)])
-    month_so_far = len(list(seeds.days(*span(world))))
+    month_so_far = len(cover(*span(world), ()).rows)
     assert world.spending.questions == month_so_far
     assert world.seeding.done == 1
     await world.limits.close()
@@ -100,6 +130,25 @@ async def test_calls_at_one_time_share_one_question_to_the_ledger(world: World) 
 def span(world: World) -> tuple[int, int]:
     ((question, _),) = seeds.questions([rule("c", "cost_nano", 10**9, "month")], world.now_ms(), None).items()
     return question.since_ms, world.now_ms() + 60_000
+
+
+async def test_what_is_summed_up_is_not_read_again(world: World) -> None:
+    """Sums for all but the last two hours; those row by row, and once for all rules, whenever they were made."""
+    world.clock.now += 40 * DAY_MS / 1000
+    allow(world, rule("c", "cost_nano", 10**9, "month"), rule("d", "cost_nano", 10**9, "day"))
+    for _ in range(2):
+        world.script(completion())
+        await world.call()
+        world.clock.now += 2 * HOUR_MS / 1000
+    this_hour = world.now_ms() // HOUR_MS * HOUR_MS
+    world.spending.spans = {Span("hour", this_hour - ago * HOUR_MS) for ago in range(2, 31 * 24)}
+    lose(world)
+    world.naps[AGAIN_S] = asyncio.Event()
+    asks = [Ask("id-c:", "month", 10**9, 0), Ask("id-d:", "day", 10**9, 0)]
+    assert [state.used for state in await world.seeding.look("app-1", asks) or []] == [2 * COST, 2 * COST]
+    assert world.spending.questions == 1
+    assert world.spending.spans_asked > 24
+    await world.limits.close()
 
 
 @pytest.mark.parametrize("mode", ["exact", "leased"])
