@@ -74,7 +74,7 @@ from gateway.storage.redis.leases import RedisLeases
 from gateway.storage.redis.limits import RedisLimits
 from gateway.storage.redis.link import Link
 from gateway.storage.redis.news import News
-from gateway.storage.redis.outages import RedisOutages
+from gateway.storage.redis.outages import OWN_OUTAGES, RedisOutages
 from gateway.storage.vault import Vault, keys_of
 from gateway.telemetry.metrics import Table, exposition
 
@@ -228,7 +228,9 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
     tasks = [
         asyncio.ensure_future(follower.run()),
         asyncio.ensure_future(News(settings.redis.url, secret).subscribe(follower.hear)),
-        asyncio.ensure_future(OutageNews(services.routes, RedisOutages(link, secret), time.monotonic).run()),
+        asyncio.ensure_future(
+            OutageNews(accounts, RedisOutages(link, secret), RedisOutages(link, secret, OWN_OUTAGES), time.monotonic).run()
+        ),
         asyncio.ensure_future(limits.run()),
         asyncio.ensure_future(_sweep(kept)),
         asyncio.ensure_future(_keep_snapshot(releases, shelf, secret, settings.registry.snapshot_seconds)),

@@ -63,10 +63,25 @@ class Accounts:
         """Every table there is, the installation's first."""
         return [self._table, *(own.table for own in self._own.values())]
 
+    @property
+    def installation(self) -> RouteTable:
+        """The table of all who have none of their own."""
+        return self._table
+
+    @property
+    def own_tables(self) -> list[tuple[str, RouteTable]]:
+        """Those of applications, by id."""
+        return [(application_id, own.table) for application_id, own in self._own.items()]
+
+    def own_table(self, application_id: str) -> RouteTable | None:
+        """An application's; None: it has nothing of its own here."""
+        own = self._own.get(application_id)
+        return None if own is None else own.table
+
     def table_for(self, application_id: str | None) -> RouteTable:
         """The table that an application's calls go by, as far as this worker has met it."""
-        own = None if application_id is None else self._own.get(application_id)
-        return self._table if own is None else own.table
+        own = None if application_id is None else self.own_table(application_id)
+        return self._table if own is None else own
 
     def stored(self) -> frozenset[str]:
         """Providers with a key of the installation's in the database."""
