@@ -29,7 +29,7 @@ def list_credentials(session: Session) -> None:
     session.show(
         found,
         lambda: screen.table(
-            ("PROVIDER", "FOR", "NAME", "ENDS IN", "CHANGED", "ENCRYPTED WITH", "STATE"),
+            ("PROVIDER", "FOR", "NAME", "ENDS IN", "CHANGED", "LAST USED", "ENCRYPTED WITH", "STATE"),
             (
                 (
                     c["provider"],
@@ -37,6 +37,7 @@ def list_credentials(session: Session) -> None:
                     c["name"],
                     c["last4"],
                     screen.when(c["updated_at"]),
+                    c["last_used_on"] or "never",
                     c["key_id"],
                     "ok" if c["opens"] else "does not decrypt: not used",
                 )

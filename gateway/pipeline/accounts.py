@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from msgspec import Struct, structs
 
-from gateway.core.credentials import INSTALLATION, CredentialError, SealedCredential
+from gateway.core.credentials import INSTALLATION, AccountKey, CredentialError, SealedCredential
 from gateway.core.documents import KeyDocument
 from gateway.routing.compile import compile_route, compile_routes
 from gateway.routing.table import Route, RouteTable
@@ -24,7 +24,7 @@ MAX_TABLES = 20_000
 
 _log = logging.getLogger("gateway.accounts")
 
-Keys = dict[str, tuple[str, ...]]
+Keys = dict[str, tuple[AccountKey, ...]]
 
 
 class _Own(Struct):
@@ -145,13 +145,15 @@ class Accounts:
         for credential in sealed:
             mine = keys.setdefault(credential.provider, ())
             try:
-                keys[credential.provider] = (*mine, self._open(structs.replace(credential, owner=owner)))
+                secret = self._open(structs.replace(credential, owner=owner))
             except CredentialError as error:
                 locked += 1
                 _log.error(
                     "a stored credential does not open",
                     extra={"target": credential.provider, "cause": f"credential {credential.id} of {owner}: {error}"},
                 )
+            else:
+                keys[credential.provider] = (*mine, AccountKey(secret, credential.id))
         return {provider: found for provider, found in keys.items() if provider in self._settings.providers}, locked
 
 

@@ -146,7 +146,8 @@ def price(
 
     ``estimated`` says that the counts are our own; a service tier that the table has no price for makes an estimate too, at standard
     rates. Cached input is part of ``usage.input`` and billed once; counts that make no sense (negative, more cached than read)
-    are read in the way that bills no token twice. A cost that no ledger row could hold is none.
+    are read in the way that bills no token twice. A cost that no ledger row could hold is none. What is billed by the piece (pictures,
+    seconds, characters) has no price where the table has one for tokens only.
     """
     if usage is None:
         return None, None
@@ -167,8 +168,11 @@ def price(
         else:
             amount = rates.amount(usage)
     else:
+        rates = rates.of_picture(usage)
+        if rates is None:
+            return None, "unpriced"
         amount = rates.amount(usage)
     cost = (amount + MILLION // 2) // MILLION
-    if cost > LARGEST_COST:
+    if cost > LARGEST_COST or ((usage.images or usage.audio_ms or usage.characters) and not rates.covers(usage)):
         return None, "unpriced"
     return cost, "estimated" if estimated else "exact"

@@ -169,7 +169,10 @@ async def test_every_kind_of_usage_is_priced_from_its_column(pool: Pool, money: 
     rich = load_prices(
         b'version = "rich"\n[[price]]\nprovider = "p"\nmodels = ["m"]\ninput = "1"\ncached_input = "2"\ncache_write = "3"\n'
         b'cache_write_1h = "4"\noutput = "5"\nreasoning = "6"\naudio_input = "7"\naudio_cached = "8"\naudio_output = "9"\n'
-        b'image_input = "10"\nimage_output = "11"\nper_image = "0.1"\nper_request = "0.01"\nbatch = "0.5"\n'
+        b'image_input = "10"\nimage_output = "11"\nper_image = "0.1"\nper_request = "0.01"\nper_second = "0.2"\n'
+        b'per_million_characters = "12"\nbatch = "0.5"\n'
+        b'[[price]]\nprovider = "p"\nmodels = ["pictures"]\ninput = "0"\noutput = "0"\n'
+        b'pictures = [{ size = "s", price = "0.1" }, { size = "l", price = "0.3" }]\n'
     )
     call = row(
         input_tokens=100,
@@ -186,11 +189,15 @@ async def test_every_kind_of_usage_is_priced_from_its_column(pool: Pool, money: 
         images=2,
         request_units=3,
         service_tier="batch",
+        audio_ms=1500,
+        characters=1000,
     )
-    await write([call])
+    drawn = row(model="pictures", input_tokens=0, output_tokens=0, images=2, picture="l hd", usage_source="upstream")
+    await write([call, drawn])
     await rerate(money, rich)
     tokens = 30 * 1 + 15 * 2 + 5 * 8 + 10 * 3 + 5 * 4 + 20 * 7 + 15 * 10 + 20 * 5 + 10 * 6 + 20 * 9 + 10 * 11
-    assert await bills(pool, call) == [((tokens * 1000 + 230_000_000) // 2, "exact", "rich")]
+    assert await bills(pool, call) == [((tokens * 1000 + 230_000_000 + 300_000_000 + 12_000_000) // 2, "exact", "rich")]
+    assert await bills(pool, drawn) == [(600_000_000, "exact", "rich")]
 
 
 async def test_a_long_run_goes_on_where_it_stopped(pool: Pool, money: Prices, write: Any, monkeypatch: pytest.MonkeyPatch):
