@@ -21,7 +21,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.types import ASGIApp
 
-from gateway.accounts import endpoints_of, passthrough_of, peppers_of, providers_of, survey, tracing_of
+from gateway.accounts import endpoints_of, peppers_of, providers_of, survey, takers_of, tracing_of
 from gateway.control import openapi, problems
 from gateway.control.routes import control_router, with_encoded_slashes
 from gateway.control.services import ControlServices
@@ -132,7 +132,8 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
     prices = load_prices((Path(settings.config_folder) / "prices.toml").read_bytes())
     routes = RouteTable(compile_routes(settings), compile_rules(settings.resilience), lambda t: _price_of_target(prices, t))
     vault = Vault(keys_of(settings.security.credentials_key), secrets.token_bytes)
-    accounts = Accounts(settings, routes, vault.open)
+    providers, transports = providers_of(settings, _new_id)
+    accounts = Accounts(settings, routes, vault.open, takers_of(providers))
     releases = Releases(catalog, cache, time.monotonic, accounts=accounts)
     shelf = Path(settings.storage.directory) / "snapshot"
     _restore(releases, shelf, secret)
@@ -151,7 +152,6 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
         price=lambda intent: _price_of_input(prices, intent),
         recovered=charging.recovered,
     )
-    providers, transports = providers_of(settings, _new_id)
     kept = PostgresResponses(pool)
     registry = Registry(pool, _new_id, lambda: datetime.now(UTC), max(LIVE_S, LIVE_POLLS * settings.registry.poll_ms / 1000))
     control = _control(settings, pool, registry, prices, cache, seeding, link, ledger, vault, accounts, table)
@@ -174,7 +174,6 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
         memory=memory,
         workbench=RegistryWorkbench(control, settings.security.admin_token),
         objects=PostgresObjects(pool),
-        passthrough=passthrough_of(settings, providers),
         keeping=Keeping(
             kept,
             settings.responses.retention_days,

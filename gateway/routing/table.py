@@ -107,6 +107,8 @@ class RouteTable:
         """By provider."""
         self.health: dict[tuple[str, str], Health] = {}
         """By provider and upstream model; ``*`` where there were too many."""
+        self.passthrough: str | None = None
+        """The provider of forwarded calls that no model routes; None: there is none."""
         self.names: list[str] = []
         """Names that can be listed: routes without a wildcard."""
         self.replace(routes, keys or {})

@@ -217,6 +217,27 @@ def test_routes_of_an_application_go_before_the_installations(site: Site, tmp_pa
     site.everywhere(routed, (200, site.call(demo, "smart")[1], "a"), "smart")
 
 
+def test_forwarded_calls_that_no_model_routes_follow_the_applications_account(site: Site) -> None:
+    key = site.application("forwarded")
+
+    def placed() -> tuple[int, str, str]:
+        site.http.delete(site.book)
+        url, head = f"{site.gateway.url}/v1/images/generations", {"authorization": f"Bearer {key}"}
+        answer = site.http.post(url, json={"prompt": "a cat"}, headers=head)
+        (call,) = site.http.get(site.book).json()[""]
+        return answer.status_code, call["headers"].get("authorization", ""), answer.headers["x-provider"]
+
+    def everywhere(wanted: tuple[int, str, str]) -> None:
+        eventually(lambda: all(placed() == wanted for _ in range(6)))
+
+    usual = placed()
+    assert (usual[0], usual[2]) == (200, "a")
+    site.cli("credentials", "set", "b", "--app", "forwarded", text="sk-of-b")
+    everywhere((200, "Bearer sk-of-b", "b"))
+    site.cli("credentials", "delete", "b", "--app", "forwarded")
+    everywhere(usual)
+
+
 def test_a_stored_key_that_is_refused_is_set_aside_and_the_other_serves(site: Site) -> None:
     app = "refused"
     key = site.application(app)

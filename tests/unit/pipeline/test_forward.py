@@ -61,9 +61,9 @@ class Forwarding:
                 "chat": None,
             }.items()
         }
-        return msgspec.structs.replace(
-            self.world.services, providers=providers, objects=self.objects, passthrough=self.passthrough
-        )
+        services = msgspec.structs.replace(self.world.services, providers=providers, objects=self.objects)
+        services.routes.passthrough = self.passthrough
+        return services
 
     def inbound(self, errand: Errand, body: object = None, query: str = "", **headers: str) -> Inbound:
         given = self.world.inbound(b"" if body is None else body, **headers)
