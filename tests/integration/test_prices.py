@@ -14,6 +14,7 @@ import pytest
 from litestar import Litestar
 
 from gateway.control.openapi import ContentSchema
+from gateway.control.prices.schemas import Unpriced
 from gateway.control.problems import HANDLERS
 from gateway.control.routes import control_router
 from gateway.control.services import ControlServices
@@ -276,6 +277,26 @@ async def test_unpriced_models_are_counted_in_their_time(money: Prices, write: A
     assert [(model.provider, model.model, model.calls) for model in found] == [("p", "b", 2), ("p", "a", 1)]
     assert found[0].first < found[0].last
     assert [model.model for model in await money.unpriced(NOW, NOW + 1)] == ["a"]
+
+
+async def test_what_had_no_price_is_told_by_what_was_billed(money: Prices, write: Any):
+    missing = {"cost_nano": None, "cost_status": "unpriced", "input_tokens": 0, "output_tokens": 0}
+    drawn = [row(model="dall", images=1, picture="l hd", **missing) for _ in range(3)]
+    await write([
+        *drawn, row(model="dall", images=1, **missing), row(model="dall", characters=5, images=0, **missing),
+        row(model="dall", audio_ms=5, **missing), row(model="dall", **missing),
+    ])  # fmt: skip
+    found = await money.unpriced(NOW - DAY, NOW + DAY)
+    assert [(model.billed, model.calls) for model in found] == [
+        ("pictures l hd", 3), ("characters", 1), ("pictures - -", 1), ("seconds", 1), ("tokens", 1),
+    ]  # fmt: skip
+    by_size = load_prices(
+        b'version = "v"\n[[price]]\nprovider = "p"\nmodels = ["dall"]\ninput = "1"\noutput = "1"\nper_second = "1"\n'
+        b'pictures = [{ size = "s", quality = "low", price = "0.1" }]\n'
+    )
+    assert {model.billed for model in found if Unpriced.of(model, by_size).priced_now} == {"pictures - -", "seconds", "tokens"}
+    assert not any(Unpriced.of(model, table("new")).priced_now for model in found)
+    assert not any(Unpriced.of(model, None).priced_now for model in found)
 
 
 # --- the plans --------------------------------------------------------------------------------------------------------
