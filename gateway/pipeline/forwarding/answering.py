@@ -3,7 +3,6 @@
 from msgspec import structs
 
 from gateway.core.errors import UPSTREAM_INVALID, GatewayError
-from gateway.core.events import Usage
 from gateway.core.forward import BATCHES, FILES, IMAGES
 from gateway.core.journal import Journal
 from gateway.core.requests import Caller
@@ -105,9 +104,9 @@ async def respond(asking: Asking, answered: Answered, caller: Caller, permit: Pe
     """Send the answer of a call that succeeded. Raises what its body raises, ``upstream_invalid``, ``store_unavailable``."""
     relay.answered = answered
     journal, services, errand, target, body = relay.journal, relay.services, asking.errand, answered.target, answered.body
-    if errand.path == SPEECH and asking.body.characters:
+    if errand.path == SPEECH and asking.body.pieces.characters:
         # The provider took the text, and bills it whoever stays to listen; where it bills tokens instead, its last event says so.
-        journal.usage, journal.usage_source = Usage(0, 0, characters=asking.body.characters), "counted"
+        journal.usage, journal.usage_source = asking.body.pieces, "counted"
     if body is None:
         await relay.stream(answered, permit)
         return
@@ -117,7 +116,7 @@ async def respond(asking: Asking, answered: Answered, caller: Caller, permit: Pe
         usage = usage_of(body, draws=errand.door == IMAGES)
         if usage is not None:
             if usage.images:
-                usage = structs.replace(usage, picture=asking.body.picture)
+                usage = structs.replace(usage, picture=asking.body.pieces.picture)
             journal.usage, journal.usage_source = usage, "upstream" if forwarder.counts else "estimated"
     if errand.makes:
         await _claim(body, target, caller, services)

@@ -11,6 +11,7 @@ from gateway.core.ledger import Counts, LedgerRow
 from gateway.pipeline.forwarding.placing import Errand
 from tests.unit.pipeline.conftest import World
 from tests.unit.pipeline.test_forward import SPEAK, Forwarding, forwarding
+from tests.unit.pipeline.test_limits import rule
 
 __all__ = ["forwarding"]
 """The fixture."""
@@ -74,6 +75,21 @@ async def test_tokens_that_the_last_event_tells_go_before_the_characters(forward
     row = forwarding.world.row
     assert (row.input_tokens, row.output_tokens, row.characters, row.usage_source) == (14, 101, 0, "upstream")
     assert (row.cost_nano, row.cost_status) == (14 * 600 + 101 * 12_000, "exact")
+
+
+async def test_what_pieces_will_cost_is_reserved_before_they_are_asked_for(forwarding: Forwarding) -> None:
+    money = rule("money", "cost_nano", 100_000_000, "month", scope="application")
+    forwarding.world.allow(limits=[money])
+    asked = {"model": "dall-e-3", "prompt": "a cat", "n": 2, "quality": "hd"}
+    refused = await forwarding.fail("budget_exhausted", Errand("images", b"POST", "/images/generations"), asked)
+    assert "money" in refused.detail
+    refused = await forwarding.fail("budget_exhausted", SPEAK, {"model": "tts-1", "input": "x" * 6_667})
+    assert "money" in refused.detail
+    assert forwarding.world.transport.requests == []
+    forwarding.answer(b"sound", b"", content_type=b"audio/mpeg")
+    caller = await forwarding.call(SPEAK, {"model": "tts-1", "input": "x" * 6_000})
+    assert (caller.status, forwarding.world.ledger.rows[-1].cost_nano) == (200, 90_000_000)
+    await forwarding.fail("budget_exhausted", SPEAK, {"model": "tts-1", "input": "x" * 1_000})
 
 
 async def test_a_text_that_is_none_is_refused_by_name(forwarding: Forwarding) -> None:
