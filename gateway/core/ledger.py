@@ -1,18 +1,13 @@
 """One row per attempt, whatever its end: what is noted before (:class:`Intent`) and after (:class:`Ending`), and the row of both."""
 
 from enum import IntEnum
-from typing import cast
+from typing import Any
 
 from msgspec import Struct
 
-_Count = int | None
-_Text = str | None
 Counts = tuple[int | str | None, ...]
 """The fields of a :class:`gateway.core.events.Usage`, in order: as a tuple they are encoded, and made columns of, in one step. Those
-of a spool that an older program left end sooner."""
-_AllCounts = tuple[
-    _Count, _Count, _Count, _Count, _Count, _Count, _Count, _Count, _Count, _Count, _Count, _Count, _Count, _Text, _Count, _Count, _Text
-]  # fmt: skip
+of a spool that an older program left end sooner, a newer one's later."""
 
 
 class State(IntEnum):
@@ -197,17 +192,20 @@ class LedgerRow(Struct, array_like=True, gc=False):
 
 _FINAL = int(State.FINAL)
 _NO_PROMPT = ServedPrompt(*[None] * 7)  # pyright: ignore[reportArgumentType] - only to be made unknown columns of
-_NO_COUNTS: _AllCounts = (None,) * 17  # pyright: ignore[reportAssignmentType] - pyright does not multiply tuples
+_ALL = 17
+"""Fields of a usage."""
+_NO_COUNTS = (None,) * _ALL
 
 
 def row_of(intent: Intent, ending: Ending) -> LedgerRow:
     """The final row of an attempt. Field by field, which takes somewhat less than pasting tuples together."""
-    prompt, bill, counts = intent.prompt or _NO_PROMPT, ending.bill, ending.counts or _NO_COUNTS
-    if len(counts) < len(_NO_COUNTS):
-        counts += _NO_COUNTS[len(counts) :]
+    prompt, bill = intent.prompt or _NO_PROMPT, ending.bill
+    counts: Any = ending.counts or _NO_COUNTS
+    if len(counts) != _ALL:
+        counts = (*counts, *_NO_COUNTS)[:_ALL]
     (
         read, made, cached, thought, kept, hour, audio, heard, spoken, image, drawn, images, requests, tier, audio_ms, aloud, picture
-    ) = cast("_AllCounts", counts)  # fmt: skip
+    ) = counts  # fmt: skip
     return LedgerRow(
         intent.call_id,
         intent.attempt,

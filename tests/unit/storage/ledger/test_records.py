@@ -126,6 +126,9 @@ def test_records_of_a_program_with_fewer_fields_are_read(final_of):
     row = row_of(read_intent, read_ending)
     assert (row.input_tokens, row.audio_ms, row.characters, row.picture, row.credential_id) == (90, 5, None, None, None)
     assert row.cost_status == ending.bill.status
+    newer = replace(ending, counts=(*astuple(Usage(90, 20, characters=7)), 5, "more"))
+    row = row_of(*decode_final(msgspec.msgpack.encode((intent, newer))))
+    assert (row.characters, row.picture, row.cost_status) == (7, None, ending.bill.status)
 
 
 @pytest.fixture
