@@ -81,10 +81,9 @@ class Price(Struct, frozen=True, gc=False):
         first_size, first_quality, _ = self.pictures[0]
         size = first_size if asked_size == "-" else asked_size
         quality = first_quality if asked_quality == "-" else asked_quality
-        for listed, listed_quality, amount in self.pictures:
-            if listed == size and listed_quality in {"", quality}:
-                return structs.replace(self, image=amount)
-        return None
+        of_size = {listed_quality: amount for listed, listed_quality, amount in self.pictures if listed == size}
+        amount = of_size.get(quality, of_size.get(""))
+        return None if amount is None else structs.replace(self, image=amount)
 
     def covers(self, usage: Usage) -> bool:
         """Whether there is a price for every kind of piece that was billed. A model that costs nothing at all is free of those too."""

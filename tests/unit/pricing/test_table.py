@@ -280,6 +280,13 @@ def test_pictures_cost_what_their_size_and_quality_do(picture: str | None, cost:
     assert price(table, "p", "dall", Usage(0, 0, picture=picture)) == (0, "exact"), "none was made"
 
 
+def test_a_listed_quality_goes_before_any_quality():
+    pictures = 'pictures = [{ size = "s", price = "0.1" }, { size = "s", quality = "hd", price = "0.2" }]\n'
+    table = load_prices(table_of(f'provider = "p"\nmodels = ["m"]\ninput = "0"\noutput = "0"\n{pictures}'))
+    costs = [price(table, "p", "m", Usage(0, 0, images=1, picture=picture)) for picture in ("s hd", "s low", "s -")]
+    assert costs == [(200_000_000, "exact"), (100_000_000, "exact"), (100_000_000, "exact")]
+
+
 def test_a_service_tier_has_the_pictures_of_its_entry():
     table = load_prices(table_of(PIECES))
     assert price(table, "p", "dall", Usage(0, 0, images=1, tier="batch")) == (600_000_000, "exact")
