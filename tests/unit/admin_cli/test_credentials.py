@@ -92,6 +92,14 @@ def test_a_key_cannot_be_given_on_the_command_line_nor_be_empty() -> None:
     assert "standard input is empty" in result.stderr
 
 
+@pytest.mark.parametrize("text", ["sk-one two", "sk-one\nsk-two\n", "sk-\u00e9", "sk-\x00", "sk-\t1"])
+def test_what_is_no_key_is_not_sent(text: str) -> None:
+    result, asked = run({}, "credentials", "set", "openai", text=text)
+    assert (result.exit_code, asked) == (2, [])
+    assert "one word of printable ASCII" in result.stderr
+    assert text.strip() not in result.stderr
+
+
 def test_what_is_not_there_cannot_be_deleted() -> None:
     result, _ = run({"GET": {"items": []}}, "credentials", "delete", "openai", "--name", "x", "--app", "shop")
     assert result.exit_code == 1
