@@ -49,7 +49,7 @@ from gateway.pipeline.receive import Receiver
 from gateway.pipeline.releases import CATALOG_PAUSE, Releases, Snapshot, decode_snapshot, encode_snapshot
 from gateway.pipeline.seeding import Seeding
 from gateway.pipeline.services import Observer, Services
-from gateway.pricing.table import PriceTable, load_prices, price
+from gateway.pricing.table import PriceTable, load_prices, price, price_of_input
 from gateway.routing.compile import compile_routes, compile_rules
 from gateway.routing.models import load_models
 from gateway.routing.table import RouteTable
@@ -242,7 +242,7 @@ def _price_of_input(prices: PriceTable, intent: Intent) -> tuple[int, str] | Non
     """What an interrupted call has cost at least: its estimated input. (nano-dollars, price version)."""
     if intent.provider is None or intent.model is None:
         return None
-    cost, _ = price(prices, intent.provider, intent.model, Usage(intent.estimated_input_tokens, 0), estimated=True)
+    cost = price_of_input(prices, intent.provider, intent.model, intent.estimated_input_tokens)
     return None if cost is None else (cost, prices.version)
 
 

@@ -176,3 +176,14 @@ def price(
     if cost > LARGEST_COST or ((usage.images or usage.audio_ms or usage.characters) and not rates.covers(usage)):
         return None, "unpriced"
     return cost, "estimated" if estimated else "exact"
+
+
+def price_of_input(table: PriceTable, provider: str, model: str, tokens: int) -> int | None:
+    """What a call of which only the estimated input is known has cost at least, in nano-dollars.
+
+    None where the table does not know the model, and where it is billed by the piece: how many there were is not known.
+    """
+    rates = table.find(provider, model)
+    if rates is None or (not rates.input and (rates.image or rates.audio_ms or rates.character or rates.pictures)):
+        return None
+    return price(table, provider, model, Usage(tokens, 0), estimated=True)[0]

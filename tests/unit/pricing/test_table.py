@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gateway.core.events import Usage
-from gateway.pricing.table import PriceTable, load_prices, price
+from gateway.pricing.table import PriceTable, load_prices, price, price_of_input
 
 ROOT = Path(__file__).parents[3]
 
@@ -278,6 +278,15 @@ def test_pictures_cost_what_their_size_and_quality_do(picture: str | None, cost:
     expected = (None, "unpriced") if cost is None else (cost * 10**6, "exact")
     assert price(table, "p", "dall", usage) == expected
     assert price(table, "p", "dall", Usage(0, 0, picture=picture)) == (0, "exact"), "none was made"
+
+
+def test_a_call_of_which_only_the_input_is_known_costs_at_least_that():
+    talk = 'provider = "p"\nmodels = ["talk"]\ninput = "0"\noutput = "0"\nper_million_characters = "15"\n'
+    free = 'provider = "p"\nmodels = ["free"]\ninput = "0"\noutput = "0"\n'
+    table = load_prices(table_of(PLAIN, PIECES, talk, free))
+    assert price_of_input(table, "p", "m", 1000) == 2_500_000
+    assert price_of_input(table, "p", "free", 1000) == 0
+    assert [price_of_input(table, "p", model, 1000) for model in ("dall", "talk", "unheard of")] == [None, None, None]
 
 
 def test_a_listed_quality_goes_before_any_quality():
