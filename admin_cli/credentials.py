@@ -29,7 +29,7 @@ def list_credentials(session: Session) -> None:
     session.show(
         found,
         lambda: screen.table(
-            ("PROVIDER", "FOR", "NAME", "ENDS IN", "CHANGED", "ENCRYPTED WITH", "STATE"),
+            ("PROVIDER", "FOR", "NAME", "ENDS IN", "CHANGED", "LAST USED", "ENCRYPTED WITH", "STATE"),
             (
                 (
                     c["provider"],
@@ -37,6 +37,7 @@ def list_credentials(session: Session) -> None:
                     c["name"],
                     c["last4"],
                     screen.when(c["updated_at"]),
+                    c["last_used_on"] or "never",
                     c["key_id"],
                     "ok" if c["opens"] else "does not decrypt: not used",
                 )
@@ -101,10 +102,15 @@ def _find(session: Session, provider: str, name: str) -> dict[str, Any] | None:
 
 def _secret(provider: str) -> str:
     if sys.stdin.isatty():
-        return click.prompt(f"Key of {provider}", hide_input=True, type=str).strip()
-    secret = sys.stdin.read(_LONGEST).strip()
+        secret = click.prompt(f"Key of {provider}", hide_input=True, type=str).strip()
+    else:
+        secret = sys.stdin.buffer.read(_LONGEST).decode("ascii", "replace").strip()
     if not secret:
         raise click.UsageError("standard input is empty: pipe the key in, or run this in a terminal to be asked for it")
+    if not (secret.isascii() and secret.isprintable()) or " " in secret:
+        raise click.UsageError(
+            "a key is one word of printable ASCII: what was read has blanks, line breaks or other characters in it"
+        )
     return secret
 
 

@@ -45,7 +45,8 @@ def _tell(report: dict[str, Any], days: int, older_than: int) -> None:
         screen.line(f"without source or date: {entry['provider']} {', '.join(entry['models'])}")
     for model in report["unpriced"]:
         mend = "known by now: promptgate prices rerate mends it" if model["priced_now"] else "no price"
-        screen.line(f"unpriced: {model['provider']} {model['model']}, {model['calls']} calls in {days} days; {mend}")
+        billed = "" if model["billed"] == "tokens" else f" ({model['billed']})"
+        screen.line(f"unpriced: {model['provider']} {model['model']}{billed}, {model['calls']} calls in {days} days; {mend}")
     if not any(report[kind] for kind in ("problems", "old", "unsourced", "unpriced")):
         screen.line(
             f"{report['entries']} entries of version {report['version']}: none older than {older_than} days, all is well"

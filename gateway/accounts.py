@@ -18,7 +18,7 @@ from gateway.routing.breaker import Breaker
 from gateway.routing.compile import account_of, compile_rules
 from gateway.routing.table import RouteTable
 from gateway.settings import Provider as ProviderSettings
-from gateway.settings import Route, Settings, effective_routes, is_configured
+from gateway.settings import Route, Settings, effective_routes
 from gateway.telemetry.metrics import Table
 from gateway.transport.client import Http1Transport
 from gateway.transport.httpx_twin import HttpxTransport
@@ -81,12 +81,11 @@ def peppers_of(settings: Settings) -> Peppers:
     return Peppers(security.pepper.encode(), security.previous_pepper.encode(), security.plain_keys == "refuse")
 
 
-def passthrough_of(settings: Settings, providers: Mapping[str, Provider]) -> str | None:
-    """Who takes forwarded calls without a model: the one that says so, else the first that is set up and can."""
-    known = settings.providers.items()
-    names = [name for name, provider in known if provider.passthrough]
-    names = names or [name for name, provider in known if is_configured(provider)]
-    return next((n for n in names if (able := providers[n].forwarder) is not None and FILES in able.doors), None)
+def takers_of(providers: Mapping[str, Provider]) -> list[str]:
+    """Who takes forwarded calls whatever they are about, in the order of the configuration. Whoever keeps files has all the doors."""
+    return [
+        name for name, provider in providers.items() if provider.forwarder is not None and FILES in provider.forwarder.doors
+    ]
 
 
 def _transport(kind: str, provider: ProviderSettings, settings: Settings) -> Transport:

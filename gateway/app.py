@@ -21,7 +21,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.types import ASGIApp
 
-from gateway.accounts import endpoints_of, passthrough_of, peppers_of, providers_of, survey, tracing_of
+from gateway.accounts import endpoints_of, peppers_of, providers_of, survey, takers_of, tracing_of
 from gateway.control import openapi, problems
 from gateway.control.routes import control_router, with_encoded_slashes
 from gateway.control.services import ControlServices
@@ -49,7 +49,7 @@ from gateway.pipeline.receive import Receiver
 from gateway.pipeline.releases import CATALOG_PAUSE, Releases, Snapshot, decode_snapshot, encode_snapshot
 from gateway.pipeline.seeding import Seeding
 from gateway.pipeline.services import Observer, Services
-from gateway.pricing.table import PriceTable, load_prices, price
+from gateway.pricing.table import PriceTable, load_prices, price, price_of_input
 from gateway.routing.compile import compile_routes, compile_rules
 from gateway.routing.models import load_models
 from gateway.routing.table import RouteTable
@@ -75,7 +75,7 @@ from gateway.storage.redis.leases import RedisLeases
 from gateway.storage.redis.limits import RedisLimits
 from gateway.storage.redis.link import Link
 from gateway.storage.redis.news import News
-from gateway.storage.redis.outages import RedisOutages
+from gateway.storage.redis.outages import OWN_OUTAGES, RedisOutages
 from gateway.storage.vault import Vault, keys_of
 from gateway.telemetry.metrics import Table, exposition
 
@@ -133,7 +133,8 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
     prices = load_prices((Path(settings.config_folder) / "prices.toml").read_bytes())
     routes = RouteTable(compile_routes(settings), compile_rules(settings.resilience), lambda t: _price_of_target(prices, t))
     vault = Vault(keys_of(settings.security.credentials_key), secrets.token_bytes)
-    accounts = Accounts(settings, routes, vault.open)
+    providers, transports = providers_of(settings, _new_id)
+    accounts = Accounts(settings, routes, vault.open, takers_of(providers))
     releases = Releases(catalog, cache, time.monotonic, accounts=accounts)
     shelf = Path(settings.storage.directory) / "snapshot"
     _restore(releases, shelf, secret)
@@ -153,7 +154,6 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
         recovered=charging.recovered,
     )
     sums = Sums(settings.database.url, _now_ms, settings.ledger.retention_days)
-    providers, transports = providers_of(settings, _new_id)
     kept = PostgresResponses(pool)
     registry = Registry(pool, _new_id, lambda: datetime.now(UTC), max(LIVE_S, LIVE_POLLS * settings.registry.poll_ms / 1000))
     control = _control(settings, pool, registry, prices, cache, seeding, link, ledger, vault, accounts, table)
@@ -176,7 +176,6 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
         memory=memory,
         workbench=RegistryWorkbench(control, settings.security.admin_token),
         objects=PostgresObjects(pool),
-        passthrough=passthrough_of(settings, providers),
         keeping=Keeping(
             kept,
             settings.responses.retention_days,
@@ -230,7 +229,9 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
     tasks = [
         asyncio.ensure_future(follower.run()),
         asyncio.ensure_future(News(settings.redis.url, secret).subscribe(follower.hear)),
-        asyncio.ensure_future(OutageNews(services.routes, RedisOutages(link, secret), time.monotonic).run()),
+        asyncio.ensure_future(
+            OutageNews(accounts, RedisOutages(link, secret), RedisOutages(link, secret, OWN_OUTAGES), time.monotonic).run()
+        ),
         asyncio.ensure_future(limits.run()),
         asyncio.ensure_future(sums.run()),
         asyncio.ensure_future(_sweep(kept)),
@@ -244,7 +245,7 @@ def _price_of_input(prices: PriceTable, intent: Intent) -> tuple[int, str] | Non
     """What an interrupted call has cost at least: its estimated input. (nano-dollars, price version)."""
     if intent.provider is None or intent.model is None:
         return None
-    cost, _ = price(prices, intent.provider, intent.model, Usage(intent.estimated_input_tokens, 0), estimated=True)
+    cost = price_of_input(prices, intent.provider, intent.model, intent.estimated_input_tokens)
     return None if cost is None else (cost, prices.version)
 
 

@@ -30,6 +30,8 @@ class Call(Protocol):
     prompt_tokens: int
     origin: str
     """Scheme, host and port of this server."""
+    key: str
+    """The bearer token it came with."""
 
     async def send(self, data: bytes, tokens: int = 0) -> None:
         """Write bytes that carry so many tokens; raises when the client is gone."""
@@ -167,6 +169,18 @@ async def _status(call: Call, status: int) -> None:
         status,
         *extra,
     )
+
+
+async def _by_key(call: Call, _: int) -> None:
+    """As the key's own name ends: ``...-401`` is refused, ``...-429-60`` limited for a minute, any other answered."""
+    words = call.key.split("-")
+    if words[-1] == "401":
+        await _status(call, 401)
+    elif words[-2:-1] == ["429"]:
+        error = {"message": "this key is at its limit", "type": "requests", "param": None, "code": "rate_limit_exceeded"}
+        await _answer(call, {"error": error}, 429, f"retry-after: {int(words[-1])}")
+    else:
+        await normal(call, call.tokens)
 
 
 async def _hang(call: Call, _: int) -> None:
@@ -397,6 +411,7 @@ BEHAVIOURS: dict[str, tuple[Behaviour, int]] = {
     "mock-ok": (lambda c, n: normal(c, n or c.tokens), 0),
     "mock-echo": (_echo, 0),
     "mock-vectors": (_vectors, 0),
+    "mock-by-key": (_by_key, 0),
     "mock-hang": (_hang, 0),
     "mock-headhang": (_headhang, 0),
     "mock-stall": (_stall, 3),

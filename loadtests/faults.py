@@ -54,6 +54,7 @@ class _Call:
         self.prompt: str = str(messages[-1].get("content", ""))
         self.prompt_tokens: int = max(1, sum(len(str(m.get("content", ""))) for m in messages) // 4)
         self.origin: str = origin
+        self.key: str = record.headers.get("authorization", "").removeprefix("Bearer ")
         self.close: bool = False
         self.reset: bool = False
         self._record = record

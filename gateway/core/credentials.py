@@ -25,5 +25,16 @@ class SealedCredential(Struct, frozen=True):
     """Nonce, encrypted secret, tag."""
 
 
+class AccountKey(Struct, frozen=True):
+    """A key of a provider account, open: it is in a worker's memory, and nowhere else."""
+
+    secret: str
+    credential: str | None = None
+    """The id of the stored credential it comes from; None: the configuration's."""
+
+    def __repr__(self) -> str:
+        return f"AccountKey(credential={self.credential!r})"
+
+
 class CredentialError(Exception):
     """A credential cannot be opened, or none can be sealed. The text says why, and holds nothing of the secret."""

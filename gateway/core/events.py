@@ -43,6 +43,10 @@ class Usage(Struct, frozen=True, gc=False):
     """The service tier that was billed (``batch``, ``flex``, ``priority``); None is the standard one."""
     audio_ms: int = 0
     """Milliseconds of sound, where it is billed by its length. Not tokens, so not part of ``input``."""
+    characters: int = 0
+    """Unicode characters of a text read aloud, where they are billed. Not tokens, so not part of ``input``."""
+    picture: str | None = None
+    """What was asked of ``images`` that are billed by the piece: ``SIZE QUALITY`` (``1024x1792 hd``), ``-`` for what was not said."""
 
     def plausible(self) -> bool:
         """Whether the counts can be true: none negative or absurd, no part larger than its whole. Else they are no usage."""
@@ -51,12 +55,13 @@ class Usage(Struct, frozen=True, gc=False):
         audio, heard, image = self.audio_input, self.audio_cached, self.image_input
         thought, spoken, drawn = self.reasoning, self.audio_output, self.image_output
         return (
-            min(cached, kept, hour, heard, image, thought, spoken, drawn, self.images, self.requests, self.audio_ms) >= 0
+            min(cached, kept, hour, heard, image, thought, spoken, drawn) >= 0
+            and min(self.images, self.requests, self.audio_ms, self.characters) >= 0
             and cached + kept + hour <= read < LARGEST_COUNT
             and heard <= audio <= read - image
             and heard <= cached
             and thought + spoken + drawn <= made < LARGEST_COUNT
-            and max(self.images, self.requests, self.audio_ms) < LARGEST_COUNT
+            and max(self.images, self.requests, self.audio_ms, self.characters) < LARGEST_COUNT
         )
 
 

@@ -43,7 +43,7 @@ class Journal(Struct, gc=False):
     """Characters of generated text seen, where there is no usage that says more."""
     usage: Usage | None = None
     usage_source: str | None = None
-    """Where the count is from (``upstream``, ``estimated``), or whose answer this is (``cache``, ``coalesced``, ``replayed``)."""
+    """As :attr:`gateway.core.ledger.LedgerRow.usage_source`."""
     bill: Bill = UNBILLED
     finish: str | None = None
     outcome: str = "ok"

@@ -1,14 +1,13 @@
 """One row per attempt, whatever its end: what is noted before (:class:`Intent`) and after (:class:`Ending`), and the row of both."""
 
 from enum import IntEnum
+from typing import Any
 
 from msgspec import Struct
 
-_Count = int | None
-Counts = tuple[
-    _Count, _Count, _Count, _Count, _Count, _Count, _Count, _Count, _Count, _Count, _Count, _Count, _Count, str | None, _Count
-]  # fmt: skip
-"""The fields of a :class:`gateway.core.events.Usage`, in order: as a tuple they are encoded, and made columns of, in one step."""
+Counts = tuple[int | str | None, ...]
+"""The fields of a :class:`gateway.core.events.Usage`, in order: as a tuple they are encoded, and made columns of, in one step. Those
+of a spool that an older program left end sooner, a newer one's later."""
 
 
 class State(IntEnum):
@@ -76,6 +75,7 @@ class Intent(Struct, array_like=True, frozen=True, gc=False):
     """A cheap bound (characters / 4): what an interrupted row bills as its input estimate."""
     route: str | None = None
     shadowed: tuple[str, ...] | None = None
+    credential_id: str | None = None
 
 
 class Ending(Struct, array_like=True, frozen=True, gc=False):
@@ -136,8 +136,8 @@ class LedgerRow(Struct, array_like=True, gc=False):
     """The HTTP status sent, or 499 when the caller had left before one was, or the attempt was cancelled by us."""
     finish_reason: str | None
     usage_source: str | None
-    """``upstream``, ``estimated``, or None when nothing was generated; ``cache``, ``coalesced`` or ``replayed`` when the answer was
-    another call's: then there are no counts, and the cost is 0."""
+    """Where the counts are from: ``upstream``, ``estimated``, ``counted`` (of what was sent, where that is billed); None: nothing was
+    generated. ``cache``, ``coalesced`` or ``replayed`` when the answer was another call's: then there are none, and the cost is 0."""
     latency_us: int
     """Receive to the last byte handed to the socket."""
     first_byte_us: int | None
@@ -172,6 +172,10 @@ class LedgerRow(Struct, array_like=True, gc=False):
     """``batch``, ``flex``, ``priority``; None is the standard one."""
     audio_ms: int | None = None
     """Milliseconds of sound, where it is billed by its length."""
+    characters: int | None = None
+    """Of a text read aloud, where they are billed."""
+    picture: str | None = None
+    """Size and quality asked of pictures that are billed by the piece (``1024x1792 hd``)."""
     # As Bill has them.
     cost_nano: int | None = None
     cost_status: str | None = None
@@ -182,19 +186,26 @@ class LedgerRow(Struct, array_like=True, gc=False):
     """What the route table was asked for when the limits of the application let the call in; None where it has none."""
     shadowed: tuple[str, ...] | None = None
     """The shadow rules that would have refused the call, by name; None where no limits were asked, or the call was refused."""
+    credential_id: str | None = None
+    """The stored key of a provider account that the attempt went out with; None: one of the configuration, or none."""
 
 
 _FINAL = int(State.FINAL)
 _NO_PROMPT = ServedPrompt(*[None] * 7)  # pyright: ignore[reportArgumentType] - only to be made unknown columns of
-_NO_COUNTS = (None,) * 15
+_ALL = 17
+"""Fields of a usage."""
+_NO_COUNTS = (None,) * _ALL
 
 
 def row_of(intent: Intent, ending: Ending) -> LedgerRow:
     """The final row of an attempt. Field by field, which takes somewhat less than pasting tuples together."""
     prompt, bill = intent.prompt or _NO_PROMPT, ending.bill
-    read, made, cached, thought, kept, hour, audio, heard, spoken, image, drawn, images, requests, tier, audio_ms = (
-        ending.counts or _NO_COUNTS
-    )
+    counts: Any = ending.counts or _NO_COUNTS
+    if len(counts) != _ALL:
+        counts = (*counts, *_NO_COUNTS)[:_ALL]
+    (
+        read, made, cached, thought, kept, hour, audio, heard, spoken, image, drawn, images, requests, tier, audio_ms, aloud, picture
+    ) = counts  # fmt: skip
     return LedgerRow(
         intent.call_id,
         intent.attempt,
@@ -243,9 +254,12 @@ def row_of(intent: Intent, ending: Ending) -> LedgerRow:
         requests,
         tier,
         audio_ms,
+        aloud,
+        picture,
         bill.cost_nano,
         bill.status,
         bill.price_version,
         intent.route,
         intent.shadowed,
+        intent.credential_id,
     )

@@ -34,6 +34,8 @@ class Target(Struct, frozen=True):
     """Scheme, host, port and path prefix, no trailing slash (``https://api.openai.com/v1``); ``echo:`` for the built-in one."""
     api_key: str
     timeouts: Timeouts = Timeouts()
+    credential: str | None = None
+    """The id of the stored credential that ``api_key`` is; None: it is the configuration's."""
 
 
 class HttpRequest(Struct, frozen=True):

@@ -1,10 +1,14 @@
 """Bodies of forwarded calls: what the gateway reads of them (model, user, whether to stream), and the model exchanged."""
 
+import re
+from typing import Annotated
+
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 
 from gateway.core.errors import MALFORMED, UNSUPPORTED, GatewayError
-from gateway.core.forward import EMBEDDINGS
+from gateway.core.events import Usage
+from gateway.core.forward import AUDIO, EMBEDDINGS, IMAGES
 from gateway.core.requests import ChatRequest, Inbound
 from gateway.dialects.chat import CHAT_DIALECT, malformed
 from gateway.dialects.naming import MAX_LABEL, MAX_MODEL, check_names, labels
@@ -13,8 +17,14 @@ from gateway.wire.multipart import MultipartError, text_fields
 
 MAX_INPUTS = 2048
 """Texts in one embeddings call: OpenAI's own bound. Every number that multiplies cost is bounded (threat T12)."""
+MAX_PICTURES = 10
+"""Asked for in one call: likewise."""
 
 _READ = ("model", "user", "stream")
+_DRAWN = (*_READ, "n", "size", "quality")
+_NO_PIECES = Usage(0, 0)
+_WORD = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}", re.ASCII)
+_UNSAID = "-"
 _TRUE = frozenset((b"true", b"True", b"1"))
 """How forms say it."""
 
@@ -26,6 +36,18 @@ class _Read(Struct):
     input_file_id: str | None = None
 
 
+class _Spoken(Struct):
+    input: str | None = None
+
+
+class _Drawn(Struct):
+    n: Annotated[int, Meta(ge=0, le=MAX_PICTURES)] | None = None
+    size: str | None = None
+    quality: str | None = None
+
+
+_decode_spoken = msgspec.json.Decoder(_Spoken).decode
+_decode_drawn = msgspec.json.Decoder(_Drawn).decode
 _decode_read = msgspec.json.Decoder(_Read).decode
 _decode_inputs = msgspec.json.Decoder(list[Raw]).decode
 
@@ -40,6 +62,8 @@ class Body(Struct, frozen=True):
     """Of a new batch: the file that it works on."""
     weight: int
     """Characters of input that are paid for, for the estimate of a call that is interrupted."""
+    pieces: Usage
+    """What it asks for that is billed by the piece: characters of a text to be read aloud, pictures of a size and quality."""
     _fields: dict[str, Raw] | None
     _form: bytes
     _model: slice | None
@@ -63,13 +87,20 @@ def read_forwarded(inbound: Inbound) -> Body:
     if kind not in {b"application/json", b""}:
         raise GatewayError(UNSUPPORTED, "content-type: send application/json or multipart/form-data", param="content-type")
     if not data:
-        return Body(_request(inbound, _Read()), b"", None, 0, None, b"", None)
+        return Body(_request(inbound, _Read()), b"", None, 0, _NO_PIECES, None, b"", None)
+    pieces = _NO_PIECES
     try:
         read, fields = _decode_read(data), wire.decode_fields(data)
+        if inbound.door == AUDIO:
+            pieces = Usage(0, 0, characters=len(_decode_spoken(data).input or ""))
+        elif inbound.door == IMAGES:
+            drawn = _decode_drawn(data)
+            pieces = _pictures(drawn.n, drawn.size, drawn.quality)
     except wire.DECODE_ERRORS as error:
         raise malformed(error) from None
-    weight = _check_inputs(read, fields) if inbound.door == EMBEDDINGS else 0
-    return Body(_request(inbound, read), b"application/json", read.input_file_id, weight, fields, b"", None)
+    weight = _check_inputs(read, fields) if inbound.door == EMBEDDINGS else pieces.characters
+    request = _request(inbound, read)
+    return Body(request, b"application/json", read.input_file_id, weight, pieces, fields, b"", None)
 
 
 class ForwardedSpeech:
@@ -85,13 +116,35 @@ class ForwardedSpeech:
 
 
 def _form_body(inbound: Inbound, content_type: bytes, data: bytes) -> Body:
+    draws = inbound.door == IMAGES
     try:
-        places = text_fields(content_type.decode("latin-1"), data, _READ)
+        places = text_fields(content_type.decode("latin-1"), data, _DRAWN if draws else _READ)
         texts = {name: data[where] for name, where in places.items()}
+        drawn = {name: texts[name].decode() for name in ("n", "size", "quality") if name in texts}
         read = _Read(texts.get("model", b"").decode(), texts.get("user", b"").decode() or None, texts.get("stream") in _TRUE)
     except (MultipartError, UnicodeDecodeError) as error:
         raise GatewayError(MALFORMED, f"the form cannot be read: {error}") from None
-    return Body(_request(inbound, read), content_type, None, 0, None, data, places.get("model"))
+    pieces = _pictures(_count(drawn.get("n")), drawn.get("size"), drawn.get("quality")) if draws else _NO_PIECES
+    return Body(_request(inbound, read), content_type, None, 0, pieces, None, data, places.get("model"))
+
+
+def _count(text: str | None) -> int | None:
+    """``n`` of a form. Raises ``malformed``."""
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 9 and int(text) <= MAX_PICTURES):
+        raise GatewayError(MALFORMED, f"n: a whole number of at most {MAX_PICTURES}", param="n")
+    return int(text)
+
+
+def _pictures(n: int | None, size: str | None, quality: str | None) -> Usage:
+    return Usage(0, 0, images=1 if n is None else n, picture=f"{_word(size)} {_word(quality)}")
+
+
+def _word(text: str | None) -> str:
+    """What was asked, in one short word; what is no such word is no size and no quality that anybody has a price for."""
+    said = (text or "auto").lower()
+    return _UNSAID if said == "auto" else said if _WORD.fullmatch(said) else "?"
 
 
 def _request(inbound: Inbound, read: _Read) -> ChatRequest:

@@ -6,11 +6,12 @@ from collections.abc import Coroutine, Sequence
 from msgspec import Struct
 
 from gateway.core.errors import GatewayError
+from gateway.core.events import Usage
 from gateway.core.journal import Journal
 from gateway.core.limits import LimitRule, Spent
 from gateway.core.requests import Caller, ChatRequest
 from gateway.limits.rules import Estimate, Labels, Match, matches, need, truth
-from gateway.pipeline.estimates import estimated
+from gateway.pipeline.estimates import estimated, estimated_pieces
 from gateway.pipeline.limits import Limits, Taken
 from gateway.pipeline.permits import Permit
 from gateway.pipeline.refusals import permit_of
@@ -46,11 +47,14 @@ def admit(
 
 
 def admit_forwarded(
-    caller: Caller, request: ChatRequest, journal: Journal, services: Services
+    caller: Caller, request: ChatRequest, pieces: Usage, journal: Journal, services: Services
 ) -> Coroutine[None, None, Permit]:
-    """As :func:`admit` for a call that passes through: its input is estimated, its output counts when it is known."""
+    """As :func:`admit` for a call that passes through: its input is estimated, its output counts when it is known.
+
+    ``pieces``: what it asks for that is billed by the piece.
+    """
     if caller.limits:
-        return _by_rules(caller, request, Recipe(None, request.model, {}), journal, services, forwarded=True)
+        return _by_rules(caller, request, Recipe(None, request.model, {}), journal, services, pieces)
     return services.permits.take(caller)
 
 
@@ -60,11 +64,10 @@ async def _by_rules(
     recipe: Recipe | None,
     journal: Journal,
     services: Services,
-    *,
-    forwarded: bool = False,
+    pieces: Usage | None = None,
 ) -> Permit:
     limits, application_id, reservation = services.limits, caller.application_id, journal.inbound.call_id
-    found, expected = expectation(caller, request, recipe, journal, services, forwarded=forwarded)
+    found, expected = expectation(caller, request, recipe, journal, services, pieces)
     permit = await services.permits.take(caller)
     window = services.permits.window(caller)
     try:
@@ -74,7 +77,7 @@ async def _by_rules(
         services.permits.give_back(caller, window)
         raise
     allowance = None
-    if request.stream and not forwarded:
+    if request.stream and pieces is None:
         allowance = _allowance(limits, application_id, reservation, found, expected, taken)
     journal.holding = limits.hold(application_id, reservation, taken)
     journal.route, journal.shadowed = request.model if recipe is None else recipe.model, tuple(shadowed)
@@ -88,26 +91,24 @@ def expectation(
     recipe: Recipe | None,
     journal: Journal,
     services: Services,
-    *,
-    forwarded: bool = False,
+    pieces: Usage | None = None,
 ) -> tuple[list[Match], Estimate]:
-    """The counters of a call, and what it is expected to need of them. Raises ``unknown_model`` where its price matters."""
+    """The counters of a call, and what it is expected to need of them. Raises ``unknown_model`` where its price matters.
+
+    ``pieces`` are those of a call that passes through; None for all others.
+    """
     model = request.model if recipe is None else recipe.model
     found = matches(caller.limits, Labels((*caller.ancestors, caller.public_id), model, request.user, request.tags))
     if recipe is None:
         return found, _NOTHING
     priced = any(match.rule.metric == "cost_nano" for match in found)
-    ask = _forwarded if forwarded else estimated
-    return found, ask(recipe, request, journal, services, priced=priced)
-
-
-def _forwarded(recipe: Recipe, request: ChatRequest, journal: Journal, services: Services, *, priced: bool) -> Estimate:
+    if pieces is None:
+        return found, estimated(recipe, request, journal, services, priced=priced)
     try:
-        expected = estimated(recipe, request, journal, services, priced=priced)
+        return found, estimated_pieces(recipe, request, pieces, journal, services, priced=priced)
     except GatewayError:
         # No route has this model: whether anybody takes the call is decided later.
-        expected = estimated(recipe, request, journal, services, priced=False)
-    return Estimate(expected.input_tokens, 0, expected.input_cost, expected.input_cost)
+        return found, estimated_pieces(recipe, request, pieces, journal, services, priced=False)
 
 
 class _Hard(Struct):

@@ -41,6 +41,19 @@ def estimated(recipe: Recipe, request: ChatRequest, journal: Journal, services: 
     return Estimate(read, made, input_cost, cost)
 
 
+def estimated_pieces(
+    recipe: Recipe, request: ChatRequest, pieces: Usage, journal: Journal, services: Services, *, priced: bool
+) -> Estimate:
+    """As :func:`estimated` for a call that passes through: the input, and what is billed by the piece; no output is foreseen."""
+    expected = estimated(recipe, request, journal, services, priced=priced)
+    cost = expected.input_cost
+    if priced:
+        for target in plan_of(recipe, request, journal, services).targets:
+            of_pieces, _ = price(services.prices, target.provider, target.model, pieces, estimated=True)
+            cost = max(cost, of_pieces or 0)
+    return Estimate(expected.input_tokens, 0, cost, cost)
+
+
 def output_bound(recipe: Recipe) -> int | None:
     """The tokens that one answer may have by the request's own word."""
     found = (whole_number(recipe.fields.get(name)) for name in OUTPUT_BOUNDS)

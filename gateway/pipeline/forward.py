@@ -37,7 +37,7 @@ async def forward(inbound: Inbound, errand: Errand, services: Services, reply: R
         body = read_forwarded(inbound)
         journal.request = body.request
         journal.input_chars = body.weight
-        permit = await admit_forwarded(caller, body.request, journal, services)
+        permit = await admit_forwarded(caller, body.request, body.pieces, journal, services)
         plan = await place(errand, caller, body, journal, services)
         lap(clock())
         asking = Asking(errand, body, inbound, journal, services)

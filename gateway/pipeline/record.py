@@ -181,6 +181,7 @@ def intent_of(journal: Journal, attempt: int) -> Intent:
         estimate(journal.input_chars),
         journal.route,
         journal.shadowed,
+        None if target is None else target.credential,
     )
 
 

@@ -88,8 +88,6 @@ class Services(Struct, frozen=True):
     """For trials of drafts; None where there is no control plane."""
     objects: UpstreamObjects | None = None
     """Whose the files and batches at providers are; None: nobody knows, so none are served."""
-    passthrough: str | None = None
-    """The provider of forwarded calls that no model routes; None: there is none."""
     random: Callable[[], float] = random.random
     """From 0 up to 1: for draws among targets and for pauses."""
     synced: Callable[[], Awaitable[None]] | None = None

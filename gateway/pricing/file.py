@@ -46,6 +46,19 @@ class Rates(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """USD for one request, or one unit that the provider counts."""
     per_second: str | None = None
     """USD for one second of sound, where it is billed by its length."""
+    per_million_characters: str | None = None
+    """USD for a million characters of text read aloud, where they are billed."""
+
+
+class Picture(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one picture of a size and quality costs."""
+
+    size: str
+    """As calls ask for it (``1024x1792``)."""
+    quality: str | None = None
+    """Likewise (``hd``); absent: whatever its quality."""
+    price: str
+    """USD for one."""
 
 
 class Above(Rates, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -65,6 +78,9 @@ class Entry(Tier, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     provider: str
     """Provider family (``openai``, ``anthropic``)."""
+    pictures: list[Picture] = []
+    """Instead of ``per_image``, for pictures whose price goes by size and quality. What a call leaves unsaid, or to the provider
+    (``auto``), is as in the first; a size or quality that is not listed has no price."""
     models: list[str]
     """Model names; a ``*`` at the end stands for anything. The longest match counts, a full name before any pattern."""
     batch: str | Tier | None = None
@@ -126,14 +142,15 @@ def compiled(entry: Entry, where: str) -> Price:
     """An entry's texts as numbers. Raises ``PriceFileError``."""
     if entry.date is not None and _DAY.fullmatch(entry.date) is None:
         raise PriceFileError(f'{where}: date = {entry.date!r} is not a day such as "2026-11-21"')
-    standard = _with_above(entry, entry, where)
+    pictures = _pictures(entry, where)
+    standard = replace(_with_above(entry, entry, where), pictures=pictures)
     tiers: list[tuple[str, Price]] = []
     for name in TIERS:
         given: str | Tier | None = getattr(entry, name)
         if isinstance(given, str):
             tiers.append((name, standard.times(_units(given, where, name), _NANO)))
         elif given is not None:
-            tiers.append((name, _with_above(given, entry, f"{where}.{name}")))
+            tiers.append((name, replace(_with_above(given, entry, f"{where}.{name}"), pictures=pictures)))
     return replace(standard, tiers=tuple(tiers))
 
 
@@ -170,7 +187,7 @@ def _price(rates: Rates, entry: Entry, where: str) -> Price:
     write_1h = given.get("cache_write_1h", write)
     audio = given.get("audio_input", fresh)
     heard = given.get("audio_cached", cached if "cached_input" in given else audio)
-    flat = given.keys() <= {"input", "output", "cached_input"}
+    flat = not entry.pictures and given.keys() <= {"input", "output", "cached_input"}
     return Price(
         fresh,
         cached,
@@ -186,8 +203,23 @@ def _price(rates: Rates, entry: Entry, where: str) -> Price:
         given.get("per_image", 0) * MILLION,
         given.get("per_request", 0) * MILLION,
         given.get("per_second", 0) * (MILLION // 1000),
+        given.get("per_million_characters", 0),
         flat=flat,
     )
+
+
+def _pictures(entry: Entry, where: str) -> tuple[tuple[str, str, int], ...]:
+    if entry.pictures and entry.per_image is not None:
+        raise PriceFileError(f"{where}: give per_image or pictures, not both")
+    found: dict[tuple[str, str], int] = {}
+    for listed in entry.pictures:
+        kind = (listed.size, listed.quality or "")
+        if not listed.size or kind in found:
+            raise PriceFileError(
+                f"{where}: pictures: size = {listed.size!r}, quality = {listed.quality!r} is listed twice, or empty"
+            )
+        found[kind] = _units(listed.price, where, "pictures.price") * MILLION
+    return tuple([(size, quality, amount) for (size, quality), amount in found.items()])
 
 
 def _units(amount: str, where: str, field: str) -> int:

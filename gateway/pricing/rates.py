@@ -1,14 +1,16 @@
 """The arithmetic: usage times rates, in integers. Pure."""
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from gateway.core.events import Usage
 
 MILLION = 10**6
+UNSAID = "- -"
+"""A :attr:`gateway.core.events.Usage.picture` of which neither size nor quality was said."""
 
 
 class Price(Struct, frozen=True, gc=False):
-    """What one model costs: nano-dollars per million tokens, images, requests or milliseconds."""
+    """What one model costs: nano-dollars per million tokens, images, requests, milliseconds or characters."""
 
     input: int
     cached_input: int
@@ -27,6 +29,10 @@ class Price(Struct, frozen=True, gc=False):
     """Per million requests."""
     audio_ms: int
     """Per million milliseconds of sound."""
+    character: int = 0
+    """Per million characters of text read aloud."""
+    pictures: tuple[tuple[str, str, int], ...] = ()
+    """(size, quality, price of a million), where pictures have no one price; an empty quality is any."""
     above: "tuple[tuple[int, Price], ...]" = ()
     """Prices of calls with more input tokens than this, ascending: all of such a call costs them."""
     tiers: "tuple[tuple[str, Price], ...]" = ()
@@ -45,9 +51,9 @@ class Price(Struct, frozen=True, gc=False):
         thought, spoken, drawn = usage.reasoning, usage.audio_output, usage.image_output
         fresh = usage.input - cached - kept - hour - audio - image
         prose = usage.output - thought - spoken - drawn
-        images, requests, heard_ms = usage.images, usage.requests, usage.audio_ms
+        images, requests, heard_ms, read_aloud = usage.images, usage.requests, usage.audio_ms, usage.characters
         tokens = min(fresh, cached - heard, heard, kept, hour, audio, image, prose, thought, spoken, drawn)
-        if min(tokens, images, requests, heard_ms) < 0:
+        if min(tokens, images, requests, heard_ms, read_aloud) < 0:
             return rates.amount(untangled(usage))
         return (
             fresh * rates.input
@@ -64,7 +70,29 @@ class Price(Struct, frozen=True, gc=False):
             + images * rates.image
             + requests * rates.request
             + heard_ms * rates.audio_ms
+            + read_aloud * rates.character
         )
+
+    def of_picture(self, usage: Usage) -> "Price | None":
+        """The price with what its pictures cost in the size and quality that were asked; None: those are not listed."""
+        if not (self.pictures and usage.images):
+            return self
+        asked_size, _, asked_quality = (usage.picture or UNSAID).partition(" ")
+        first_size, first_quality, _ = self.pictures[0]
+        size = first_size if asked_size == "-" else asked_size
+        quality = first_quality if asked_quality == "-" else asked_quality
+        of_size = {listed_quality: amount for listed, listed_quality, amount in self.pictures if listed == size}
+        amount = of_size.get(quality, of_size.get(""))
+        return None if amount is None else structs.replace(self, image=amount)
+
+    def covers(self, usage: Usage) -> bool:
+        """Whether there is a price for every kind of piece that was billed. A model that costs nothing at all is free of those too."""
+        unpriced = (
+            (usage.images and not self.image)
+            or (usage.audio_ms and not self.audio_ms)
+            or (usage.characters and not self.character)
+        )
+        return not unpriced or not any(getattr(self, name) for name in _AMOUNTS)
 
     def of_tier(self, tier: str) -> "Price | None":
         """The price in a service tier, if the table has one."""
@@ -81,13 +109,18 @@ class Price(Struct, frozen=True, gc=False):
 
         def all_of(price: "Price") -> "Price":
             return Price(
-                *[scaled(getattr(price, name)) for name in price.__struct_fields__[:14]],
+                *[scaled(getattr(price, name)) for name in _AMOUNTS],
+                pictures=tuple([(size, quality, scaled(amount)) for size, quality, amount in price.pictures]),
                 above=tuple([(bound, all_of(dearer)) for bound, dearer in price.above]),
                 tiers=tuple([(name, all_of(other)) for name, other in price.tiers]),
                 flat=price.flat,
             )
 
         return all_of(self)
+
+
+_AMOUNTS = Price.__struct_fields__[: Price.__struct_fields__.index("pictures")]
+"""The fields that are amounts of money."""
 
 
 def untangled(usage: Usage) -> Usage:
@@ -128,6 +161,8 @@ def untangled(usage: Usage) -> Usage:
         max(usage.requests, 0),
         usage.tier,
         max(usage.audio_ms, 0),
+        max(usage.characters, 0),
+        usage.picture,
     )
 
 

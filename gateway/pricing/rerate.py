@@ -28,6 +28,8 @@ class Billed(Struct, frozen=True):
     request_units: int | None
     service_tier: str | None
     audio_ms: int | None
+    characters: int | None
+    picture: str | None
     usage_source: str | None
     cost_nano: int | None
     cost_status: str | None
@@ -53,6 +55,8 @@ class Billed(Struct, frozen=True):
             1 if self.request_units is None else self.request_units,
             self.service_tier,
             self.audio_ms or 0,
+            self.characters or 0,
+            self.picture,
         )
 
 

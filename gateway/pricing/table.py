@@ -146,7 +146,8 @@ def price(
 
     ``estimated`` says that the counts are our own; a service tier that the table has no price for makes an estimate too, at standard
     rates. Cached input is part of ``usage.input`` and billed once; counts that make no sense (negative, more cached than read)
-    are read in the way that bills no token twice. A cost that no ledger row could hold is none.
+    are read in the way that bills no token twice. A cost that no ledger row could hold is none. What is billed by the piece (pictures,
+    seconds, characters) has no price where the table has one for tokens only.
     """
     if usage is None:
         return None, None
@@ -167,8 +168,22 @@ def price(
         else:
             amount = rates.amount(usage)
     else:
+        rates = rates.of_picture(usage)
+        if rates is None:
+            return None, "unpriced"
         amount = rates.amount(usage)
     cost = (amount + MILLION // 2) // MILLION
-    if cost > LARGEST_COST:
+    if cost > LARGEST_COST or ((usage.images or usage.audio_ms or usage.characters) and not rates.covers(usage)):
         return None, "unpriced"
     return cost, "estimated" if estimated else "exact"
+
+
+def price_of_input(table: PriceTable, provider: str, model: str, tokens: int) -> int | None:
+    """What a call of which only the estimated input is known has cost at least, in nano-dollars.
+
+    None where the table does not know the model, and where it is billed by the piece: how many there were is not known.
+    """
+    rates = table.find(provider, model)
+    if rates is None or (not rates.input and (rates.image or rates.audio_ms or rates.character or rates.pictures)):
+        return None
+    return price(table, provider, model, Usage(tokens, 0), estimated=True)[0]

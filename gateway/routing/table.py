@@ -9,6 +9,7 @@ from typing import Any
 import re2
 from msgspec import Struct, structs
 
+from gateway.core.credentials import AccountKey
 from gateway.core.errors import NOT_CONFIGURED, UNKNOWN_MODEL, GatewayError
 from gateway.core.upstream import Target
 from gateway.routing.health import Account, Health, Rules
@@ -94,27 +95,29 @@ class RouteTable:
         rules: Rules | None = None,
         price: Callable[[Target], int | None] = _no_price,
         *,
-        keys: Mapping[str, tuple[str, ...]] | None = None,
+        keys: Mapping[str, tuple[AccountKey, ...]] | None = None,
         base: "RouteTable | None" = None,
     ) -> None:
         self._rules = rules or Rules()
         self._price = price
         self._base = base
-        self._stored: dict[str, tuple[str, ...]] = {}
+        self._stored: dict[str, tuple[AccountKey, ...]] = {}
         self._known: dict[str, Plan] = {}
         self.accounts: dict[str, Account] = {}
         """By provider."""
         self.health: dict[tuple[str, str], Health] = {}
         """By provider and upstream model; ``*`` where there were too many."""
+        self.passthrough: str | None = None
+        """The provider of forwarded calls that no model routes; None: there is none."""
         self.names: list[str] = []
         """Names that can be listed: routes without a wildcard."""
         self.replace(routes, keys or {})
 
-    def over(self, routes: Sequence[Route], keys: Mapping[str, tuple[str, ...]]) -> "RouteTable":
+    def over(self, routes: Sequence[Route], keys: Mapping[str, tuple[AccountKey, ...]]) -> "RouteTable":
         """A table over this one."""
         return RouteTable(routes, self._rules, self._price, keys=keys, base=self)
 
-    def replace(self, routes: Sequence[Route], keys: Mapping[str, tuple[str, ...]]) -> None:
+    def replace(self, routes: Sequence[Route], keys: Mapping[str, tuple[AccountKey, ...]]) -> None:
         """Other routes, and other keys that go before those of the candidates, by provider. Calls under way end as they began.
 
         A provider without any key in ``keys`` is not asked at all.
@@ -194,10 +197,12 @@ class RouteTable:
 
     def _stop(self, candidate: Candidate, health: Health) -> Stop:
         target = candidate.target
-        keyed = tuple([structs.replace(target, api_key=key) for key in self.keys_for(candidate)])
+        keyed = tuple(
+            [structs.replace(target, api_key=key.secret, credential=key.credential) for key in self.keys_for(candidate)]
+        )
         return Stop(keyed, health, self.account_for(candidate, self.accounts), candidate.weight)
 
-    def keys_for(self, candidate: Candidate) -> tuple[str, ...]:
+    def keys_for(self, candidate: Candidate) -> tuple[AccountKey, ...]:
         """Those stored for this table, else for its base, else the candidate's own."""
         provider = candidate.target.provider
         if provider in self._stored:
@@ -255,9 +260,10 @@ def _with_model(candidate: Candidate, model: str) -> Candidate:
     return candidate if target.model else structs.replace(candidate, target=structs.replace(target, model=model))
 
 
-def _keys(candidate: Candidate) -> tuple[str, ...]:
+def _keys(candidate: Candidate) -> tuple[AccountKey, ...]:
     own = candidate.target.api_key
-    return tuple(dict.fromkeys((own, *candidate.keys) if own else candidate.keys)) or ("",)
+    texts = tuple(dict.fromkeys((own, *candidate.keys) if own else candidate.keys)) or ("",)
+    return tuple([AccountKey(text) for text in texts])
 
 
 @lru_cache(_REMEMBERED)

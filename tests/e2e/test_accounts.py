@@ -1,6 +1,7 @@
 """Keys of provider accounts in the database, routes of applications and the list of targets, in the real program with two workers."""
 
 import base64
+import itertools
 import shutil
 import subprocess
 import sys
@@ -96,6 +97,23 @@ class Site:
         used = calls[-1]["headers"].get("authorization", "").removeprefix("Bearer ") if calls else ""
         return answer.status_code, used, answer.headers.get("x-provider", "")
 
+    def keys_used(self, key: str, model: str) -> tuple[int, list[str]]:
+        """One call on a fresh connection: its status, and the keys that the provider was given, in order."""
+        status, _, _ = self.call(key, model)
+        calls = self.http.get(self.book).json().get("", [])
+        return status, [call["headers"].get("authorization", "").removeprefix("Bearer ") for call in calls]
+
+    def keys_of(self, application: str) -> Any:
+        """What the worker that answers knows of the keys of an application's account ``a``."""
+        listed = msgspec.json.decode(self.cli("targets", "--app", application, "--json"))
+        return next(target["keys"] for target in listed if target["provider"] == "a")
+
+    def attempts(self, application: str) -> list[dict[str, Any]]:
+        """The rows of an application's calls, by name of the stored key that each attempt went out with."""
+        sql = """select c.attempt, c.outcome, c.status, k.name from calls c join applications a on a.id = c.application_id
+                 left join provider_credentials k on k.id = c.credential_id where a.slug = $1 order by c.call_id, c.attempt"""
+        return [dict(row) for row in self.gateway.rows(sql, application)]
+
     def everywhere(self, key: str, wanted: tuple[int, str, str], model: str = "mock-ok") -> None:
         """Wait until a row of calls on fresh connections, more than there are workers, all end so."""
         eventually(lambda: all(self.call(key, model) == wanted for _ in range(6)))
@@ -113,6 +131,7 @@ def site(
         PROMPTGATE_CONFIG=str(folder),
         PROMPTGATE_SECURITY_CREDENTIALS_KEY=CREDENTIALS_KEY,
         PROMPTGATE_REGISTRY_SNAPSHOT_SECONDS="1",
+        PROMPTGATE_RESILIENCE_BREAKER_WAIT_MS="300000",
     )
     made = Site(gateway, upstream)
     yield made
@@ -196,6 +215,98 @@ def test_routes_of_an_application_go_before_the_installations(site: Site, tmp_pa
     assert "[[routes]] number 1: provider 'bb' is unknown; did you mean b?" in said
     site.cli("routes", "reset", "--app", "routed")
     site.everywhere(routed, (200, site.call(demo, "smart")[1], "a"), "smart")
+
+
+def test_forwarded_calls_that_no_model_routes_follow_the_applications_account(site: Site) -> None:
+    key = site.application("forwarded")
+
+    def placed() -> tuple[int, str, str]:
+        site.http.delete(site.book)
+        url, head = f"{site.gateway.url}/v1/images/generations", {"authorization": f"Bearer {key}"}
+        answer = site.http.post(url, json={"prompt": "a cat"}, headers=head)
+        (call,) = site.http.get(site.book).json()[""]
+        return answer.status_code, call["headers"].get("authorization", ""), answer.headers["x-provider"]
+
+    def everywhere(wanted: tuple[int, str, str]) -> None:
+        eventually(lambda: all(placed() == wanted for _ in range(6)))
+
+    usual = placed()
+    assert (usual[0], usual[2]) == (200, "a")
+    site.cli("credentials", "set", "b", "--app", "forwarded", text="sk-of-b")
+    everywhere((200, "Bearer sk-of-b", "b"))
+    site.cli("credentials", "delete", "b", "--app", "forwarded")
+    everywhere(usual)
+
+
+def test_a_stored_key_that_is_refused_is_set_aside_and_the_other_serves(site: Site) -> None:
+    app = "refused"
+    key = site.application(app)
+    site.cli("credentials", "set", "a", "--app", app, "--name", "dead", text="sk-dead-401")
+    site.cli("credentials", "set", "a", "--app", app, "--name", "good", text="sk-good")
+    eventually(lambda: site.keys_used(key, "mock-by-key") == (200, ["sk-dead-401", "sk-good"]))
+    # A failed attempt has a row of its own, and each row names the key.
+    failed = {"attempt": 1, "outcome": "upstream_auth_error", "status": 502, "name": "dead"}
+    served = {"attempt": 2, "outcome": "ok", "status": 200, "name": "good"}
+    eventually(lambda: (failed, served) in itertools.pairwise(site.attempts(app)))
+    aside = {"total": 2, "alive": 1, "refused": 1, "limited": 0, "stored": True}
+    eventually(lambda: site.keys_used(key, "mock-by-key") == (200, ["sk-good"]) and site.keys_of(app) == aside)
+    assert "a provider refuses a key" in site.gateway.log
+    listed = {
+        c["name"]: c["last_used_on"] for c in msgspec.json.decode(site.cli("credentials", "list", "--app", app, "--json"))
+    }
+    assert all(listed.values()), listed
+    assert listed.keys() == {"dead", "good"}
+
+    # None is left: the caller is told so, and not by a 401, which would be about its own key.
+    site.cli("credentials", "set", "a", "--app", app, "--name", "good", text="sk-dead-too-401")
+    eventually(lambda: site.call(key, "mock-by-key")[0] == 502)
+    with site.gateway.client(headers={"authorization": f"Bearer {key}"}) as client:
+        asked = {"model": "mock-by-key", "messages": [{"role": "user", "content": "Hi"}]}
+        told = client.post("/v1/chat/completions", json=asked).json()["error"]
+    assert told["code"] == "upstream_auth_error"
+    assert "every one of the gateway's 2 keys" in told["message"]
+
+
+def test_a_stored_key_at_its_limit_rests_for_as_long_as_it_was_asked_to(site: Site) -> None:
+    app = "limited"
+    key = site.application(app)
+    site.cli("credentials", "set", "a", "--app", app, "--name", "busy", text="sk-busy-429-110")
+    site.cli("credentials", "set", "a", "--app", app, "--name", "free", text="sk-free")
+    eventually(lambda: site.keys_used(key, "mock-by-key") == (200, ["sk-busy-429-110", "sk-free"]))
+    failed = {"attempt": 1, "outcome": "upstream_rate_limited", "status": 429, "name": "busy"}
+    served = {"attempt": 2, "outcome": "ok", "status": 200, "name": "free"}
+    eventually(lambda: (failed, served) in itertools.pairwise(site.attempts(app)))
+    # Each worker asks the busy one once; then it rests, a second each without the provider's word.
+    eventually(lambda: all(site.keys_used(key, "mock-by-key") == (200, ["sk-free"]) for _ in range(6)))
+    assert site.keys_of(app) == {"total": 2, "alive": 1, "refused": 0, "limited": 1, "stored": True}
+
+
+def test_workers_hear_what_is_wrong_with_an_applications_own_account(site: Site) -> None:
+    broken, beside = site.application("broken"), site.application("beside")
+    site.cli("credentials", "set", "a", "--app", "broken", text="sk-broken")
+    site.cli("credentials", "set", "a", "--app", "beside", text="sk-beside")
+    body = {"model": "mock-500", "messages": [{"role": "user", "content": "Hi"}]}
+
+    def breakers(key: str, app: str) -> set[str]:
+        """What a row of workers, which have met the target, say of it."""
+        found: set[str] = set()
+        for _ in range(6):
+            url, head = f"{site.gateway.url}/v1/explain", {"authorization": f"Bearer {key}"}
+            assert site.http.post(url, json=body, headers=head).status_code == 200
+            listed = msgspec.json.decode(site.cli("targets", "--app", app, "--json"))
+            found |= {target["here"]["breaker"] for target in listed if (target["provider"], target["model"]) == ("a", None)}
+        return found
+
+    site.everywhere(broken, (200, "sk-broken", "a"))
+    site.everywhere(beside, (200, "sk-beside", "a"))
+    assert breakers(broken, "broken") == breakers(beside, "beside") == {"closed"}
+    with site.gateway.client(headers={"authorization": f"Bearer {broken}"}) as client:
+        eventually(lambda: client.post("/v1/chat/completions", json=body).status_code == 503)
+    asked = len(site.http.get(site.book).json().get("", []))
+    eventually(lambda: breakers(broken, "broken") == {"open"})
+    assert len(site.http.get(site.book).json().get("", [])) == asked, "the other worker has not asked for itself"
+    assert breakers(beside, "beside") == {"closed"}
+    assert site.call(beside, "mock-500")[0] == 502
 
 
 def test_a_secret_is_nowhere_but_in_memory(site: Site) -> None:

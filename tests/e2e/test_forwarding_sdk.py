@@ -186,7 +186,9 @@ def test_speech_comes_whole(client: OpenAI, gateway: Any) -> None:
     raw = client.audio.speech.with_raw_response.create(model="tts-1", voice="alloy", input="hi", extra_headers=headers)
     assert raw.content == SOUND
     assert raw.headers["content-type"] == "audio/mpeg"
-    assert row(gateway, request_id)["door"] == "audio"
+    written = row(gateway, request_id)
+    assert (written["door"], written["characters"], written["usage_source"]) == ("audio", 2, "counted")
+    assert (written["cost_nano"], written["cost_status"]) == (2 * 15_000, "exact")
 
 
 def test_speech_that_is_cut_is_seen_to_be_cut(client: OpenAI, gateway: Any, upstream: OpenAIUpstream) -> None:

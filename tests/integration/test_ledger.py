@@ -274,6 +274,28 @@ async def test_keys_have_the_day_of_their_last_call(fresh_database: str, connect
     await writer.close()
 
 
+async def test_stored_keys_of_provider_accounts_have_the_day_of_their_last_attempt(fresh_database: str, connection):
+    used, spare = new_id(), new_id()
+    for name, made in (("used", used), ("spare", spare)):
+        await connection.execute(
+            "insert into provider_credentials"
+            " (id, provider, name, hint, key_id, wrapped_key, ciphertext, created_by, created_at, updated_at)"
+            " values ($1, 'openai', $2, '', 'k', '', '', 'me', now(), now())",
+            made,
+            name,
+        )
+    writer = PostgresCallWriter(fresh_database)
+    noon = 1_760_011_200_000  # 2025-10-09, 12:00 UTC
+    gone = new_id()
+    await writer.write([make_row(new_id(noon), credential_id=used), make_row(new_id(noon), credential_id=gone), make_row()])
+    await writer.write([make_row(new_id(noon - 86_400_000), credential_id=used)])
+    found = await connection.fetch("select id, last_used_on::text as day from provider_credentials")
+    assert {str(row["id"]): row["day"] for row in found} == {used: "2025-10-09", spare: None}
+    stored = await connection.fetch("select credential_id from calls where credential_id is not null")
+    assert sorted(str(row["credential_id"]) for row in stored) == sorted([used, used, gone])
+    await writer.close()
+
+
 async def test_poison_is_found_in_a_large_batch_and_the_rest_lands(tmp_path: Path, fresh_database: str, connection):
     worker = await WorkerLedger.open(tmp_path, 0, PostgresCallWriter(fresh_database), limits=LIMITS)
     poisoned = set()

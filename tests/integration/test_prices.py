@@ -14,6 +14,7 @@ import pytest
 from litestar import Litestar
 
 from gateway.control.openapi import ContentSchema
+from gateway.control.prices.schemas import Unpriced
 from gateway.control.problems import HANDLERS
 from gateway.control.routes import control_router
 from gateway.control.services import ControlServices
@@ -169,7 +170,10 @@ async def test_every_kind_of_usage_is_priced_from_its_column(pool: Pool, money: 
     rich = load_prices(
         b'version = "rich"\n[[price]]\nprovider = "p"\nmodels = ["m"]\ninput = "1"\ncached_input = "2"\ncache_write = "3"\n'
         b'cache_write_1h = "4"\noutput = "5"\nreasoning = "6"\naudio_input = "7"\naudio_cached = "8"\naudio_output = "9"\n'
-        b'image_input = "10"\nimage_output = "11"\nper_image = "0.1"\nper_request = "0.01"\nbatch = "0.5"\n'
+        b'image_input = "10"\nimage_output = "11"\nper_image = "0.1"\nper_request = "0.01"\nper_second = "0.2"\n'
+        b'per_million_characters = "12"\nbatch = "0.5"\n'
+        b'[[price]]\nprovider = "p"\nmodels = ["pictures"]\ninput = "0"\noutput = "0"\n'
+        b'pictures = [{ size = "s", price = "0.1" }, { size = "l", price = "0.3" }]\n'
     )
     call = row(
         input_tokens=100,
@@ -186,11 +190,15 @@ async def test_every_kind_of_usage_is_priced_from_its_column(pool: Pool, money: 
         images=2,
         request_units=3,
         service_tier="batch",
+        audio_ms=1500,
+        characters=1000,
     )
-    await write([call])
+    drawn = row(model="pictures", input_tokens=0, output_tokens=0, images=2, picture="l hd", usage_source="upstream")
+    await write([call, drawn])
     await rerate(money, rich)
     tokens = 30 * 1 + 15 * 2 + 5 * 8 + 10 * 3 + 5 * 4 + 20 * 7 + 15 * 10 + 20 * 5 + 10 * 6 + 20 * 9 + 10 * 11
-    assert await bills(pool, call) == [((tokens * 1000 + 230_000_000) // 2, "exact", "rich")]
+    assert await bills(pool, call) == [((tokens * 1000 + 230_000_000 + 300_000_000 + 12_000_000) // 2, "exact", "rich")]
+    assert await bills(pool, drawn) == [(600_000_000, "exact", "rich")]
 
 
 async def test_a_long_run_goes_on_where_it_stopped(pool: Pool, money: Prices, write: Any, monkeypatch: pytest.MonkeyPatch):
@@ -269,6 +277,26 @@ async def test_unpriced_models_are_counted_in_their_time(money: Prices, write: A
     assert [(model.provider, model.model, model.calls) for model in found] == [("p", "b", 2), ("p", "a", 1)]
     assert found[0].first < found[0].last
     assert [model.model for model in await money.unpriced(NOW, NOW + 1)] == ["a"]
+
+
+async def test_what_had_no_price_is_told_by_what_was_billed(money: Prices, write: Any):
+    missing = {"cost_nano": None, "cost_status": "unpriced", "input_tokens": 0, "output_tokens": 0}
+    drawn = [row(model="dall", images=1, picture="l hd", **missing) for _ in range(3)]
+    await write([
+        *drawn, row(model="dall", images=1, **missing), row(model="dall", characters=5, images=0, **missing),
+        row(model="dall", audio_ms=5, **missing), row(model="dall", **missing),
+    ])  # fmt: skip
+    found = await money.unpriced(NOW - DAY, NOW + DAY)
+    assert [(model.billed, model.calls) for model in found] == [
+        ("pictures l hd", 3), ("characters", 1), ("pictures - -", 1), ("seconds", 1), ("tokens", 1),
+    ]  # fmt: skip
+    by_size = load_prices(
+        b'version = "v"\n[[price]]\nprovider = "p"\nmodels = ["dall"]\ninput = "1"\noutput = "1"\nper_second = "1"\n'
+        b'pictures = [{ size = "s", quality = "low", price = "0.1" }]\n'
+    )
+    assert {model.billed for model in found if Unpriced.of(model, by_size).priced_now} == {"pictures - -", "seconds", "tokens"}
+    assert not any(Unpriced.of(model, table("new")).priced_now for model in found)
+    assert not any(Unpriced.of(model, None).priced_now for model in found)
 
 
 # --- the plans --------------------------------------------------------------------------------------------------------

@@ -120,7 +120,7 @@ class Installation(World):
         self.keeping = Keeping(MemoryResponses(), 30, 1 << 20, 10, 1 << 20)
         self.owner, self.neighbour = made(1), made(2)
         self.table = RouteTable([Route(("*",), self.targets)])
-        accounts = Accounts(Settings(providers={"openai": ACCOUNT}), self.table, VAULT.open)
+        accounts = Accounts(Settings(providers={"openai": ACCOUNT}), self.table, VAULT.open, ["openai"])
         self.releases = Releases(self.catalog, self.cache, self.clock, accounts=accounts)
         for key, app in ((self.owner, OWNER), (self.neighbour, NEIGHBOUR)):
             document = KeyDocument(
@@ -136,9 +136,7 @@ class Installation(World):
     @property
     def services(self) -> Services:
         provider = Provider(OpenAITranslator(), self.transport, OpenAIForwarder(), Target("openai", "", "http://one", "sk-1"))
-        return msgspec.structs.replace(
-            super().services, providers={"openai": provider}, objects=self.objects, passthrough="openai"
-        )
+        return msgspec.structs.replace(super().services, providers={"openai": provider}, objects=self.objects)
 
     async def settle(self) -> "Installation":
         """Let both have their things, and the owner use them."""

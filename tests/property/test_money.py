@@ -18,7 +18,7 @@ amounts = st.builds("{}.{:0>9}".format, st.integers(0, 999_999), st.integers(0, 
 counts = st.integers(0, 10**18)
 real = st.integers(0, 10**7)
 wild = st.integers(-(2**70), 2**70)
-rates = st.builds(Price, *[st.integers(0, 10**12)] * 13)
+rates = st.builds(Price, *[st.integers(0, 10**12)] * 15)
 
 PARTS = (
     "text",
@@ -34,8 +34,10 @@ PARTS = (
     "drawn",
     "images",
     "requests",
+    "heard_ms",
+    "aloud",
 )
-"""Disjoint: every token, picture and request in exactly one."""
+"""Disjoint: every token, picture, request, millisecond and character in exactly one."""
 
 
 @st.composite
@@ -58,6 +60,8 @@ def usage_of(part: dict[str, int]) -> Usage:
         part["drawn"],
         part["images"],
         part["requests"],
+        audio_ms=part["heard_ms"],
+        characters=part["aloud"],
     )
 
 
@@ -76,6 +80,8 @@ def by_hand(part: dict[str, int], rate: Price) -> int:
         + part["drawn"] * rate.image_output
         + part["images"] * rate.image
         + part["requests"] * rate.request
+        + part["heard_ms"] * rate.audio_ms
+        + part["aloud"] * rate.character
     )
 
 
@@ -104,6 +110,11 @@ def test_every_part_is_billed_once_at_its_own_rate(part: dict[str, int], rate: P
 def test_more_of_anything_never_costs_less(
     part: dict[str, int], name: str, more: int, model: tuple[str, str], tier: str | None
 ):
+    rate = SHIPPED.exact[model]
+    priced = {"images": rate.image or rate.pictures, "heard_ms": rate.audio_ms, "aloud": rate.character}
+    unpriced = [piece for piece, amount in priced.items() if not amount]
+    part |= dict.fromkeys(unpriced, 0)
+    more = 0 if name in unpriced else more
     small, _ = price(SHIPPED, *model, replace(usage_of(part), tier=tier))
     large, _ = price(SHIPPED, *model, replace(usage_of(part | {name: part[name] + more}), tier=tier))
     assert small is not None

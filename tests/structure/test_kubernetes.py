@@ -1,5 +1,6 @@
 """The Kubernetes manifests against the program: variables are settings, probes are routes, times fit, names and labels meet."""
 
+import base64
 import re
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from gateway.edge.ops import ops_handlers
 from gateway.running import LEDGER_DRAIN_SECONDS
 from gateway.server.supervisor import KILL_AFTER_DRAIN
 from gateway.settings import load
+from tests.structure.test_repository import secret_settings
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "kubernetes"
@@ -24,6 +26,7 @@ SECRETS = {
     "admin-token": "t" * 64,
     "pepper": "p" * 64,
     "previous-pepper": "q" * 64,
+    "credentials-key": base64.b64encode(bytes(32)).decode(),
     "openai-api-key": "sk-x",
 }
 """What the comment of kustomization.yaml has people put into the secret."""
@@ -84,6 +87,8 @@ def test_the_gateway_gets_every_secret_and_each_is_told_of() -> None:
     told = (FOLDER / "kustomization.yaml").read_text(encoding="utf-8")
     wanted = [v["valueFrom"]["secretKeyRef"] for v in GATE["env"]]
     assert [ref["key"] for ref in wanted if not ref.get("optional") and f"--from-literal={ref['key']}=" not in told] == []
+    given = {variable["name"] for variable in GATE["env"]}
+    assert [name for name in secret_settings() if name not in given] == []
     plain = only("ConfigMap")["data"]
     assert [name for name in plain if re.search("SECRET|TOKEN|KEY|PEPPER|URL", name)] == []
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from gateway.core.keys import well_formed
-from gateway.settings import load
+from gateway.settings import Security, load
 
 ROOT = Path(__file__).parents[2]
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
@@ -125,6 +125,21 @@ def test_ci_runs_make_test() -> None:
     assert "\nmake test " in script.read_text(encoding="utf-8")
 
 
+def secret_settings() -> list[str]:
+    """The variables of all that ``[security]`` has, which is secrets; a file of theirs is another way to give them."""
+    names = [name for name in Security.__struct_fields__ if not name.endswith("_file")]
+    return [f"PROMPTGATE_SECURITY_{name.upper()}" for name in names]
+
+
+def test_compose_passes_every_secret_on() -> None:
+    compose = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))
+    given = compose["services"]["gateway"]["environment"]
+    assert [name for name in secret_settings() if name not in given] == []
+    assert [name for name in secret_settings() if not re.fullmatch(r"\$\{\w+:[-?][^}]*\}", given[name])] == [], (
+        "none is written here"
+    )
+
+
 def test_the_containers_set_only_settings_that_exist() -> None:
     compose = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))
     # ${NAME:-default} and ${NAME:?message}, the two forms compose.yaml uses
@@ -137,3 +152,4 @@ def test_the_containers_set_only_settings_that_exist() -> None:
     assert (settings.server.host, settings.storage.directory) == ("0.0.0.0", "/data")
     assert settings.database.url.startswith("postgresql://promptgate:given@postgres:5432/")
     assert settings.security.admin_token == "given"
+    assert settings.security.credentials_key == "", "what is not given is as if it were not there"

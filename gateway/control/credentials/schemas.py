@@ -1,6 +1,6 @@
 """What callers send and get about keys of provider accounts. A secret goes in, and never comes out."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -59,6 +59,8 @@ class CredentialView(Struct, frozen=True):
     created_by: str
     created_at: datetime
     updated_at: datetime
+    last_used_on: date | None
+    """The newest day (UTC) of a call by it that is in the ledger, its former texts included; null: never."""
 
     @classmethod
     def of(cls, stored: Credential, *, opens: bool) -> "CredentialView":
@@ -74,6 +76,7 @@ class CredentialView(Struct, frozen=True):
             stored.created_by,
             stored.created_at,
             stored.updated_at,
+            stored.last_used_on,
         )
 
 

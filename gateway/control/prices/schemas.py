@@ -7,8 +7,9 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from gateway.core.errors import MALFORMED, GatewayError
+from gateway.core.events import Usage
 from gateway.core.ids import uuid7_ms
-from gateway.pricing.table import PriceTable, Source
+from gateway.pricing.table import PriceTable, Source, price
 from gateway.storage.postgres.prices import Scope, UnpricedModel
 
 MAX_FILE = 1 << 20
@@ -45,7 +46,7 @@ class Unpriced(UnpricedModel, frozen=True, kw_only=True):
     first_at: datetime
     last_at: datetime
     priced_now: bool
-    """Whether the checked table knows it; then pricing those calls anew mends them."""
+    """Whether the checked table has one; then pricing those calls anew mends them."""
 
     @classmethod
     def of(cls, found: UnpricedModel, table: PriceTable | None) -> "Unpriced":
@@ -53,13 +54,22 @@ class Unpriced(UnpricedModel, frozen=True, kw_only=True):
         return cls(
             found.provider,
             found.model,
+            found.billed,
             found.calls,
             found.first,
             found.last,
             first_at=_time_of(found.first),
             last_at=_time_of(found.last),
-            priced_now=table is not None and table.find(found.provider, found.model) is not None,
+            priced_now=table is not None and price(table, found.provider, found.model, _one(found.billed))[0] is not None,
         )
+
+
+def _one(billed: str) -> Usage:
+    """One of what was billed."""
+    kind, _, picture = billed.partition(" ")
+    return Usage(
+        0, 0, images=kind == "pictures", audio_ms=kind == "seconds", characters=kind == "characters", picture=picture or None
+    )
 
 
 class Report(Struct, frozen=True):

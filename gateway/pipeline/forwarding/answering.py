@@ -1,5 +1,7 @@
 """The way back: JSON whole, everything else as it comes. The record is written before the last byte (promise N2)."""
 
+from msgspec import structs
+
 from gateway.core.errors import UPSTREAM_INVALID, GatewayError
 from gateway.core.forward import BATCHES, FILES, IMAGES
 from gateway.core.journal import Journal
@@ -20,6 +22,8 @@ _SSE = b"text/event-stream"
 _PASSED = (b"content-type", b"content-disposition")
 """Headers of the provider's answer that describe the content; all others are about its account, its limits or its connection."""
 _NANO = 1_000_000_000
+SPEECH = "/audio/speech"
+"""The one path whose answers are billed by what was sent."""
 
 
 class Relay:
@@ -100,14 +104,20 @@ async def respond(asking: Asking, answered: Answered, caller: Caller, permit: Pe
     """Send the answer of a call that succeeded. Raises what its body raises, ``upstream_invalid``, ``store_unavailable``."""
     relay.answered = answered
     journal, services, errand, target, body = relay.journal, relay.services, asking.errand, answered.target, answered.body
+    if errand.path == SPEECH and asking.body.pieces.characters:
+        # The provider took the text, and bills it whoever stays to listen; where it bills tokens instead, its last event says so.
+        journal.usage, journal.usage_source = asking.body.pieces, "counted"
     if body is None:
         await relay.stream(answered, permit)
         return
     forwarder = forwarder_of(services.providers[target.provider])
     if errand.door not in {FILES, BATCHES}:
         # A batch's own usage is told at every look at it; it was never this call's.
-        journal.usage = usage_of(body, draws=errand.door == IMAGES)
-        journal.usage_source = None if journal.usage is None else "upstream" if forwarder.counts else "estimated"
+        usage = usage_of(body, draws=errand.door == IMAGES)
+        if usage is not None:
+            if usage.images:
+                usage = structs.replace(usage, picture=asking.body.pieces.picture)
+            journal.usage, journal.usage_source = usage, "upstream" if forwarder.counts else "estimated"
     if errand.makes:
         await _claim(body, target, caller, services)
     if errand.removes:

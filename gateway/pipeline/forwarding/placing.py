@@ -48,17 +48,18 @@ async def place(errand: Errand, caller: Caller, body: Body, journal: Journal, se
     if object_id:
         return await _home(errand.door, object_id, param, caller, services)
     model = body.request.model
+    table = table_of(caller, services)
     if not model:
-        return account_plan(errand.door, services.passthrough, "", caller, services)
+        return account_plan(errand.door, table.passthrough, "", caller, services)
     plan = _able(plan_of(Recipe(None, model, {}), body.request, journal, services), errand.door, services)
     if plan is not None:
         return plan.drawn(services.clock(), services.random) if plan.groups else plan
-    if table_of(caller, services).lists(model) or services.passthrough is None:
+    if table.lists(model) or table.passthrough is None:
         raise GatewayError(
             NOT_CONFIGURED, f"no provider behind the model {model[:100]!r} serves /v1/{errand.door}", param="model"
         )
     # Only a wildcard has led here, to somebody who has no such door.
-    return account_plan(errand.door, services.passthrough, model, caller, services)
+    return account_plan(errand.door, table.passthrough, model, caller, services)
 
 
 def _able(plan: Plan, door: str, services: Services) -> Plan | None:

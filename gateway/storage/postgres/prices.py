@@ -49,6 +49,8 @@ class UnpricedModel(Struct, frozen=True):
 
     provider: str
     model: str
+    billed: str
+    """What there was no price for: ``tokens``, ``seconds``, ``characters``, or ``pictures SIZE QUALITY`` as calls asked for them."""
     calls: int
     first: str
     """Id of the first such call; it begins with its time."""

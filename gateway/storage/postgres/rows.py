@@ -122,6 +122,8 @@ class Credential(Struct, frozen=True):
     created_by: str
     created_at: datetime
     updated_at: datetime
+    last_used_on: date | None = None
+    """The newest day (UTC) of an attempt by it that has reached the ledger; None: never."""
 
     @property
     def sealed(self) -> SealedCredential:

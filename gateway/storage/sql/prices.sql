@@ -1,11 +1,18 @@
 -- Pricing stored calls anew, and taking that back.
 
 -- name: unpriced
--- Models of calls in [$1, $2) that had no price, the most called first; the partial index holds only such rows.
-select provider, model, count(*) as calls, min(call_id::text collate "C") as first,
+-- Models of calls in [$1, $2) that had no price, by what was billed, the most called first; the partial index holds only such rows.
+select provider, model, billed, count(*) as calls, min(call_id::text collate "C") as first,
        max(call_id::text collate "C") as last
-from calls where cost_status = 'unpriced' and call_id >= $1 and call_id < $2 and provider is not null and model is not null
-group by provider, model order by calls desc, provider, model limit $3
+from (
+    select provider, model, call_id,
+        case when images > 0 then 'pictures ' || coalesce(picture, '- -')
+             when audio_ms > 0 then 'seconds'
+             when characters > 0 then 'characters'
+             else 'tokens' end as billed
+    from calls where cost_status = 'unpriced' and call_id >= $1 and call_id < $2 and provider is not null and model is not null
+) c
+group by provider, model, billed order by calls desc, provider, model, billed limit $3
 
 -- name: page
 -- The next calls of [$1, $2), after attempt $3 of the call $1; the range is said twice because only the plain comparisons choose

@@ -10,7 +10,7 @@ import redis
 from gateway.core.ports import Outages
 from gateway.storage.memory.outages import MemoryOutages
 from gateway.storage.redis.link import Link
-from gateway.storage.redis.outages import KEPT, RedisOutages
+from gateway.storage.redis.outages import KEPT, OWN_OUTAGES, RedisOutages
 
 
 @pytest.fixture
@@ -59,6 +59,15 @@ async def test_a_strangers_word_is_not_heard(clean_redis: str) -> None:
     with redis.Redis.from_url(clean_redis) as client:
         client.zadd("pg:outages", {b"a": 9e15, b"": 9e15})
     assert await RedisOutages(link, b"secret").exchange({"b": 30.0}) == {"b": pytest.approx(30, abs=1)}
+    await link.close()
+
+
+async def test_what_applications_have_of_their_own_is_told_apart(clean_redis: str) -> None:
+    link = Link(clean_redis, time.monotonic, timeout_s=5)
+    installation, own = RedisOutages(link, b"secret"), RedisOutages(link, b"secret", OWN_OUTAGES)
+    await installation.exchange({"a": 30.0})
+    assert set(await own.exchange({f"app a/{i}": 90.0 for i in range(KEPT + 1)}) or ()).isdisjoint({"a"})
+    assert set(await installation.exchange({}) or ()) == {"a"}, "no application's word crowds out the installation's"
     await link.close()
 
 

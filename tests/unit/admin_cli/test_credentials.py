@@ -21,6 +21,7 @@ KEPT: dict[str, Any] = {
     "key_id": "k1",
     "opens": True,
     "updated_at": "2026-11-21T10:00:00Z",
+    "last_used_on": None,
 }
 
 
@@ -91,6 +92,14 @@ def test_a_key_cannot_be_given_on_the_command_line_nor_be_empty() -> None:
     assert "standard input is empty" in result.stderr
 
 
+@pytest.mark.parametrize("text", ["sk-one two", "sk-one\nsk-two\n", "sk-\u00e9", "sk-\x00", "sk-\t1"])
+def test_what_is_no_key_is_not_sent(text: str) -> None:
+    result, asked = run({}, "credentials", "set", "openai", text=text)
+    assert (result.exit_code, asked) == (2, [])
+    assert "one word of printable ASCII" in result.stderr
+    assert text.strip() not in result.stderr
+
+
 def test_what_is_not_there_cannot_be_deleted() -> None:
     result, _ = run({"GET": {"items": []}}, "credentials", "delete", "openai", "--name", "x", "--app", "shop")
     assert result.exit_code == 1
@@ -98,7 +107,11 @@ def test_what_is_not_there_cannot_be_deleted() -> None:
 
 
 def test_the_list_says_what_does_not_decrypt_and_a_new_key_what_is_left() -> None:
-    result, _ = run({"GET": {"items": [KEPT, {**KEPT, "application": "shop", "opens": False}]}}, "credentials", "list")
+    other = {**KEPT, "application": "shop", "opens": False, "last_used_on": "2026-11-20"}
+    result, _ = run({"GET": {"items": [KEPT, other]}}, "credentials", "list")
+    first, second = result.stdout.splitlines()[-2:]
+    assert "never" in first
+    assert "2026-11-20" in second
     assert "the installation" in result.stdout
     assert "does not decrypt: not used" in result.stdout
     done = {"key_id": "k2", "rewrapped": 3, "unchanged": 1, "failed": ["c9"]}

@@ -13,7 +13,7 @@ from admin_cli.main import main
 
 GOOD: dict[str, Any] = {"version": "v7", "entries": 3, "problems": [], "old": [], "unsourced": [], "unpriced": []}
 OLD = {"provider": "p", "models": ["a", "b"], "source": "s", "date": "2025-01-01"}
-UNPRICED = {"provider": "p", "model": "new", "calls": 12, "priced_now": False}
+UNPRICED = {"provider": "p", "model": "new", "billed": "tokens", "calls": 12, "priced_now": False}
 RUN = "01900000-0000-7000-8000-00000000000a"
 CHANGE = {"provider": "p", "model": "m", "calls": 2, "newly_priced": 1, "before_nano": 1_000_000, "after_nano": 3_000_000}
 
@@ -63,6 +63,7 @@ def test_a_file_is_sent_and_its_problems_fail(ask: Ask, tmp_path: Path):
         ("unsourced", OLD, "without source or date: p a, b"),
         ("unpriced", UNPRICED, "unpriced: p new, 12 calls in 30 days; no price"),
         ("unpriced", UNPRICED | {"priced_now": True}, "known by now: promptgate prices rerate mends it"),
+        ("unpriced", UNPRICED | {"billed": "pictures l hd"}, "unpriced: p new (pictures l hd), 12 calls in 30 days; no price"),
     ],
 )
 def test_remarks_fail_only_when_strict(ask: Ask, kind: str, found: dict[str, Any], told: str):

@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from gateway.core.errors import MALFORMED, UNSUPPORTED, GatewayError
+from gateway.core.events import Usage
 from gateway.core.requests import Inbound
 from gateway.dialects.forwarded import MAX_INPUTS, Body, read_forwarded
 
@@ -126,3 +127,47 @@ def test_embeddings_within_bounds(given: object) -> None:
 def test_embeddings_out_of_bounds(body: object, param: str) -> None:
     error = refused(body, door="embeddings")
     assert (error.kind, error.param) == (MALFORMED, param)
+
+
+@pytest.mark.parametrize(
+    ("fields", "picture"),
+    [
+        ({}, "- -"),
+        ({"size": None, "quality": "auto"}, "- -"),
+        ({"size": "1024x1792", "quality": "HD"}, "1024x1792 hd"),
+        ({"size": "1024 x 1792"}, "? -"),
+        ({"size": "9" * 40, "quality": "a b"}, "? ?"),
+        ({"quality": "gr\u00f6sse"}, "- ?"),
+    ],
+)
+def test_what_is_asked_of_pictures_is_read_from_json_and_forms(fields: dict[str, str | None], picture: str) -> None:
+    assert read({"model": "m", **fields}).pieces.picture == picture
+    texts = {name: text for name, text in fields.items() if text is not None}
+    assert read(form(model="m", **texts), FORM).pieces.picture == picture
+    assert read({"model": "m", **fields}, door="moderations").pieces == Usage(0, 0)
+
+
+def test_the_number_of_pictures_is_bounded() -> None:
+    for body, content_type in (({"model": "m", "n": 3}, "application/json"), (form(model="m", n="3"), FORM)):
+        assert read(body, content_type).pieces.images == 3
+    assert [read(body).pieces.images for body in ({"n": None}, {})] == [1, 1]
+    for wrong in (11, 10**30, -1, 1.5, "2"):
+        assert "n" in refused({"model": "m", "n": wrong}).detail
+    for wrong in ("11", "9" * 40, "-1", "1.5", "\u0663"):
+        assert refused(form(model="m", n=wrong), FORM).param == "n"
+    assert read({"model": "m", "n": 11}, door="moderations").pieces == Usage(0, 0)
+
+
+def test_the_characters_of_a_text_to_read_aloud_are_counted() -> None:
+    spoken = read({"model": "tts-1", "input": "Gr\u00fc\u00dfe \U0001f44b"}, door="audio")
+    assert (spoken.pieces.characters, spoken.weight) == (7, 7)
+    assert read({"model": "tts-1"}, door="audio").pieces.characters == 0
+    assert read({"model": "tts-1", "input": "hello"}, door="moderations").pieces.characters == 0
+    assert read(form(model="whisper-1", input="x"), FORM, door="audio").pieces.characters == 0
+
+
+@pytest.mark.parametrize(("door", "name"), [("audio", "input"), ("images", "size"), ("images", "quality")])
+def test_what_is_billed_must_be_a_text(door: str, name: str) -> None:
+    error = refused({"model": "m", name: ["x"]}, door=door)
+    assert error.kind is MALFORMED
+    assert name in error.detail

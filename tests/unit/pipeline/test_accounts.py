@@ -12,7 +12,7 @@ from gateway.core.documents import KeyDocument
 from gateway.core.errors import GatewayError
 from gateway.pipeline.accounts import Accounts
 from gateway.pipeline.releases import Releases, decode_snapshot, encode_snapshot
-from gateway.routing.compile import compile_routes
+from gateway.routing.compile import account_of, compile_routes
 from gateway.routing.table import Route, RouteTable
 from gateway.settings import Provider, RouteTarget, Settings
 from gateway.settings import Route as RouteSettings
@@ -185,6 +185,79 @@ def test_credentials_of_providers_that_are_gone_are_passed_over(accounts: Accoun
     accounts.install([sealed(INSTALLATION, "former", "key")])
     assert keys_at(table, "smart") == ["configured", "configured-too"]
     assert accounts.locked == 0
+
+
+TWO = Settings(
+    providers={
+        "files": Provider("openai", "http://files"),
+        "more": Provider("openai", "http://more"),
+        "chat": Provider("anthropic", "https://api.anthropic.com/v1"),
+    },
+    routes=(RouteSettings(("*",), (RouteTarget("chat"),)),),
+)
+TAKERS = ("files", "more")
+
+
+def test_calls_that_no_model_routes_follow_the_installations_keys() -> None:
+    settings = structs.replace(TWO, providers={**TWO.providers, "files": Provider("openai", "https://api.openai.com/v1")})
+    table = RouteTable(compile_routes(settings))
+    accounts = Accounts(settings, table, VAULT.open, TAKERS)
+    assert table.passthrough == "more", "the first that is set up"
+    accounts.install([sealed(INSTALLATION, "files", "key"), sealed(INSTALLATION, "chat", "key", "2")])
+    assert table.passthrough == "files"
+    accounts.install([])
+    assert table.passthrough == "more"
+    chosen = structs.replace(settings, providers={**TWO.providers, "more": Provider("openai", "http://more", passthrough=True)})
+    table = RouteTable(compile_routes(chosen))
+    accounts = Accounts(chosen, table, VAULT.open, TAKERS)
+    accounts.install([sealed(INSTALLATION, "files", "key")])
+    assert table.passthrough == "more", "what the configuration says is not changed by a key"
+    assert RouteTable(compile_routes(TWO)).passthrough is None
+
+
+def route_to(*providers: str, model: str = "*", **more: object) -> dict[str, Any]:
+    return {"models": [model], "targets": [{"provider": name, "model": "m"} for name in providers], **more}
+
+
+@pytest.mark.parametrize(
+    ("routes", "keys", "expected"),
+    [
+        (None, {"chat": "k"}, "files"),
+        (None, {"more": "k"}, "more"),
+        (None, {"more": "k", "files": "k"}, "files"),
+        ([route_to("more")], {}, "more"),
+        ([route_to("more")], {"files": "k"}, "more"),
+        ([route_to("chat", "more")], {}, "more"),
+        ([route_to("chat")], {}, "files"),
+        ([route_to("chat")], {"more": "k"}, "more"),
+        ([route_to("more", model="gpt-*")], {}, "files"),
+        ([route_to("more", tags=["x"])], {}, "files"),
+        ([route_to("more", max_input_tokens=10), route_to("more", "files")], {}, "more"),
+        ([{"models": "*", "targets": "?"}, {"models": ["*"]}, {"models": ["*"], "targets": ["more"]}], {}, "files"),
+        ([route_to("gone")], {}, "files"),
+    ],
+)
+def test_calls_that_no_model_routes_go_where_the_application_goes(
+    routes: list[dict[str, Any]] | None, keys: dict[str, str], expected: str
+) -> None:
+    accounts = Accounts(TWO, RouteTable(compile_routes(TWO)), VAULT.open, TAKERS)
+    table = accounts.table_of(document(routes=routes, **keys))
+    assert table is not None
+    assert table.passthrough == expected
+    accounts.install([sealed(INSTALLATION, "more", "key")])
+    assert table.passthrough == expected
+    assert accounts.table_of(document(2, routes=[route_to("files", model="x")])) is table
+    assert table.passthrough == "files"
+
+
+def test_an_own_account_that_does_not_open_is_not_replaced_by_another() -> None:
+    accounts = Accounts(TWO, RouteTable(compile_routes(TWO)), VAULT.open, TAKERS)
+    stranger = sealed("somebody else", "more", "k")
+    table = accounts.table_of(structs.replace(document(), credentials=[stranger]))
+    assert table is not None
+    assert table.passthrough == "more"
+    with pytest.raises(GatewayError, match="has no key that opens"):
+        table.direct(account_of("more", TWO.providers["more"]), "/v1/files")
 
 
 async def test_a_worker_hears_of_them_and_keeps_them_sealed_on_disk(accounts: Accounts, table: RouteTable) -> None:

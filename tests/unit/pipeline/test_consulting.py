@@ -243,7 +243,8 @@ async def ask(world: Any, body: Any) -> Any:
     """One call, where the provider has OpenAI's other endpoints too."""
     (target,) = world.targets
     provider = Provider(world.translator, world.transport, OpenAIForwarder(), target)
-    services = msgspec.structs.replace(world.services, providers={"openai": provider}, passthrough="openai")
+    services = msgspec.structs.replace(world.services, providers={"openai": provider})
+    services.routes.passthrough = "openai"
     caller = world.caller()
     await serve(world.inbound(body), services, caller, world.dialect)
     return caller

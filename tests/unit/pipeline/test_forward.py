@@ -61,9 +61,9 @@ class Forwarding:
                 "chat": None,
             }.items()
         }
-        return msgspec.structs.replace(
-            self.world.services, providers=providers, objects=self.objects, passthrough=self.passthrough
-        )
+        services = msgspec.structs.replace(self.world.services, providers=providers, objects=self.objects)
+        services.routes.passthrough = self.passthrough
+        return services
 
     def inbound(self, errand: Errand, body: object = None, query: str = "", **headers: str) -> Inbound:
         given = self.world.inbound(b"" if body is None else body, **headers)
@@ -254,7 +254,10 @@ async def test_events_too_large_to_read_pass_unread(forwarding: Forwarding) -> N
     forwarding.answer(b"data: " + b"x" * (2 << 20), b"\n\n", content_type=b"text/event-stream")
     caller = await forwarding.call(SPEAK, {"model": "tts", "input": "a"})
     assert len(caller.body) == (2 << 20) + 8
-    assert forwarding.world.row.usage_source is None
+    row = forwarding.world.row
+    assert (row.input_tokens, row.usage_source, row.cost_status) == (0, "counted", "unpriced"), (
+        "what was sent is all that is known"
+    )
 
 
 async def test_a_caller_who_leaves_takes_the_call_along(forwarding: Forwarding) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gateway.core.events import Usage
-from gateway.pricing.table import PriceTable, load_prices, price
+from gateway.pricing.table import PriceTable, load_prices, price, price_of_input
 
 ROOT = Path(__file__).parents[3]
 
@@ -246,3 +246,93 @@ def test_every_shipped_price_says_where_and_when_it_was_read():
     ]:
         assert table.find(provider, model) is not None
         assert table.find(provider, model) == table.find(*same), model
+
+
+PIECES = (
+    'provider = "p"\nmodels = ["dall"]\ninput = "0"\noutput = "0"\nbatch = { input = "0", output = "0", per_request = "0.5" }\n'
+    'pictures = [{ size = "s", quality = "low", price = "0.1" }, { size = "s", quality = "hd", price = "0.2" },'
+    ' { size = "l", price = "0.3" }]\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("picture", "cost"),
+    [
+        (None, 200),
+        ("- -", 200),
+        ("s -", 200),
+        ("- low", 200),
+        ("- hd", 400),
+        ("s hd", 400),
+        ("l -", 600),
+        ("l hd", 600),
+        ("l whatever", 600),
+        ("s whatever", None),
+        ("xl -", None),
+        ("? ?", None),
+    ],
+)
+def test_pictures_cost_what_their_size_and_quality_do(picture: str | None, cost: int | None):
+    table = load_prices(table_of(PIECES))
+    usage = Usage(0, 0, images=2, picture=picture)
+    expected = (None, "unpriced") if cost is None else (cost * 10**6, "exact")
+    assert price(table, "p", "dall", usage) == expected
+    assert price(table, "p", "dall", Usage(0, 0, picture=picture)) == (0, "exact"), "none was made"
+
+
+def test_a_call_of_which_only_the_input_is_known_costs_at_least_that():
+    talk = 'provider = "p"\nmodels = ["talk"]\ninput = "0"\noutput = "0"\nper_million_characters = "15"\n'
+    free = 'provider = "p"\nmodels = ["free"]\ninput = "0"\noutput = "0"\n'
+    table = load_prices(table_of(PLAIN, PIECES, talk, free))
+    assert price_of_input(table, "p", "m", 1000) == 2_500_000
+    assert price_of_input(table, "p", "free", 1000) == 0
+    assert [price_of_input(table, "p", model, 1000) for model in ("dall", "talk", "unheard of")] == [None, None, None]
+
+
+def test_a_listed_quality_goes_before_any_quality():
+    pictures = 'pictures = [{ size = "s", price = "0.1" }, { size = "s", quality = "hd", price = "0.2" }]\n'
+    table = load_prices(table_of(f'provider = "p"\nmodels = ["m"]\ninput = "0"\noutput = "0"\n{pictures}'))
+    costs = [price(table, "p", "m", Usage(0, 0, images=1, picture=picture)) for picture in ("s hd", "s low", "s -")]
+    assert costs == [(200_000_000, "exact"), (100_000_000, "exact"), (100_000_000, "exact")]
+
+
+def test_a_service_tier_has_the_pictures_of_its_entry():
+    table = load_prices(table_of(PIECES))
+    assert price(table, "p", "dall", Usage(0, 0, images=1, tier="batch")) == (600_000_000, "exact")
+
+
+def test_a_factor_is_one_for_pictures_and_characters_too():
+    aliased = table_of(PIECES, 'provider = "p"\nmodels = ["talk"]\ninput = "0"\noutput = "0"\nper_million_characters = "15"\n')
+    table = load_prices(aliased + b'[[alias]]\nprovider = "q"\nprefixes = [""]\nof = "p"\nfactor = "1.1"\n')
+    assert price(table, "q", "dall", Usage(0, 0, images=1)) == (110_000_000, "exact")
+    assert price(table, "q", "talk", Usage(0, 0, characters=1000)) == (16_500_000, "exact")
+    assert price(table, "p", "talk", Usage(0, 0, characters=1)) == (15_000, "exact")
+
+
+@pytest.mark.parametrize("pieces", [{"images": 1}, {"audio_ms": 1}, {"characters": 1}])
+def test_a_price_for_tokens_is_none_for_pieces(pieces: dict[str, int]):
+    table = load_prices(table_of(PLAIN, 'provider = "p"\nmodels = ["free"]\ninput = "0"\noutput = "0"\n'))
+    assert price(table, "p", "m", Usage(0, 0, **pieces)) == (None, "unpriced")
+    assert price(table, "p", "m", Usage(1, 0, **pieces)) == (None, "unpriced")
+    assert price(table, "p", "free", Usage(5, 5, **pieces)) == (0, "exact"), "what costs nothing costs nothing"
+
+
+@pytest.mark.parametrize(
+    ("pictures", "words"),
+    [
+        (
+            'pictures = [{ size = "s", price = "1" }, { size = "s", price = "2" }]',
+            "pictures: size = 's', quality = None is listed twice",
+        ),
+        ('pictures = [{ size = "", price = "1" }]', "or empty"),
+        ('pictures = [{ size = "s", price = "1,5" }]', "pictures.price = '1,5' is not an amount in USD"),
+        ('per_image = "1"\npictures = [{ size = "s", price = "1" }]', "give per_image or pictures, not both"),
+        ('pictures = [{ size = "s" }]', "price"),
+        ('pictures = [{ size = "s", price = "1", detail = "x" }]', "detail"),
+        ('per_million_characters = "-1"', "per_million_characters = '-1' is not an amount"),
+    ],
+)
+def test_prices_of_pieces_that_are_wrong_are_named(pictures: str, words: str):
+    with pytest.raises(ValueError, match="price") as caught:
+        load_prices(table_of(f'provider = "p"\nmodels = ["m"]\ninput = "0"\noutput = "0"\n{pictures}\n'))
+    assert words in str(caught.value)

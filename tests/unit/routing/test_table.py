@@ -1,5 +1,6 @@
 import pytest
 
+from gateway.core.credentials import AccountKey
 from gateway.core.errors import GatewayError
 from gateway.core.upstream import Target
 from gateway.routing.health import Rules
@@ -110,8 +111,9 @@ def test_a_call_to_an_account_itself_uses_its_keys_and_has_a_health_of_its_purpo
     assert [target.api_key for target in plan.stops[0].targets] == ["k", "k2"]
     assert plan.stops[0].health is not table.plan("m").stops[0].health
     assert plan.stops[0].account is table.plan("m").stops[0].account
-    own = table.over([Route(("*",), (OPENAI,))], {"openai": ("mine",)})
-    assert [target.api_key for target in own.direct(Candidate(OPENAI), "/v1/files").stops[0].targets] == ["mine"]
+    own = table.over([Route(("*",), (OPENAI,))], {"openai": (AccountKey("mine", "c1"),)})
+    (target,) = own.direct(Candidate(OPENAI), "/v1/files").stops[0].targets
+    assert (target.api_key, target.credential, "mine" in repr(AccountKey("mine"))) == ("mine", "c1", False)
     locked = table.over([Route(("*",), (OPENAI,))], {"openai": ()})
     for ask in (lambda: locked.direct(Candidate(OPENAI), "/v1/files"), lambda: locked.plan("m")):
         with pytest.raises(GatewayError, match="has no key that opens") as caught:
@@ -122,7 +124,7 @@ def test_a_call_to_an_account_itself_uses_its_keys_and_has_a_health_of_its_purpo
 def test_plans_that_were_made_keep_their_keys_when_others_take_their_place() -> None:
     table = RouteTable([Route(("*",), (OPENAI,))])
     before = table.plan("m")
-    table.replace([Route(("*",), (OPENAI,))], {"openai": ("one", "two", "three")})
+    table.replace([Route(("*",), (OPENAI,))], {"openai": tuple(map(AccountKey, ("one", "two", "three")))})
     after = table.plan("m")
     assert [len(plan.stops[0].targets) for plan in (before, after)] == [1, 3]
     assert [plan.stops[0].account.keys.size for plan in (before, after)] == [1, 3], "an index of one ring fits its own targets"

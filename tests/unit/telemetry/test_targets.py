@@ -2,6 +2,7 @@
 
 import re
 
+from gateway.core.credentials import AccountKey
 from gateway.core.errors import UPSTREAM_ERROR, UPSTREAM_TIMEOUT, GatewayError
 from gateway.core.upstream import Target
 from gateway.routing.breaker import BreakerRules
@@ -33,7 +34,7 @@ def test_the_state_of_targets_and_accounts_is_shown() -> None:
     routes.accounts["a"].retried = 3
     routes.accounts["b"].hedged = 2
     routes.plan("b").stops[1].health.succeeded(0.5, 0.5)
-    own = routes.over([Route(("*",), (Target("a", "", "http://a", "k"),))], {"a": ("mine", "mine-too")})
+    own = routes.over([Route(("*",), (Target("a", "", "http://a", "k"),))], {"a": (AccountKey("mine"), AccountKey("mine-too"))})
     own.plan("x").stops[0].health.enter(0)
     own.accounts["a"].keys.limited(0, 0, 60)
     table = Table(2, ["a", "b"], NAMES)

@@ -112,11 +112,23 @@ def test_the_columns_of_a_row_are_the_fields_of_its_parts_in_order():
     parts = (*Intent.__struct_fields__[:13], *ServedPrompt.__struct_fields__, "state", *Ending.__struct_fields__[:11])
     columns = LedgerRow.__struct_fields__
     assert columns[: len(parts)] == parts
-    counts = columns[len(parts) : len(parts) + 15]
+    counts = columns[len(parts) : len(parts) + 17]
     assert [name.removesuffix("_tokens") for name in counts[:12]] == list(Usage.__struct_fields__[:12])
-    assert counts[12:] == ("request_units", "service_tier", "audio_ms")
-    assert [name.removeprefix("cost_") for name in columns[len(parts) + 15 : -2]] == ["nano", "status", "price_version"]
-    assert columns[-2:] == Intent.__struct_fields__[-2:] == ("route", "shadowed")
+    assert counts[12:] == ("request_units", "service_tier", "audio_ms", "characters", "picture")
+    assert [name.removeprefix("cost_") for name in columns[len(parts) + 17 : -3]] == ["nano", "status", "price_version"]
+    assert columns[-3:] == Intent.__struct_fields__[-3:] == ("route", "shadowed", "credential_id")
+
+
+def test_records_of_a_program_with_fewer_fields_are_read(final_of):
+    intent, ending = final_of(1, counts=astuple(Usage(90, 20, audio_ms=5))[:15])
+    body = msgspec.msgpack.encode((astuple(intent)[:-1], ending))
+    read_intent, read_ending = decode_final(body)
+    row = row_of(read_intent, read_ending)
+    assert (row.input_tokens, row.audio_ms, row.characters, row.picture, row.credential_id) == (90, 5, None, None, None)
+    assert row.cost_status == ending.bill.status
+    newer = replace(ending, counts=(*astuple(Usage(90, 20, characters=7)), 5, "more"))
+    row = row_of(*decode_final(msgspec.msgpack.encode((intent, newer))))
+    assert (row.characters, row.picture, row.cost_status) == (7, None, ending.bill.status)
 
 
 @pytest.fixture
@@ -143,7 +155,7 @@ def test_a_spool_of_the_format_before_is_shipped_whole(former: DeadSpool, intent
         astuple(Usage(90, 20, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, "flex")),
         Bill(1234, "exact", "2026-01-01"),
     )
-    assert full == replace(row_of(intent, ending), audio_ms=None)
+    assert full == replace(row_of(intent, ending), audio_ms=None, characters=None)
     assert (refused.attempt, refused.outcome, refused.status, refused.input_tokens) == (0, "rate_limited", 429, None)
     # Written before usage had more counts: what it does not say is unknown.
     assert (oldest.request_id, oldest.input_tokens, oldest.cost_nano) == ("request-4", 90, 1234)
