@@ -160,7 +160,8 @@ class _Reader(StreamReader[Frame]):
         self._empty: set[int] = set()
         """Content blocks of calls that have no arguments yet."""
         self._thoughts: dict[int, bedrock.Reasoning] = {}
-        """Thoughts so far, by their content block: they are given whole at the end."""
+        """Thoughts under way, by their content block: at its end they are given whole."""
+        self._thoughts_made = 0
 
     def read(self, piece: Frame) -> list[Event]:
         payload = piece.payload
@@ -181,11 +182,11 @@ class _Reader(StreamReader[Frame]):
                 return self._delta(step.content_block_index, step.delta, payload)
             case "contentBlockStop" if step.content_block_index in self._empty:
                 return [self._arguments(step.content_block_index, "{}")]
+            case "contentBlockStop" if step.content_block_index in self._thoughts:
+                return [self._thought_through(step.content_block_index)]
             case "messageStop":
                 self.finished = True
-                thinking = [_thinking(found) for found in self._thoughts.values()]
-                end = Delta(thinking_blocks=thinking or None)
-                return [self._writer.chunk(end, _finish(step.stop_reason or "", payload))]
+                return [self._writer.chunk(Delta(), _finish(step.stop_reason or "", payload))]
             case "metadata":
                 self.done = self.finished
                 usage = _usage(step.usage, step.service_tier)
@@ -225,6 +226,12 @@ class _Reader(StreamReader[Frame]):
             return []
         shown.text += delta.text
         return [self._writer.chunk(Delta(reasoning_content=delta.text))]
+
+    def _thought_through(self, block: int) -> Event:
+        """By their index SDKs join the blocks of a stream."""
+        made = {"index": self._thoughts_made, **_thinking(self._thoughts.pop(block))}
+        self._thoughts_made += 1
+        return self._writer.chunk(Delta(thinking_blocks=[made]))
 
     def _arguments(self, block: int, text: str) -> Event:
         self._empty.discard(block)

@@ -6,7 +6,7 @@
 import msgspec
 from msgspec import Raw, Struct
 
-from gateway.wire.openai import ABSENT
+from gateway.wire.openai import ABSENT, DECODE_ERRORS, is_given
 
 
 # --- requests -------------------------------------------------------------------------------------------------------
@@ -49,6 +49,8 @@ class ToolCall(Struct):
     id: str = ""
     type: str = "function"
     function: FunctionCall | None = None
+    extra_content: Raw = ABSENT
+    """What the provider wants back with the call (Google's form for thought signatures)."""
 
 
 class InputMessage(Struct):
@@ -117,6 +119,10 @@ class AnswerMessage(Struct):
     reasoning: str | None = None
     """The same, as OpenRouter and newer vLLM call it."""
     tool_calls: list[ToolCall] | None = None
+    thinking_blocks: Raw = ABSENT
+    """The same, whole and signed: see :func:`read_thinking_blocks`."""
+    extra_content: Raw = ABSENT
+    """As :attr:`ToolCall.extra_content`, for the text."""
 
 
 class AnswerChoice(Struct):
@@ -141,6 +147,7 @@ class DeltaCall(Struct):
     index: int = 0
     id: str | None = None
     function: FunctionCall | None = None
+    extra_content: Raw = ABSENT
 
 
 class ChunkDelta(Struct):
@@ -151,6 +158,8 @@ class ChunkDelta(Struct):
     reasoning_content: str | None = None
     reasoning: str | None = None
     tool_calls: list[DeltaCall] | None = None
+    thinking_blocks: Raw = ABSENT
+    extra_content: Raw = ABSENT
 
 
 class ChunkChoice(Struct):
@@ -167,6 +176,48 @@ class Chunk(Struct):
     choices: list[ChunkChoice] = []
     id: str = ""
     model: str = ""
+
+
+# --- thoughts -------------------------------------------------------------------------------------------------------
+class ThinkingBlock(Struct):
+    """An entry of ``thinking_blocks``: Anthropic's form of thoughts in the chat form, as this gateway and LiteLLM write it."""
+
+    type: str = ""
+    thinking: str = ""
+    signature: str | None = None
+    data: str = ""
+
+
+class Thoughts(Struct):
+    """:attr:`gateway.core.conversation.Message.thoughts`, as far as Anthropic's own API takes it."""
+
+    thinking_blocks: list[Raw] | None = None
+
+
+decode_thoughts = msgspec.json.Decoder(Thoughts).decode
+_decode_thinking_blocks = msgspec.json.Decoder(list[ThinkingBlock]).decode
+_decode_extra = msgspec.json.Decoder(dict[str, dict[str, Raw]]).decode
+_decode_text = msgspec.json.Decoder(str).decode
+
+
+def read_thinking_blocks(raw: Raw) -> list[ThinkingBlock]:
+    """``thinking_blocks`` of an answer; empty where there are none, or something else under that name."""
+    if not is_given(raw):
+        return []
+    try:
+        return [block for block in _decode_thinking_blocks(raw) if block.type in {"thinking", "redacted_thinking"}]
+    except DECODE_ERRORS:
+        return []
+
+
+def read_signature(extra_content: Raw, vendor: str) -> str | None:
+    """The ``thought_signature`` of a vendor; None where there is none."""
+    if not is_given(extra_content):
+        return None
+    try:
+        return _decode_text(_decode_extra(extra_content)[vendor]["thought_signature"])
+    except (*DECODE_ERRORS, KeyError):
+        return None
 
 
 decode_message = msgspec.json.Decoder(InputMessage).decode

@@ -79,6 +79,8 @@ class ThinkingBlock(Struct, forbid_unknown_fields=True):
     """By which the vendor knows its own thoughts again; they must come back with it, unchanged."""
     data: str = ""
     """Base64 of thoughts that may not be shown."""
+    index: int | None = None
+    """Its place among the blocks, which is left over where a caller has joined a stream."""
 
 
 class ChatMessage(Struct, forbid_unknown_fields=True):
@@ -114,7 +116,24 @@ class ChatMessage(Struct, forbid_unknown_fields=True):
         return self.reasoning_content or "".join([block.thinking for block in self.thinking_blocks or ()])
 
 
+class _SignedCall(Struct):
+    """What a provider wants back with one call."""
+
+    id: str
+    extra_content: dict[str, dict[str, Any]]
+
+
+class _Thoughts(Struct):
+    """:attr:`gateway.core.conversation.Message.thoughts`."""
+
+    reasoning_content: str | None = None
+    thinking_blocks: list[ThinkingBlock] | None = None
+    extra_content: dict[str, dict[str, Any]] | None = None
+    tool_calls: list[_SignedCall] = []
+
+
 _decode_message = msgspec.json.Decoder(ChatMessage).decode
+_decode_thoughts = msgspec.json.Decoder(_Thoughts).decode
 
 
 def read_conversation(conversation: Conversation, provider: str) -> list[ChatMessage]:
@@ -123,12 +142,24 @@ def read_conversation(conversation: Conversation, provider: str) -> list[ChatMes
     for index, message in enumerate(conversation):
         where = f"messages[{index}]"
         found = _decode(_decode_message, message.raw, where)
+        if message.thoughts is not None:
+            _give_back(found, message.thoughts)
         if found.name is not None and found.role != "tool":
             raise lacking(f"{where}.name", provider, "names of participants")
         if found.role == "tool" and found.tool_call_id is None:
             raise GatewayError(MALFORMED, f"{where}.tool_call_id: is missing", param=f"{where}.tool_call_id")
         messages.append(found)
     return messages
+
+
+def _give_back(message: ChatMessage, raw: bytes) -> None:
+    thoughts = _decode_thoughts(raw)
+    message.reasoning_content = thoughts.reasoning_content
+    message.thinking_blocks = thoughts.thinking_blocks
+    message.extra_content = thoughts.extra_content
+    signed = {call.id: call.extra_content for call in thoughts.tool_calls}
+    for call in message.tool_calls or ():
+        call.extra_content = signed.get(call.id)
 
 
 def text_of(message: ChatMessage, index: int, provider: str) -> str:

@@ -4,7 +4,7 @@ Source: the published OpenAPI document of the Chat Completions API; ``reasoning_
 call thoughts that may be shown; ``thinking_blocks`` are the same in the form in which they can be given back.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -40,8 +40,8 @@ class Delta(Struct, omit_defaults=True):
     reasoning_content: str | None = None
     refusal: str | None = None
     tool_calls: list[OutToolCall] | None = None
-    thinking_blocks: list[dict[str, str]] | None = None
-    """Thoughts whole and signed, in Anthropic's form, for the caller to give back."""
+    thinking_blocks: Sequence[Mapping[str, str | int]] | None = None
+    """Thoughts whole and signed, in Anthropic's form, for the caller to give back; in streams with their ``index``."""
     extra_content: dict[str, Any] | None = None
     """What belongs to the text and must come back with it, by vendor."""
 
@@ -59,7 +59,7 @@ class _Message(Struct, omit_defaults=True):
     refusal: str | None
     reasoning_content: str | None = None
     tool_calls: list[OutToolCall] | None = None
-    thinking_blocks: list[dict[str, str]] | None = None
+    thinking_blocks: Sequence[Mapping[str, str | int]] | None = None
     extra_content: dict[str, Any] | None = None
 
 

@@ -9,6 +9,14 @@ import re
 from gateway.core.errors import UPSTREAM_INVALID, GatewayError
 from gateway.core.events import Event, Usage
 from gateway.dialects.messages.problems import problem
+from gateway.dialects.messages.thoughts import (
+    call_signature,
+    signed_thoughts,
+    text_signature,
+    thinking,
+    whole_thoughts,
+    written,
+)
 from gateway.wire import chat
 from gateway.wire.anthropic import STOP_REASONS
 from gateway.wire.openai import DECODE_ERRORS, decode_fields, encode
@@ -68,7 +76,7 @@ class NativeFramer:
 class ChatFramer:
     """``Framer`` of an answer in the chat form. Holds which block is open."""
 
-    __slots__ = ("_call", "_finish", "_id", "_index", "_model", "_open", "_refused", "_started")
+    __slots__ = ("_call", "_finish", "_id", "_index", "_model", "_open", "_refused", "_started", "_thought")
 
     def __init__(self, message_id: str, model: str) -> None:
         self._id = message_id
@@ -82,6 +90,8 @@ class ChatFramer:
         """The chat index of the last tool call begun."""
         self._finish: str | None = None
         self._refused = False
+        self._thought: list[str] = []
+        """The text of the open ``thinking`` block."""
 
     def frames(self, events: list[Event]) -> bytes:
         """What these chunks add. Raises ``upstream_invalid`` for chunks that cannot be said in legal order."""
@@ -138,19 +148,55 @@ class ChatFramer:
     def _add(self, choice: chat.ChunkChoice, frames: list[bytes]) -> None:
         delta = choice.delta
         if delta is not None:
-            thought = delta.reasoning_content or delta.reasoning
-            if thought:
-                self._ensure("thinking", {"type": "thinking", "thinking": "", "signature": ""}, frames)
-                self._grow({"type": "thinking_delta", "thinking": thought}, frames)
+            self._think(delta, frames)
             text = delta.content or delta.refusal
             if text:
                 self._refused = self._refused or bool(delta.refusal)
                 self._ensure("text", {"type": "text", "text": ""}, frames)
                 self._grow({"type": "text_delta", "text": text}, frames)
+            self._sign(text_signature(delta.extra_content), frames)
             for call in delta.tool_calls or ():
                 self._add_call(call, frames)
         if choice.finish_reason is not None:
             self._finish = choice.finish_reason
+
+    def _think(self, delta: chat.ChunkDelta, frames: list[bytes]) -> None:
+        """Thoughts come in pieces, and signed when they are whole; where a whole answer is streamed, all at once."""
+        thought, blocks = delta.reasoning_content or delta.reasoning or "", signed_thoughts(delta)
+        if thought and whole_thoughts(thought, blocks):
+            for block in blocks:
+                self._close(frames)
+                if block.thinking:
+                    self._muse(block.thinking, frames)
+                self._signed(block, frames)
+            return
+        if thought:
+            self._muse(thought, frames)
+        for block in blocks:
+            self._signed(block, frames)
+
+    def _muse(self, thought: str, frames: list[bytes]) -> None:
+        if self._open != "thinking":
+            self._thought = []
+            self._ensure("thinking", thinking(""), frames)
+        self._thought.append(thought)
+        self._grow({"type": "thinking_delta", "thinking": thought}, frames)
+
+    def _signed(self, block: chat.ThinkingBlock, frames: list[bytes]) -> None:
+        """The end of a block of thoughts. Where its text is not what was shown, a signature would be of something else."""
+        if block.type == "redacted_thinking":
+            self._close(frames)
+            self._ensure(block.type, written(block), frames)
+            self._close(frames)
+        elif block.thinking in ("", "".join(self._thought) if self._open == "thinking" else ""):
+            self._sign(block.signature, frames)
+
+    def _sign(self, signature: str | None, frames: list[bytes]) -> None:
+        """Sign the open thoughts, or keep a signature in a block of its own."""
+        if signature is not None:
+            self._ensure("thinking", thinking(""), frames)
+            self._grow({"type": "signature_delta", "signature": signature}, frames)
+            self._close(frames)
 
     def _add_call(self, call: chat.DeltaCall, frames: list[bytes]) -> None:
         function = call.function or chat.FunctionCall()
@@ -158,6 +204,7 @@ class ChatFramer:
             if not call.id or not function.name:
                 raise GatewayError(UPSTREAM_INVALID, "the provider began a tool call without id or name")
             self._call = call.index
+            self._sign(call_signature(call.extra_content), frames)
             self._close(frames)
             self._ensure("tool_use", {"type": "tool_use", "id": call.id, "name": function.name, "input": {}}, frames)
         elif call.index != self._call or self._open != "tool_use":
