@@ -99,7 +99,7 @@ class BedrockTranslator:
         except DECODE_ERRORS as error:
             raise broken_answer("a Converse response", error, body) from None
         blocks = answer.output.message.content
-        text = "".join([block.text or "" for block in blocks])
+        text = "".join([block.said for block in blocks])
         thinking = [block.reasoning_content for block in blocks if block.reasoning_content is not None]
         thoughts = "".join([found.reasoning_text.text for found in thinking if found.reasoning_text is not None])
         calls = [

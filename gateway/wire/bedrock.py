@@ -31,12 +31,31 @@ class Reasoning(Struct, rename="camel"):
     """Base64 of thoughts that may not be shown."""
 
 
+class CitedText(Struct):
+    """One of ``citationsContent.content``."""
+
+    text: str = ""
+
+
+class CitationsContent(Struct):
+    """``citationsContent``: a text with its sources, which the chat form has no place for."""
+
+    content: list[CitedText] = []
+
+
 class Block(Struct, rename="camel"):
     """A content block of an answer; one of its fields is given."""
 
     text: str | None = None
     tool_use: ToolUse | None = None
     reasoning_content: Reasoning | None = None
+    citations_content: CitationsContent | None = None
+
+    @property
+    def said(self) -> str:
+        """The text of the block, cited or not."""
+        cited = self.citations_content
+        return (self.text or "") if cited is None else "".join([part.text for part in cited.content])
 
 
 class Message(Struct):

@@ -35,6 +35,8 @@ class ToolCall(Struct, forbid_unknown_fields=True):
     type: Literal["function"] = "function"
     extra_content: dict[str, dict[str, Any]] | None = None
     """What a provider wants back with the call, by provider (Google's form for thought signatures)."""
+    index: int | None = None
+    """Left over where a caller has joined a stream."""
 
 
 class ImageUrl(Struct, forbid_unknown_fields=True):
@@ -42,6 +44,14 @@ class ImageUrl(Struct, forbid_unknown_fields=True):
 
     url: str
     detail: str | None = None
+
+
+class Image(Struct, forbid_unknown_fields=True):
+    """An entry of ``images``: a picture in an earlier answer."""
+
+    image_url: ImageUrl
+    type: Literal["image_url"] = "image_url"
+    index: int | None = None
 
 
 class InputAudio(Struct, forbid_unknown_fields=True):
@@ -68,6 +78,8 @@ class Part(Struct, forbid_unknown_fields=True):
     image_url: ImageUrl | None = None
     input_audio: InputAudio | None = None
     file: File | None = None
+    cache_control: Raw = ABSENT
+    """Anthropic's cache mark, which many clients put into parts for whatever provider. It changes no answer."""
 
 
 class ThinkingBlock(Struct, forbid_unknown_fields=True):
@@ -94,10 +106,14 @@ class ChatMessage(Struct, forbid_unknown_fields=True):
     refusal: str | None = None
     reasoning_content: str | None = None
     """Thoughts of an earlier answer that the caller gives back."""
+    reasoning: str | None = None
+    """The same, as OpenRouter and newer vLLM call it."""
     thinking_blocks: list[ThinkingBlock] | None = None
     """The same, whole."""
     extra_content: dict[str, dict[str, Any]] | None = None
     """What a provider wants back with the text, as :attr:`ToolCall.extra_content`."""
+    images: list[Image] | None = None
+    """Pictures that an earlier answer came with."""
     audio: None = None
     function_call: None = None
     annotations: list[Any] | None = None
@@ -113,7 +129,7 @@ class ChatMessage(Struct, forbid_unknown_fields=True):
     @property
     def thoughts(self) -> str:
         """The text of the thoughts that are given back."""
-        return self.reasoning_content or "".join([block.thinking for block in self.thinking_blocks or ()])
+        return self.reasoning_content or self.reasoning or "".join([block.thinking for block in self.thinking_blocks or ()])
 
 
 class _SignedCall(Struct):
@@ -163,7 +179,9 @@ def _give_back(message: ChatMessage, raw: bytes) -> None:
 
 
 def text_of(message: ChatMessage, index: int, provider: str) -> str:
-    """The text of a message that may have no other content. Raises ``malformed`` naming a part of another kind."""
+    """The text of a message that may have no other content. Raises ``malformed`` naming a part of another kind, or pictures."""
+    if message.images:
+        raise lacking(f"messages[{index}].images", provider, "pictures beside the content")
     for number, part in enumerate(message.parts):
         if part.type not in {"text", "refusal"}:
             raise lacking(f"messages[{index}].content[{number}]", provider, f"{part.type} in a {message.role} message")
@@ -210,6 +228,8 @@ class Tool(Struct, forbid_unknown_fields=True):
 
     function: FunctionTool
     type: Literal["function"] = "function"
+    cache_control: Raw = ABSENT
+    """As :attr:`Part.cache_control`."""
 
 
 class NamedFunction(Struct, forbid_unknown_fields=True):

@@ -161,7 +161,9 @@ def _tool_use(call: chat.ToolCall) -> dict[str, object]:
     if function is None or not function.name:
         raise GatewayError(UPSTREAM_INVALID, "the provider's answer has a tool call without a name")
     try:
-        arguments = decode_fields(function.arguments.encode()) if function.arguments else {}
+        # Some servers say "null" for a tool without arguments.
+        given = (function.arguments or "").strip()
+        arguments = {} if given in {"", "null"} else decode_fields(given.encode())
     except DECODE_ERRORS:
         raise GatewayError(UPSTREAM_INVALID, "the provider's tool call has arguments that are no JSON object") from None
     return {"type": "tool_use", "id": call.id, "name": function.name, "input": arguments}

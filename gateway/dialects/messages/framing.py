@@ -5,6 +5,9 @@ The order is the vendor's: ``message_start``, then per block ``content_block_sta
 """
 
 import re
+from collections import deque
+
+from msgspec import Struct
 
 from gateway.core.errors import UPSTREAM_INVALID, GatewayError
 from gateway.core.events import Event, Usage
@@ -73,10 +76,40 @@ class NativeFramer:
         return frame(b"error", problem(error, None))
 
 
+class _Call(Struct, eq=False):
+    """A tool call as far as it has come."""
+
+    id: str
+    name: str
+    signature: str | None
+    arguments: list[str] = []
+
+    @property
+    def complete(self) -> bool:
+        """Whether the arguments are a JSON text: then only white space could follow."""
+        try:
+            decode_fields("".join(self.arguments).encode())
+        except DECODE_ERRORS:
+            return False
+        return True
+
+
 class ChatFramer:
     """``Framer`` of an answer in the chat form. Holds which block is open."""
 
-    __slots__ = ("_call", "_finish", "_id", "_index", "_model", "_open", "_refused", "_started", "_thought")
+    __slots__ = (
+        "_calls",
+        "_finish",
+        "_id",
+        "_index",
+        "_model",
+        "_open",
+        "_refused",
+        "_speaking",
+        "_started",
+        "_thought",
+        "_waiting",
+    )
 
     def __init__(self, message_id: str, model: str) -> None:
         self._id = message_id
@@ -86,8 +119,12 @@ class ChatFramer:
         """Of the last block begun."""
         self._open: str | None = None
         """Its type while it is open."""
-        self._call = -1
-        """The chat index of the last tool call begun."""
+        self._calls: dict[int, _Call] = {}
+        """Tool calls by their index in the chat form."""
+        self._waiting: deque[_Call] = deque()
+        """Those that have no block yet."""
+        self._speaking: _Call | None = None
+        """The one whose block is open."""
         self._finish: str | None = None
         self._refused = False
         self._thought: list[str] = []
@@ -115,6 +152,8 @@ class ChatFramer:
         frames: list[bytes] = []
         if not self._started:
             self._start(self._model, frames)
+        while self._waiting:
+            self._next_call(frames)
         self._close(frames)
         counts: dict[str, object] = {"output_tokens": 0} if usage is None else usage_json(usage)
         if cost is not None:
@@ -151,6 +190,8 @@ class ChatFramer:
             self._think(delta, frames)
             text = delta.content or delta.refusal
             if text:
+                while self._waiting:
+                    self._next_call(frames)
                 self._refused = self._refused or bool(delta.refusal)
                 self._ensure("text", {"type": "text", "text": ""}, frames)
                 self._grow({"type": "text_delta", "text": text}, frames)
@@ -159,6 +200,8 @@ class ChatFramer:
                 self._add_call(call, frames)
         if choice.finish_reason is not None:
             self._finish = choice.finish_reason
+            while self._waiting:
+                self._next_call(frames)
 
     def _think(self, delta: chat.ChunkDelta, frames: list[bytes]) -> None:
         """Thoughts come in pieces, and signed when they are whole; where a whole answer is streamed, all at once."""
@@ -198,19 +241,36 @@ class ChatFramer:
             self._grow({"type": "signature_delta", "signature": signature}, frames)
             self._close(frames)
 
-    def _add_call(self, call: chat.DeltaCall, frames: list[bytes]) -> None:
-        function = call.function or chat.FunctionCall()
-        if call.index > self._call:
-            if not call.id or not function.name:
+    def _add_call(self, part: chat.DeltaCall, frames: list[bytes]) -> None:
+        """Parallel calls may come interleaved, blocks may not: a call waits while the one before it is incomplete."""
+        function = part.function or chat.FunctionCall()
+        call = self._calls.get(part.index)
+        if call is None:
+            if not part.id or not function.name:
                 raise GatewayError(UPSTREAM_INVALID, "the provider began a tool call without id or name")
-            self._call = call.index
-            self._sign(call_signature(call.extra_content), frames)
-            self._close(frames)
-            self._ensure("tool_use", {"type": "tool_use", "id": call.id, "name": function.name, "input": {}}, frames)
-        elif call.index != self._call or self._open != "tool_use":
+            call = self._calls[part.index] = _Call(part.id, function.name, call_signature(part.extra_content))
+            self._waiting.append(call)
+        piece = function.arguments or ""
+        if call is self._speaking:
+            call.arguments.append(piece)
+            if piece:
+                self._grow({"type": "input_json_delta", "partial_json": piece}, frames)
+        elif call in self._waiting:
+            call.arguments.append(piece)
+        elif piece.strip():
             raise GatewayError(UPSTREAM_INVALID, "the provider went back to an earlier tool call")
-        if function.arguments:
-            self._grow({"type": "input_json_delta", "partial_json": function.arguments}, frames)
+        while self._waiting and (self._speaking is None or self._speaking.complete):
+            self._next_call(frames)
+
+    def _next_call(self, frames: list[bytes]) -> None:
+        call = self._waiting.popleft()
+        self._sign(call.signature, frames)
+        self._close(frames)
+        self._ensure("tool_use", {"type": "tool_use", "id": call.id, "name": call.name, "input": {}}, frames)
+        self._speaking = call
+        arguments = "".join(call.arguments)
+        if arguments:
+            self._grow({"type": "input_json_delta", "partial_json": arguments}, frames)
 
     def _ensure(self, kind: str, block: dict[str, object], frames: list[bytes]) -> None:
         """Have a block of this kind open: the one that is, or a new one."""
@@ -225,6 +285,7 @@ class ChatFramer:
         frames.append(_event({"type": "content_block_delta", "index": self._index, "delta": delta}))
 
     def _close(self, frames: list[bytes]) -> None:
+        self._speaking = None
         if self._open is not None:
             self._open = None
             frames.append(_event({"type": "content_block_stop", "index": self._index}))

@@ -9,7 +9,7 @@ from msgspec import Raw
 
 from gateway.core.requests import Inbound
 from gateway.dialects.responses.objects import item_id
-from gateway.wire.answers import Choice, Said, ToolCall, reasoning_of
+from gateway.wire.answers import Choice, Said, ToolCall, UrlCitation, citations_of, reasoning_of
 
 Step = tuple[str, dict[str, object]]
 """(type, fields) of an event, still without its sequence number."""
@@ -77,6 +77,7 @@ class _Message(_Item):
         self.refusal = refusal
         self._texts: list[str] = []
         self._logprobs: list[Raw] = []
+        self._annotations: list[dict[str, object]] = []
         self._added({"id": self.id, "type": "message", "status": "in_progress", "role": "assistant", "content": []})
         self._step("response.content_part.added", content_index=0, part=self._part())
 
@@ -87,7 +88,7 @@ class _Message(_Item):
         text = "".join(self._texts)
         if self.refusal:
             return {"type": "refusal", "refusal": text}
-        return {"type": "output_text", "text": text, "annotations": [], "logprobs": list(self._logprobs)}
+        return {"type": "output_text", "text": text, "annotations": list(self._annotations), "logprobs": list(self._logprobs)}
 
     def feed(self, text: str, logprobs: list[Raw]) -> None:
         self._texts.append(text)
@@ -96,6 +97,19 @@ class _Message(_Item):
             return
         self._logprobs += logprobs
         self._step("response.output_text.delta", content_index=0, delta=text, logprobs=logprobs)
+
+    def cite(self, found: UrlCitation) -> None:
+        """A page that the text cites."""
+        note: dict[str, object] = {
+            "type": "url_citation",
+            "start_index": found.start_index,
+            "end_index": found.end_index,
+            "url": found.url,
+            "title": found.title,
+        }
+        number = len(self._annotations)
+        self._annotations.append(note)
+        self._step("response.output_text.annotation.added", content_index=0, annotation_index=number, annotation=note)
 
     def close(self, status: str) -> None:
         text = "".join(self._texts)
@@ -180,6 +194,8 @@ class Output:
         logprobs = (choice.logprobs.content if choice.logprobs else None) or []
         if said.content:
             self._message(refusal=False).feed(said.content, logprobs)
+        for citation in citations_of(said):
+            self._message(refusal=False).cite(citation)
         if said.refusal:
             self._message(refusal=True).feed(said.refusal, [])
         for position, part in enumerate(said.tool_calls or ()):
