@@ -23,6 +23,7 @@ class ToolCall(Struct, gc=False):
     """In chunks only."""
     id: str | None = None
     function: Function | None = None
+    extra_content: Raw = ABSENT
 
 
 class Said(Struct, gc=False):
@@ -37,6 +38,8 @@ class Said(Struct, gc=False):
     tool_calls: list[ToolCall] | None = None
     annotations: Raw = ABSENT
     """What the text cites: see :func:`citations_of`."""
+    thinking_blocks: Raw = ABSENT
+    extra_content: Raw = ABSENT
 
 
 class TokenChances(Struct, gc=False):

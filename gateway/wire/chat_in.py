@@ -82,7 +82,7 @@ class Part(Struct, forbid_unknown_fields=True):
     """Anthropic's cache mark, which many clients put into parts for whatever provider. It changes no answer."""
 
 
-class ThinkingBlock(Struct, forbid_unknown_fields=True):
+class ThinkingBlock(Struct, forbid_unknown_fields=True, omit_defaults=True):
     """Thoughts of an earlier answer in Anthropic's form, as this gateway gave them."""
 
     type: Literal["thinking", "redacted_thinking"]
@@ -132,24 +132,24 @@ class ChatMessage(Struct, forbid_unknown_fields=True):
         return self.reasoning_content or self.reasoning or "".join([block.thinking for block in self.thinking_blocks or ()])
 
 
-class _SignedCall(Struct):
+class SignedCall(Struct, omit_defaults=True):
     """What a provider wants back with one call."""
 
     id: str
     extra_content: dict[str, dict[str, Any]]
 
 
-class _Thoughts(Struct):
+class Thoughts(Struct, omit_defaults=True):
     """:attr:`gateway.core.conversation.Message.thoughts`."""
 
     reasoning_content: str | None = None
     thinking_blocks: list[ThinkingBlock] | None = None
     extra_content: dict[str, dict[str, Any]] | None = None
-    tool_calls: list[_SignedCall] = []
+    tool_calls: list[SignedCall] = []
 
 
 _decode_message = msgspec.json.Decoder(ChatMessage).decode
-_decode_thoughts = msgspec.json.Decoder(_Thoughts).decode
+decode_thoughts = msgspec.json.Decoder(Thoughts).decode
 
 
 def read_conversation(conversation: Conversation, provider: str) -> list[ChatMessage]:
@@ -169,7 +169,7 @@ def read_conversation(conversation: Conversation, provider: str) -> list[ChatMes
 
 
 def _give_back(message: ChatMessage, raw: bytes) -> None:
-    thoughts = _decode_thoughts(raw)
+    thoughts = decode_thoughts(raw)
     message.reasoning_content = thoughts.reasoning_content
     message.thinking_blocks = thoughts.thinking_blocks
     message.extra_content = thoughts.extra_content

@@ -9,6 +9,7 @@ from msgspec import Raw
 
 from gateway.core.requests import Inbound
 from gateway.dialects.responses.objects import item_id
+from gateway.dialects.responses.thoughts import signed_thoughts
 from gateway.wire.answers import Choice, Said, ToolCall, UrlCitation, citations_of, reasoning_of
 
 Step = tuple[str, dict[str, object]]
@@ -49,21 +50,31 @@ class _Reasoning(_Item):
     def __init__(self, output: "Output") -> None:
         super().__init__(output)
         self._texts: list[str] = []
+        self.signed: str | None = None
+        """``encrypted_content``."""
         self._added({"id": self.id, "type": "reasoning", "summary": [], "status": "in_progress"})
-        self._step("response.reasoning_summary_part.added", summary_index=0, part={"type": "summary_text", "text": ""})
 
     def value(self, status: str) -> dict[str, object]:
-        summary = [{"type": "summary_text", "text": "".join(self._texts)}]
-        return {"id": self.id, "type": "reasoning", "summary": summary, "status": status}
+        summary = [{"type": "summary_text", "text": self.text}] if self._texts else []
+        value: dict[str, object] = {"id": self.id, "type": "reasoning", "summary": summary, "status": status}
+        return value if self.signed is None else {**value, "encrypted_content": self.signed}
+
+    @property
+    def text(self) -> str:
+        """All of it so far."""
+        return "".join(self._texts)
 
     def feed(self, text: str) -> None:
+        if not self._texts:
+            self._step("response.reasoning_summary_part.added", summary_index=0, part={"type": "summary_text", "text": ""})
         self._texts.append(text)
         self._step("response.reasoning_summary_text.delta", summary_index=0, delta=text)
 
     def close(self, status: str) -> None:
-        text = "".join(self._texts)
-        self._step("response.reasoning_summary_text.done", summary_index=0, text=text)
-        self._step("response.reasoning_summary_part.done", summary_index=0, part={"type": "summary_text", "text": text})
+        text = self.text
+        if text:
+            self._step("response.reasoning_summary_text.done", summary_index=0, text=text)
+            self._step("response.reasoning_summary_part.done", summary_index=0, part={"type": "summary_text", "text": text})
         super().close(status)
 
 
@@ -186,11 +197,12 @@ class Output:
         """Take a message or a delta."""
         reasoning = reasoning_of(said)
         if reasoning:
-            current = self._current
-            if not isinstance(current, _Reasoning):
-                self._close_current("completed")
-                current = self._current = _Reasoning(self)
-            current.feed(reasoning)
+            self._reasoning().feed(reasoning)
+        signed = signed_thoughts(said, self._current.text if isinstance(self._current, _Reasoning) else "")
+        if signed is not None:
+            # Before what is signed, where it comes with it; a signature may also come behind its text.
+            self._reasoning().signed = signed
+            self._close_current("completed")
         logprobs = (choice.logprobs.content if choice.logprobs else None) or []
         if said.content:
             self._message(refusal=False).feed(said.content, logprobs)
@@ -223,6 +235,14 @@ class Output:
     def values(self) -> list[dict[str, object]]:
         """The items as they stand: what is still open is ``in_progress``."""
         return [item.value(self._statuses.get(item.index, "in_progress")) for item in self.items]
+
+    def _reasoning(self) -> _Reasoning:
+        current = self._current
+        if isinstance(current, _Reasoning):
+            return current
+        self._close_current("completed")
+        made = self._current = _Reasoning(self)
+        return made
 
     def _message(self, *, refusal: bool) -> _Message:
         current = self._current

@@ -18,7 +18,7 @@ from gateway.providers.openai import OpenAITranslator
 from tests.unit.dialects.messages.test_framing import INBOUND, REQUEST, joined
 from tests.unit.providers.golden import FOLDER, TRANSLATORS, stream_bytes, target
 
-CASES = [msgspec.json.decode(path.read_bytes()) for path in sorted(Path(FOLDER / "messages").glob("*.json"))]
+CASES = [msgspec.json.decode(path.read_bytes()) for path in sorted(Path(FOLDER / "thoughts").glob("*.json"))]
 cases = pytest.mark.parametrize("case", CASES, ids=[case["about"] for case in CASES])
 SIGNED = {"type": "thinking", "thinking": "Hm.", "signature": "c2ln"}
 
