@@ -44,9 +44,9 @@ class FunctionCall(Struct, gc=False):
 
 
 class ToolCall(Struct):
-    """An entry of an assistant message's ``tool_calls``."""
+    """An entry of an assistant message's ``tool_calls``; some servers give it no id."""
 
-    id: str = ""
+    id: str | None = ""
     type: str = "function"
     function: FunctionCall | None = None
     extra_content: Raw = ABSENT

@@ -12,7 +12,7 @@ from gateway.core.requests import ChatRequest, Inbound
 from gateway.core.upstream import MESSAGES
 from gateway.dialects.chat import malformed
 from gateway.dialects.messages import fields, reading
-from gateway.dialects.messages.framing import ChatFramer, NativeFramer, frame, usage_json
+from gateway.dialects.messages.framing import ChatFramer, NativeFramer, frame, tool_id, usage_json
 from gateway.dialects.messages.problems import problem
 from gateway.dialects.messages.thoughts import (
     call_signature,
@@ -123,9 +123,9 @@ def _message(event: Event, request: ChatRequest, inbound: Inbound) -> dict[str, 
     if text:
         content.append({"type": "text", "text": text})
     _sign(content, text_signature(message.extra_content))
-    for call in message.tool_calls or ():
+    for number, call in enumerate(message.tool_calls or ()):
         _sign(content, call_signature(call.extra_content))
-        content.append(_tool_use(call))
+        content.append(_tool_use(call, call.id or tool_id(_id(inbound), number)))
     reason = "refusal" if message.refusal else wire.STOP_REASONS.get(choice.finish_reason or "")
     counts: dict[str, object] = {"input_tokens": 0, "output_tokens": 0} if event.usage is None else usage_json(event.usage)
     return {
@@ -156,7 +156,7 @@ def _sign(content: list[dict[str, object]], signature: str | None) -> None:
     content[-1]["signature"] = signature
 
 
-def _tool_use(call: chat.ToolCall) -> dict[str, object]:
+def _tool_use(call: chat.ToolCall, call_id: str) -> dict[str, object]:
     function = call.function
     if function is None or not function.name:
         raise GatewayError(UPSTREAM_INVALID, "the provider's answer has a tool call without a name")
@@ -166,7 +166,7 @@ def _tool_use(call: chat.ToolCall) -> dict[str, object]:
         arguments = {} if given in {"", "null"} else decode_fields(given.encode())
     except DECODE_ERRORS:
         raise GatewayError(UPSTREAM_INVALID, "the provider's tool call has arguments that are no JSON object") from None
-    return {"type": "tool_use", "id": call.id, "name": function.name, "input": arguments}
+    return {"type": "tool_use", "id": call_id, "name": function.name, "input": arguments}
 
 
 MESSAGES_DIALECT = MessagesDialect()

@@ -36,6 +36,11 @@ def frame(name: bytes, data: bytes) -> bytes:
     return b"event: %b\ndata: %b\n\n" % (name, data)
 
 
+def tool_id(message_id: str, number: int) -> str:
+    """The id of a tool call to which its provider has given none; clients need one to answer it."""
+    return f"toolu_{message_id.removeprefix('msg_')}{number:02}"
+
+
 def usage_json(usage: Usage) -> dict[str, object]:
     """``usage`` in Anthropic's terms, where cached input is not part of ``input_tokens``."""
     written = usage.cache_write + usage.cache_write_1h
@@ -246,9 +251,10 @@ class ChatFramer:
         function = part.function or chat.FunctionCall()
         call = self._calls.get(part.index)
         if call is None:
-            if not part.id or not function.name:
-                raise GatewayError(UPSTREAM_INVALID, "the provider began a tool call without id or name")
-            call = self._calls[part.index] = _Call(part.id, function.name, call_signature(part.extra_content))
+            if not function.name:
+                raise GatewayError(UPSTREAM_INVALID, "the provider began a tool call without a name")
+            call_id = part.id or tool_id(self._id, len(self._calls))
+            call = self._calls[part.index] = _Call(call_id, function.name, call_signature(part.extra_content))
             self._waiting.append(call)
         piece = function.arguments or ""
         if call is self._speaking:

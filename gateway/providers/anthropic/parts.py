@@ -146,6 +146,8 @@ def _thinking(block: Raw) -> Block:
 def _tool_use(call: chat.ToolCall) -> Block:
     if call.type != "function" or call.function is None or not call.function.name:
         raise unfit("messages", "tool_calls: only function calls have a form at Anthropic")
+    if not call.id:
+        raise unfit("messages", f"tool_calls: the call of {call.function.name[:100]!r} has no id")
     arguments = call.function.arguments
     if arguments:
         try:

@@ -239,6 +239,16 @@ def test_a_call_without_arguments(arguments: str | None) -> None:
     assert whole({"content": None, "tool_calls": calls}).content[0].input == {}
 
 
+@pytest.mark.parametrize("given", [{}, {"id": None}, {"id": ""}])
+def test_calls_without_an_id_get_one(given: dict[str, Any]) -> None:
+    calls = [{"index": i, **given, "function": {"name": "f", "arguments": "{}"}} for i in range(2)]
+    framer = MESSAGES_DIALECT.framer(REQUEST, INBOUND, native=False)
+    streamed = joined(framer.frames([event({"tool_calls": calls})]) + framer.end(None, None))
+    made = [f"toolu_0199f6a20000700080000000000000010{i}" for i in range(2)]
+    assert [block.id for block in streamed.content] == made
+    assert [block.id for block in whole({"tool_calls": calls}).content] == made
+
+
 def test_the_whole_and_the_stream_say_the_same() -> None:
     framer = MESSAGES_DIALECT.framer(REQUEST, INBOUND, native=False)
     streamed = joined(framer.frames(CHUNKS) + framer.end(USAGE_CHUNK.usage, None))
