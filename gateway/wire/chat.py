@@ -116,8 +116,8 @@ class AnswerMessage(Struct):
     refusal: str | None = None
     reasoning_content: str | None = None
     """Thinking as text: DeepSeek's name for it, which vLLM and most compatible servers use."""
-    reasoning: str | None = None
-    """The same, as OpenRouter and newer vLLM call it."""
+    reasoning: Raw = ABSENT
+    """The same, as OpenRouter and newer vLLM call it: a text, where it is one."""
     tool_calls: list[ToolCall] | None = None
     thinking_blocks: Raw = ABSENT
     """The same, whole and signed: see :func:`read_thinking_blocks`."""
@@ -142,9 +142,9 @@ class Completion(Struct):
 
 
 class DeltaCall(Struct):
-    """A piece of a tool call."""
+    """A piece of a tool call; without an ``index`` its place in the list counts."""
 
-    index: int = 0
+    index: int | None = None
     id: str | None = None
     function: FunctionCall | None = None
     extra_content: Raw = ABSENT
@@ -156,7 +156,7 @@ class ChunkDelta(Struct):
     content: str | None = None
     refusal: str | None = None
     reasoning_content: str | None = None
-    reasoning: str | None = None
+    reasoning: Raw = ABSENT
     tool_calls: list[DeltaCall] | None = None
     thinking_blocks: Raw = ABSENT
     extra_content: Raw = ABSENT
@@ -198,6 +198,18 @@ decode_thoughts = msgspec.json.Decoder(Thoughts).decode
 _decode_thinking_blocks = msgspec.json.Decoder(list[ThinkingBlock]).decode
 _decode_extra = msgspec.json.Decoder(dict[str, dict[str, Raw]]).decode
 _decode_text = msgspec.json.Decoder(str).decode
+
+
+def thoughts_of(said: AnswerMessage | ChunkDelta) -> str:
+    """The text of the thoughts under either of its names."""
+    if said.reasoning_content:
+        return said.reasoning_content
+    if not is_given(said.reasoning):
+        return ""
+    try:
+        return _decode_text(said.reasoning)
+    except DECODE_ERRORS:
+        return ""
 
 
 def read_thinking_blocks(raw: Raw) -> list[ThinkingBlock]:

@@ -141,7 +141,7 @@ def _message(event: Event, request: ChatRequest, inbound: Inbound) -> dict[str, 
 
 
 def _thoughts(message: chat.AnswerMessage) -> list[dict[str, object]]:
-    text, blocks = message.reasoning_content or message.reasoning or "", signed_thoughts(message)
+    text, blocks = chat.thoughts_of(message), signed_thoughts(message)
     if whole_thoughts(text, blocks):
         return [written(block) for block in blocks]
     return [thinking(text), *[written(block) for block in blocks if block.type == "redacted_thinking"]]

@@ -103,6 +103,7 @@ class ChatFramer:
     """``Framer`` of an answer in the chat form. Holds which block is open."""
 
     __slots__ = (
+        "_begun",
         "_calls",
         "_finish",
         "_id",
@@ -126,6 +127,8 @@ class ChatFramer:
         """Its type while it is open."""
         self._calls: dict[int, _Call] = {}
         """Tool calls by their index in the chat form."""
+        self._begun = 0
+        """How many there have been."""
         self._waiting: deque[_Call] = deque()
         """Those that have no block yet."""
         self._speaking: _Call | None = None
@@ -201,8 +204,8 @@ class ChatFramer:
                 self._ensure("text", {"type": "text", "text": ""}, frames)
                 self._grow({"type": "text_delta", "text": text}, frames)
             self._sign(text_signature(delta.extra_content), frames)
-            for call in delta.tool_calls or ():
-                self._add_call(call, frames)
+            for place, call in enumerate(delta.tool_calls or ()):
+                self._add_call(call, place if call.index is None else call.index, frames)
         if choice.finish_reason is not None:
             self._finish = choice.finish_reason
             while self._waiting:
@@ -210,7 +213,7 @@ class ChatFramer:
 
     def _think(self, delta: chat.ChunkDelta, frames: list[bytes]) -> None:
         """Thoughts come in pieces, and signed when they are whole; where a whole answer is streamed, all at once."""
-        thought, blocks = delta.reasoning_content or delta.reasoning or "", signed_thoughts(delta)
+        thought, blocks = chat.thoughts_of(delta), signed_thoughts(delta)
         if thought and whole_thoughts(thought, blocks):
             for block in blocks:
                 self._close(frames)
@@ -246,15 +249,19 @@ class ChatFramer:
             self._grow({"type": "signature_delta", "signature": signature}, frames)
             self._close(frames)
 
-    def _add_call(self, part: chat.DeltaCall, frames: list[bytes]) -> None:
-        """Parallel calls may come interleaved, blocks may not: a call waits while the one before it is incomplete."""
+    def _add_call(self, part: chat.DeltaCall, index: int, frames: list[bytes]) -> None:
+        """Parallel calls may come interleaved, blocks may not: a call waits while the one before it is incomplete.
+
+        Another id is another call: Google's OpenAI endpoint gives all calls the same index.
+        """
         function = part.function or chat.FunctionCall()
-        call = self._calls.get(part.index)
-        if call is None:
+        call = self._calls.get(index)
+        if call is None or (part.id and function.name and part.id != call.id):
             if not function.name:
                 raise GatewayError(UPSTREAM_INVALID, "the provider began a tool call without a name")
-            call_id = part.id or tool_id(self._id, len(self._calls))
-            call = self._calls[part.index] = _Call(call_id, function.name, call_signature(part.extra_content))
+            call_id = part.id or tool_id(self._id, self._begun)
+            self._begun += 1
+            call = self._calls[index] = _Call(call_id, function.name, call_signature(part.extra_content))
             self._waiting.append(call)
         piece = function.arguments or ""
         if call is self._speaking:

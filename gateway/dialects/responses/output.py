@@ -168,6 +168,11 @@ class _Call(_Item):
             if self._announced:
                 self._step("response.function_call_arguments.delta", delta=arguments)
 
+    def is_another(self, part: ToolCall) -> bool:
+        """Whether a piece begins a new call: Google's OpenAI endpoint gives all calls the same index, but each its id."""
+        named = part.function is not None and bool(part.function.name)
+        return self._announced and named and bool(part.id) and part.id != self._call_id
+
     def close(self, status: str) -> None:
         if not self._announced:
             self._announce()
@@ -214,6 +219,9 @@ class Output:
             self._close_current("completed")
             index = position if part.index is None else part.index
             call = self._calls.get(index)
+            if call is not None and call.is_another(part):
+                self._close_call(self._calls.pop(index), "completed")
+                call = None
             if call is None:
                 call = self._calls[index] = _Call(self)
             call.feed(part)
@@ -222,8 +230,7 @@ class Output:
         """Close what is open; ``status`` is ``completed`` or ``incomplete``."""
         self._close_current(status)
         for call in self._calls.values():
-            self._statuses[call.index] = status
-            call.close(status)
+            self._close_call(call, status)
         self._calls.clear()
 
     def take(self) -> list[Step]:
@@ -251,6 +258,10 @@ class Output:
         self._close_current("completed")
         made = self._current = _Message(self, refusal=refusal)
         return made
+
+    def _close_call(self, call: _Call, status: str) -> None:
+        self._statuses[call.index] = status
+        call.close(status)
 
     def _close_current(self, status: str) -> None:
         current = self._current

@@ -176,6 +176,22 @@ def test_calls_that_come_interleaved_are_told_one_after_the_other(pieces: list[t
     ]
 
 
+@pytest.mark.parametrize("index", [{}, {"index": None}, {"index": 0}])
+def test_another_id_is_another_call(index: dict[str, Any]) -> None:
+    """Google's OpenAI endpoint counts no calls."""
+    pieces = [{"id": f"c{i}", "function": {"name": f"f{i}", "arguments": f'{{"a":{i}}}'}, **index} for i in range(2)]
+    framer = MESSAGES_DIALECT.framer(REQUEST, INBOUND, native=False)
+    message = joined(framer.frames([event({"tool_calls": [piece]}) for piece in pieces]) + framer.end(None, None))
+    assert [(block.id, block.input) for block in message.content] == [("c0", {"a": 0}), ("c1", {"a": 1})]
+
+
+@pytest.mark.parametrize("odd", [7, {"text": "x"}, None])
+def test_reasoning_that_is_no_text_is_left_out(odd: object) -> None:
+    framer = MESSAGES_DIALECT.framer(REQUEST, INBOUND, native=False)
+    message = joined(framer.frames([event({"reasoning": odd, "content": "x"})]) + framer.end(None, None))
+    assert [block.type for block in message.content] == ["text"]
+
+
 def test_a_call_that_waits_is_told_before_the_text_that_follows_it() -> None:
     framer = MESSAGES_DIALECT.framer(REQUEST, INBOUND, native=False)
     events = [event(call(i, "", id=f"c{i}", name="f")) for i in range(2)]

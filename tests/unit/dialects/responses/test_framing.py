@@ -289,3 +289,11 @@ def test_pages_that_are_cited(ask: Ask) -> None:
 def test_what_is_no_citation_is_none(ask: Ask, odd: object) -> None:
     body = whole(ask(), completion({"content": "Hi", "annotations": odd}))
     assert body["output"][0]["content"][0]["annotations"] == []
+
+
+@pytest.mark.parametrize("index", [{}, {"index": None}, {"index": 0}])
+def test_another_id_is_another_call(ask: Ask, index: dict[str, Any]) -> None:
+    """Google's OpenAI endpoint counts no calls."""
+    pieces = [{"id": f"c{i}", "function": {"name": f"f{i}", "arguments": "{}"}, **index} for i in range(2)]
+    output = stream(ask(), [chunk({"tool_calls": [piece]}) for piece in pieces])[-1]["response"]["output"]
+    assert [(item["call_id"], item["name"], item["arguments"]) for item in output] == [("c0", "f0", "{}"), ("c1", "f1", "{}")]
