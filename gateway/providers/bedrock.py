@@ -24,7 +24,7 @@ from gateway.providers.failures import LARGEST_ERROR_TEXT, broken_answer, broken
 from gateway.providers.places import segment
 from gateway.providers.streams import StreamReader
 from gateway.wire import bedrock
-from gateway.wire.chat_out import Choice, Delta, OutFunction, OutToolCall, Writer
+from gateway.wire.chat_out import Choice, Delta, OutFunction, OutImage, OutImageUrl, OutToolCall, Writer
 from gateway.wire.eventstream import MAX_MESSAGE_BYTES, EventStreamParser
 from gateway.wire.eventstream import Message as Frame
 from gateway.wire.openai import DECODE_ERRORS
@@ -111,7 +111,13 @@ class BedrockTranslator:
             for block in blocks
             if block.tool_use is not None
         ]
-        delta = Delta(None, text or None, thoughts or None, None, calls or None, [_thinking(t) for t in thinking] or None)
+        images = [
+            OutImage(OutImageUrl(f"data:image/{block.image.format};base64,{block.image.source.bytes}"))
+            for block in blocks
+            if block.image is not None and block.image.source.bytes is not None
+        ]
+        signed = [_thinking(found) for found in thinking] or None
+        delta = Delta(None, text or None, thoughts or None, None, calls or None, signed, images=images or None)
         writer = Writer(self._new_id(), self._clock(), model)
         return writer.whole([Choice(0, delta, _finish(answer.stop_reason, body))], _usage(answer.usage, answer.service_tier))
 

@@ -43,6 +43,19 @@ class CitationsContent(Struct):
     content: list[CitedText] = []
 
 
+class ImageSource(Struct):
+    """``image.source``: base64, unless the picture lies in a store of AWS."""
+
+    bytes: str | None = None
+
+
+class Image(Struct):
+    """``image`` of an answer."""
+
+    format: str
+    source: ImageSource
+
+
 class Block(Struct, rename="camel"):
     """A content block of an answer; one of its fields is given."""
 
@@ -50,6 +63,7 @@ class Block(Struct, rename="camel"):
     tool_use: ToolUse | None = None
     reasoning_content: Reasoning | None = None
     citations_content: CitationsContent | None = None
+    image: Image | None = None
 
     @property
     def said(self) -> str:

@@ -42,14 +42,17 @@ def tool_id(message_id: str, number: int) -> str:
 
 
 def usage_json(usage: Usage) -> dict[str, object]:
-    """``usage`` in Anthropic's terms, where cached input is not part of ``input_tokens``."""
+    """``usage`` in Anthropic's terms, where cached input is not part of ``input_tokens``; thoughts are told where there are some."""
     written = usage.cache_write + usage.cache_write_1h
-    return {
+    counts: dict[str, object] = {
         "input_tokens": usage.input - usage.cached - written,
         "cache_creation_input_tokens": written,
         "cache_read_input_tokens": usage.cached,
         "output_tokens": usage.output,
     }
+    if usage.reasoning:
+        counts["output_tokens_details"] = {"thinking_tokens": usage.reasoning}
+    return counts
 
 
 class NativeFramer:

@@ -109,6 +109,7 @@ def test_chunks_become_a_message_that_the_sdk_can_join() -> None:
     ]
     usage = message.usage
     assert (usage.input_tokens, usage.cache_read_input_tokens, usage.output_tokens) == (6, 4, 5)
+    assert named(frames)[-2][1]["usage"]["output_tokens_details"] == {"thinking_tokens": 1}
     assert named(frames)[-2][1]["usage"]["cost_usd"] == 0.0015
 
 
