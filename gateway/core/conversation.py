@@ -15,6 +15,10 @@ class Message(Struct, frozen=True, gc=False):
     """The caller's own JSON where its dialect is not the chat form (a Messages API message, a Responses API item), so that a
     provider that speaks the same dialect gets it byte for byte. None for stored messages. Empty: the message before this one has
     all of it, as one message of the caller made several in the chat form."""
+    thoughts: bytes | None = None
+    """What the model thought, for providers that want it back signed: the fields ``reasoning_content``, ``thinking_blocks``,
+    ``extra_content`` and ``tool_calls`` (with ``id`` and ``extra_content`` only) of a message in the chat form. Apart from ``raw``,
+    because OpenAI and its like refuse fields that they do not know, and callers of other dialects do not know who answers."""
 
 
 Conversation = tuple[Message, ...]

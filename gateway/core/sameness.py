@@ -24,7 +24,10 @@ def rendered_digest(
     ``version`` is the content hash of the prompt's version; ``fields`` are the merged body fields, in chat terms.
     """
     parts = [application_id.encode(), version.encode(), variant.encode(), model.encode()]
-    parts += [message.raw for message in conversation]
+    for message in conversation:
+        parts.append(message.raw)
+        if message.thoughts is not None:
+            parts.append(b"thoughts" + message.thoughts)
     parts.append(b"")  # no message is empty: the fields begin here
     for name in sorted(fields.keys() - SILENT_FIELDS):
         parts += (name.encode(), bytes(fields[name]))

@@ -29,6 +29,7 @@ from gateway.pipeline.render import render
 from gateway.pipeline.resolve import Recipe, resolve
 from gateway.pipeline.route import route
 from gateway.pipeline.services import Services
+from gateway.pipeline.sharing import is_awaited
 from gateway.pipeline.standing import RuleStanding, standings
 from gateway.pricing.table import price
 
@@ -118,7 +119,7 @@ class Recalled(Struct, frozen=True):
 
     cache: AnswerCache
     state: str
-    """``hit``, ``miss``, or ``coalesced``: one is on its way on this worker."""
+    """``hit``, ``miss``, or ``coalesced``: one is on its way."""
     name: str
     """The digest of the rendered request."""
 
@@ -251,7 +252,9 @@ async def _recalled(recipe: Recipe, conversation: Conversation, caller: Caller, 
     name = answer_name(recipe, recipe.release, conversation)
     kept = await services.memory.store.get(caller.application_id, name) if recipe.cache.ttl_seconds else None
     hit = kept is not None and read_kept(kept) is not None
-    flies = recipe.cache.coalesce and name in services.memory.flights
+    flies = recipe.cache.coalesce and (
+        name in services.memory.flights or await is_awaited(services.memory, caller.application_id, name)
+    )
     return Recalled(recipe.cache, "coalesced" if flies else "hit" if hit else "miss", name)
 
 

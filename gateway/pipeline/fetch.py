@@ -1,4 +1,7 @@
-"""The call behind a flight, in a task of its own: it goes on while anybody waits for it, and fills the store when it is complete."""
+"""The call behind a flight, in a task of its own: it goes on while anybody waits for it, and fills the store when it is complete.
+
+Where the version shares calls, another worker may make it: then its answer lands here.
+"""
 
 import asyncio
 
@@ -20,6 +23,7 @@ from gateway.pipeline.record import record
 from gateway.pipeline.resolve import Recipe
 from gateway.pipeline.respond import count_usage
 from gateway.pipeline.services import Services
+from gateway.pipeline.sharing import Sharing
 from gateway.providers.openai import OpenAITranslator
 from gateway.routing.table import Plan
 from gateway.wire.folding import fold, unfold
@@ -61,6 +65,8 @@ class Fetch(Struct):
     """The first passenger's: it pays."""
     keeps: bool
     """Whether the answer may be stored."""
+    sharing: Sharing | None
+    """With the other workers."""
     memory: Memory
     services: Services
     answer: Received | None = None
@@ -80,12 +86,10 @@ class Fetch(Struct):
     async def _run(self) -> None:
         flight = self.flight
         try:
-            await self._read()
-            flight.end()
-            if self.keeps:
-                await self._keep()
-            if self.answer is not None:
-                await self.answer.drain()
+            if self.sharing is None:
+                await self._make()
+            else:
+                await self._share(self.sharing)
         except GatewayError as error:
             flight.end(error)
         except asyncio.CancelledError:
@@ -102,6 +106,27 @@ class Fetch(Struct):
             if flight.inherited:
                 self.journal.recorded = False
                 record(self.journal, self.services)
+
+    async def _make(self) -> None:
+        """Ask the provider."""
+        self.memory.misses += 1
+        await self._read()
+        self.flight.end()
+        if self.keeps or (self.sharing is not None and self.sharing.held):
+            await self._keep()
+        if self.answer is not None:
+            await self.answer.drain()
+
+    async def _share(self, sharing: Sharing) -> None:
+        """Let the answer of another worker's call land; without one ask the provider, and let the others wait."""
+        try:
+            found = await sharing.wait()
+            kept = None if found is None else read_kept(found)
+            if kept is None or not self.flight.land(landed(kept.body, kept.usage, streamed=self.flight.streamed)):
+                async with sharing.holding():
+                    await self._make()
+        finally:
+            await sharing.end()
 
     async def _read(self) -> None:
         flight, journal, services = self.flight, self.journal, self.services
@@ -143,7 +168,10 @@ class Fetch(Struct):
             return
         now_ms = inbound.started_ms + int((self.services.clock() - inbound.started) * 1000)
         value = _encode(KeptAnswer(SCHEMA_VERSION, now_ms, body, usage))
-        await self.memory.store.put(document.document.application_id, self.name, value, cache.ttl_seconds)
+        if self.keeps:
+            await self.memory.store.put(document.document.application_id, self.name, value, cache.ttl_seconds)
+        elif self.sharing is not None:
+            await self.sharing.leave_for_others(value)
 
 
 def read_kept(value: bytes) -> KeptAnswer | None:

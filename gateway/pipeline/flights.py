@@ -18,6 +18,8 @@ class Flight:
         """What the whole answer used, known by its end."""
         self.over = False
         self.failure: GatewayError | None = None
+        self.elsewhere = False
+        """Whether the answer is that of another worker's call."""
         self.inherited = False
         """Whether the payer has left before the end: then who makes the call writes the payer's row, with the true usage."""
         self.abandon: Callable[[], None] = lambda: None
@@ -52,6 +54,15 @@ class Flight:
         self.over = True
         self.failure = failure
         self._tell()
+
+    def land(self, other: "Flight | None") -> bool:
+        """Take the answer of a call that another worker has made, if there is one."""
+        if other is None:
+            return False
+        self.elsewhere = True
+        self.batches, self.usage = other.batches, other.usage
+        self.end()
+        return True
 
     def raise_failure(self) -> None:
         """Raise what ended the call, if it failed: each passenger its own copy, since each says it in its own dialect."""

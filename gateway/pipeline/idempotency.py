@@ -20,6 +20,7 @@ from gateway.core.requests import Inbound
 from gateway.core.sameness import once_name, received_digest
 from gateway.pipeline.admit import admit
 from gateway.pipeline.authenticate import authenticate
+from gateway.pipeline.claims import LONGEST_PAUSE_S, claimed, renewed
 from gateway.pipeline.fetch import BRIEF
 from gateway.pipeline.marked import Marked
 from gateway.pipeline.record import record
@@ -31,13 +32,6 @@ from gateway.wire.multipart import MultipartError, parts
 HEADER = b"idempotency-key"
 MAX_KEY = 255
 """Characters; Stripe's bound."""
-LEASE_S = 10.0
-"""How long a key stays claimed after its worker has died."""
-RENEW_S = 3.0
-"""Three renewals per lease: two may fail."""
-FIRST_PAUSE_S = 0.02
-LONGEST_PAUSE_S = 0.25
-"""Between two looks at a running call: short answers are not made much longer, and long ones cost four small round trips a second."""
 UNAVAILABLE = b"x-idempotency: unavailable\r\n"
 """Response header line where the store cannot be asked: the call was made without looking, and is not kept."""
 
@@ -133,27 +127,23 @@ async def _free(application_id: str, name: str, mine: Once, services: Services) 
 
 async def _claim(application_id: str, name: str, mine: Once, services: Services, deadline: float) -> Once | bool:
     """True: the key is ours. False: nobody can say. Otherwise the answer of the call that this one repeats."""
-    memory, claim, pause = services.memory, _encode(mine), FIRST_PAUSE_S
-    while True:
-        swap = await memory.store.swap(application_id, name, None, claim, LEASE_S)
-        if swap is None or swap.done:
-            return swap is not None
-        there = _read(swap.found)
+
+    def look(found: bytes | None) -> Once | None:
+        there = _read(found)
         if there is not None and there.fingerprint != mine.fingerprint:
             raise GatewayError(
                 CONFLICT,
                 "idempotency-key: it was used for another request; use a new key for each operation",
                 param="idempotency-key",
             )
-        if there is not None and there.sent is not None:
-            return there
-        left = deadline - services.clock()
-        if left <= 0:
-            raise GatewayError(
-                DEADLINE, "the call that this one repeats (idempotency-key) is still running", retry_after=LONGEST_PAUSE_S
-            )
-        await memory.sleep(min(pause, left))
-        pause = min(pause * 2, LONGEST_PAUSE_S)
+        return there if there is not None and there.sent is not None else None
+
+    try:
+        return await claimed(services.memory, application_id, name, _encode(mine), look, lambda: deadline - services.clock())
+    except TimeoutError:
+        raise GatewayError(
+            DEADLINE, "the call that this one repeats (idempotency-key) is still running", retry_after=LONGEST_PAUSE_S
+        ) from None
 
 
 def _read(found: bytes | None) -> Once | None:
@@ -189,17 +179,11 @@ async def _make(application_id: str, name: str, mine: Once, services: Services, 
         swap = await memory.store.swap(application_id, name, claim, answered, memory.keep_seconds)
         kept = swap is not None and swap.done
 
-    async def renew() -> None:
-        while True:
-            await asyncio.sleep(RENEW_S)
-            await memory.store.swap(application_id, name, claim, claim, LEASE_S)
-
     kept = False
-    renewal = asyncio.ensure_future(renew())
     try:
-        await work(Tape(reply, memory.max_bytes, keep))
+        async with renewed(memory, application_id, name, claim):
+            await work(Tape(reply, memory.max_bytes, keep))
     finally:
-        renewal.cancel()
         if not kept:
             await memory.store.swap(application_id, name, claim, None)
 

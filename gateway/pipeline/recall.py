@@ -21,6 +21,7 @@ from gateway.pipeline.received import Received
 from gateway.pipeline.release import Release
 from gateway.pipeline.resolve import Recipe
 from gateway.pipeline.services import Services
+from gateway.pipeline.sharing import Sharing
 from gateway.routing.table import Plan
 
 CACHE_CONTROL = b"cache-control"
@@ -74,16 +75,22 @@ async def recall(
     flight = Flight(streamed=request.stream, payer=journal)
     passenger = Passenger(flight, journal, services.clock, native=native)
     keeps = cache.ttl_seconds > 0
+    sharing = None
     if shares:
         memory.flights[name] = flight
-    Fetch(name, flight, plan, request, recipe, conversation, journal, keeps, memory, services).start()
+        inbound = journal.inbound
+        mine = inbound.call_id.encode()
+        sharing = Sharing(document.application_id, name, mine, keeps, memory, lambda: inbound.deadline - services.clock())
+    Fetch(name, flight, plan, request, recipe, conversation, journal, keeps, sharing, memory, services).start()
     journal.head = "x-cache: miss\r\n"
-    memory.misses += 1
     try:
         await passenger.first()
     except BaseException:
         passenger.close()
         raise
+    if flight.elsewhere:
+        _recalled(journal, "coalesced", "x-cache: coalesced\r\n")
+        memory.coalesced += 1
     return passenger
 
 

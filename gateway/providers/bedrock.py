@@ -24,7 +24,7 @@ from gateway.providers.failures import LARGEST_ERROR_TEXT, broken_answer, broken
 from gateway.providers.places import segment
 from gateway.providers.streams import StreamReader
 from gateway.wire import bedrock
-from gateway.wire.chat_out import Choice, Delta, OutFunction, OutToolCall, Writer
+from gateway.wire.chat_out import Choice, Delta, OutFunction, OutImage, OutImageUrl, OutToolCall, Writer
 from gateway.wire.eventstream import MAX_MESSAGE_BYTES, EventStreamParser
 from gateway.wire.eventstream import Message as Frame
 from gateway.wire.openai import DECODE_ERRORS
@@ -99,7 +99,7 @@ class BedrockTranslator:
         except DECODE_ERRORS as error:
             raise broken_answer("a Converse response", error, body) from None
         blocks = answer.output.message.content
-        text = "".join([block.text or "" for block in blocks])
+        text = "".join([block.said for block in blocks])
         thinking = [block.reasoning_content for block in blocks if block.reasoning_content is not None]
         thoughts = "".join([found.reasoning_text.text for found in thinking if found.reasoning_text is not None])
         calls = [
@@ -111,7 +111,13 @@ class BedrockTranslator:
             for block in blocks
             if block.tool_use is not None
         ]
-        delta = Delta(None, text or None, thoughts or None, None, calls or None, [_thinking(t) for t in thinking] or None)
+        images = [
+            OutImage(OutImageUrl(f"data:image/{block.image.format};base64,{block.image.source.bytes}"))
+            for block in blocks
+            if block.image is not None and block.image.source.bytes is not None
+        ]
+        signed = [_thinking(found) for found in thinking] or None
+        delta = Delta(None, text or None, thoughts or None, None, calls or None, signed, images=images or None)
         writer = Writer(self._new_id(), self._clock(), model)
         return writer.whole([Choice(0, delta, _finish(answer.stop_reason, body))], _usage(answer.usage, answer.service_tier))
 
@@ -160,7 +166,8 @@ class _Reader(StreamReader[Frame]):
         self._empty: set[int] = set()
         """Content blocks of calls that have no arguments yet."""
         self._thoughts: dict[int, bedrock.Reasoning] = {}
-        """Thoughts so far, by their content block: they are given whole at the end."""
+        """Thoughts under way, by their content block: at its end they are given whole."""
+        self._thoughts_made = 0
 
     def read(self, piece: Frame) -> list[Event]:
         payload = piece.payload
@@ -181,11 +188,11 @@ class _Reader(StreamReader[Frame]):
                 return self._delta(step.content_block_index, step.delta, payload)
             case "contentBlockStop" if step.content_block_index in self._empty:
                 return [self._arguments(step.content_block_index, "{}")]
+            case "contentBlockStop" if step.content_block_index in self._thoughts:
+                return [self._thought_through(step.content_block_index)]
             case "messageStop":
                 self.finished = True
-                thinking = [_thinking(found) for found in self._thoughts.values()]
-                end = Delta(thinking_blocks=thinking or None)
-                return [self._writer.chunk(end, _finish(step.stop_reason or "", payload))]
+                return [self._writer.chunk(Delta(), _finish(step.stop_reason or "", payload))]
             case "metadata":
                 self.done = self.finished
                 usage = _usage(step.usage, step.service_tier)
@@ -225,6 +232,12 @@ class _Reader(StreamReader[Frame]):
             return []
         shown.text += delta.text
         return [self._writer.chunk(Delta(reasoning_content=delta.text))]
+
+    def _thought_through(self, block: int) -> Event:
+        """By their index SDKs join the blocks of a stream."""
+        made = {"index": self._thoughts_made, **_thinking(self._thoughts.pop(block))}
+        self._thoughts_made += 1
+        return self._writer.chunk(Delta(thinking_blocks=[made]))
 
     def _arguments(self, block: int, text: str) -> Event:
         self._empty.discard(block)

@@ -98,6 +98,8 @@ class CohereTranslator:
         text = "".join([part.text or "" for part in content])
         thoughts = "".join([part.thinking or "" for part in content]) + (said.tool_plan or "")
         calls = [_call(call, None, body) for call in said.tool_calls or ()]
+        for call in calls:
+            call.function.arguments = call.function.arguments or "{}"
         delta = Delta(None, text or None, thoughts or None, None, calls or None)
         writer = Writer(answer.id, self._clock(), model)
         return writer.whole([Choice(0, delta, _finish(answer.finish_reason, body))], cohere_usage(answer.usage))

@@ -15,7 +15,7 @@ from gateway.providers.gemini_request import body_of
 from gateway.providers.places import segment
 from gateway.providers.streams import StreamReader
 from gateway.wire import gemini
-from gateway.wire.chat_out import Choice, Delta, OutFunction, OutToolCall, Writer
+from gateway.wire.chat_out import Choice, Delta, OutFunction, OutImage, OutImageUrl, OutToolCall, Writer
 from gateway.wire.openai import DECODE_ERRORS
 from gateway.wire.sse import MAX_EVENT_BYTES, SseParser
 from gateway.wire.usage import gemini_usage
@@ -99,28 +99,43 @@ class _Candidate:
         self._response_id = response_id
         self._index = index
         self._calls = 0
+        self._images = 0
 
     def read(self, candidate: gemini.Candidate, *, streamed: bool = False) -> Delta:
         """What the candidate's parts say; a function call always comes in one piece."""
         texts: list[str] = []
         thoughts: list[str] = []
         calls: list[OutToolCall] = []
+        images: list[OutImage] = []
         signature: str | None = None
         for part in candidate.content.parts if candidate.content is not None else ():
             if part.function_call is not None:
                 calls.append(self._call(part, part.function_call, streamed=streamed))
                 continue
             signature = part.thought_signature or signature
+            if part.inline_data is not None and not part.thought:
+                images.append(self._image(part.inline_data, streamed=streamed))
             if part.text:
                 (thoughts if part.thought else texts).append(part.text)
         return Delta(
-            None, "".join(texts) or None, "".join(thoughts) or None, None, calls or None, extra_content=_extra(signature)
+            None,
+            "".join(texts) or None,
+            "".join(thoughts) or None,
+            None,
+            calls or None,
+            extra_content=_extra(signature),
+            images=images or None,
         )
+
+    def _image(self, made: gemini.Blob, *, streamed: bool) -> OutImage:
+        number = self._images
+        self._images += 1
+        return OutImage(OutImageUrl(f"data:{made.mime_type};base64,{made.data}"), number if streamed else None)
 
     def _call(self, part: gemini.Part, call: gemini.FunctionCall, *, streamed: bool) -> OutToolCall:
         number = self._calls
         self._calls += 1
-        arguments = gemini.encode(call.args).decode()
+        arguments = gemini.encode(call.args or {}).decode()
         return OutToolCall(
             OutFunction(call.name, arguments),
             call.id or self._made_id(number, call.name, arguments),

@@ -104,11 +104,14 @@ def _inline(url: str, where: str, provider: str) -> gemini.Part:
 
 
 def _said(message: ChatMessage, index: int, names: dict[str, str], provider: str) -> list[gemini.Part]:
+    images, message.images = message.images or [], None
     text = text_of(message, index, provider) or message.refusal or ""
     signed = _signature(message.extra_content)
     parts = [gemini.Part(message.thoughts, thought=True)] if message.thoughts else []
     if text or signed is not None:
         parts.append(gemini.Part(text, thought_signature=signed))
+    for number, image in enumerate(images):
+        parts.append(_inline(image.image_url.url, f"messages[{index}].images[{number}].image_url.url", provider))
     for number, call in enumerate(message.tool_calls or ()):
         names[call.id] = call.function.name
         arguments = read_arguments(call, f"messages[{index}].tool_calls[{number}]")

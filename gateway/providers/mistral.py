@@ -1,7 +1,8 @@
 """Mistral's own API: OpenAI's form but for some names (:mod:`gateway.providers.quirks`), a finish reason and thoughts.
 
-Source: Mistral's API reference, "Chat Completion". Its reasoning models answer with a list of content chunks; callers of OpenAI's
-form expect text, so thoughts become ``reasoning_content``, the name that most servers of reasoning models use.
+Source: Mistral's API reference, "Chat Completion". Its reasoning models answer with a list of content chunks, and tools may be
+called with an object; callers of OpenAI's form expect text, so thoughts become ``reasoning_content``, the name that most servers of
+reasoning models use.
 """
 
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from collections.abc import Callable
 import msgspec
 from msgspec import Raw, Struct
 
+from gateway.core.errors import UPSTREAM_ERROR, GatewayError
 from gateway.core.events import Event
 from gateway.providers.failures import broken_answer
 from gateway.providers.openai import ChunkDecoder, OpenAITranslator
@@ -32,9 +34,15 @@ class _Chunk(Struct):
 _decode_list = msgspec.json.Decoder(list[Raw]).decode
 _decode_content: Callable[[Raw], str | list[_Chunk] | None] = msgspec.json.Decoder(str | list[_Chunk] | None).decode
 _EMPTY = Raw(b"[]")
+_NOTHING = Raw(b"{}")
 _NULL = Raw(b"null")
 _LENGTH = Raw(b'"length"')
-_MARKS = (b'"thinking"', b'"model_length"', b'"type":"text"', b'"type": "text"')
+_FAILED = encode({"error": {"message": "the model ended with error"}})
+"""In the place of a chunk that ends with the reason ``error``: the answer is no answer."""
+_MARKS = (
+    b'"thinking"', b'"model_length"', b'"type":"text"', b'"type": "text"', b'"arguments":{', b'"arguments": {',
+    b':"error"', b': "error"',
+)  # fmt: skip
 """What an answer that differs has in it; the rest is passed on without a look inside."""
 
 
@@ -50,6 +58,8 @@ class MistralTranslator(OpenAITranslator):
             plain = _plain(body)
         except DECODE_ERRORS as error:
             raise broken_answer("a chat completion", error, body) from None
+        if plain is _FAILED:
+            raise GatewayError(UPSTREAM_ERROR, "the model ended with error", cause=body[:500].decode(errors="replace"))
         return super().answer(plain, dialect, model)
 
     def decoder(self, dialect: str, model: str = "") -> ChunkDecoder:
@@ -86,7 +96,10 @@ def _plain(payload: bytes) -> bytes:
     choices: list[Raw] = []
     for raw in _decode_list(document.get("choices", _EMPTY)):
         choice = decode_fields(raw)
-        if bytes(choice.get("finish_reason", _NULL)) == b'"model_length"':
+        finish = choice.get("finish_reason", _NULL)
+        if bytes(finish) == b'"error"':
+            return _FAILED
+        if bytes(finish) == b'"model_length"':
             choice["finish_reason"] = _LENGTH
         for name in choice.keys() & {"message", "delta"}:
             choice[name] = _with_text(choice[name])
@@ -96,15 +109,29 @@ def _plain(payload: bytes) -> bytes:
 
 def _with_text(raw: Raw) -> Raw:
     message = decode_fields(raw)
+    calls = message.get("tool_calls", _NULL)
+    if len(calls) > len(_NULL):
+        message["tool_calls"] = Raw(encode([_with_arguments(call) for call in _decode_list(calls)]))
     content = _decode_content(message.get("content", _NULL))
     if not isinstance(content, list):
-        return raw
+        return Raw(encode(message))
     thoughts = "".join([_thought(chunk.thinking) for chunk in content if chunk.type == "thinking"])
     text = "".join([chunk.text for chunk in content])
     changed: dict[str, object] = {**message, "content": text}
     if thoughts:
         changed["reasoning_content"] = thoughts
     return Raw(encode(changed))
+
+
+def _with_arguments(raw: Raw) -> Raw:
+    """A tool call with its arguments as JSON text; Mistral's API may give them as an object too."""
+    call = decode_fields(raw)
+    function = decode_fields(call.get("function", _NOTHING))
+    arguments = bytes(function.get("arguments", _NULL))
+    if arguments.startswith(b"{"):
+        function["arguments"] = Raw(encode(arguments.decode()))
+        call["function"] = Raw(encode(function))
+    return Raw(encode(call))
 
 
 def _thought(thinking: str | list[_Text]) -> str:

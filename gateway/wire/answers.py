@@ -23,6 +23,7 @@ class ToolCall(Struct, gc=False):
     """In chunks only."""
     id: str | None = None
     function: Function | None = None
+    extra_content: Raw = ABSENT
 
 
 class Said(Struct, gc=False):
@@ -35,6 +36,10 @@ class Said(Struct, gc=False):
     reasoning: Raw = ABSENT
     """The same thing at OpenRouter, Groq and Ollama: a text, where it is one."""
     tool_calls: list[ToolCall] | None = None
+    annotations: Raw = ABSENT
+    """What the text cites: see :func:`citations_of`."""
+    thinking_blocks: Raw = ABSENT
+    extra_content: Raw = ABSENT
 
 
 class TokenChances(Struct, gc=False):
@@ -61,8 +66,25 @@ class Answer(Struct, gc=False):
     service_tier: str | None = None
 
 
+class UrlCitation(Struct, gc=False):
+    """``url_citation`` of an annotation: where in the text which page is cited."""
+
+    url: str
+    title: str = ""
+    start_index: int = 0
+    end_index: int = 0
+
+
+class Annotation(Struct, gc=False):
+    """An entry of ``annotations``; there is one kind so far."""
+
+    type: str = ""
+    url_citation: UrlCitation | None = None
+
+
 decode_answer = msgspec.json.Decoder(Answer).decode
 _decode_string = msgspec.json.Decoder(str).decode
+_decode_annotations = msgspec.json.Decoder(list[Annotation]).decode
 
 
 def reasoning_of(said: Said) -> str:
@@ -75,3 +97,14 @@ def reasoning_of(said: Said) -> str:
         return _decode_string(said.reasoning)
     except DECODE_ERRORS:
         return ""
+
+
+def citations_of(said: Said) -> list[UrlCitation]:
+    """The pages that a text cites; none where something else stands under that name."""
+    if not is_given(said.annotations):
+        return []
+    try:
+        found = _decode_annotations(said.annotations)
+    except DECODE_ERRORS:
+        return []
+    return [note.url_citation for note in found if note.url_citation is not None]

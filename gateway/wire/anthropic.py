@@ -55,7 +55,9 @@ class InputBlock(Struct):
     tool_use_id: str = ""
     content: "str | list[InputBlock] | None" = None
     is_error: bool | None = None
+    thinking: str = ""
     signature: str = ""
+    data: str = ""
 
 
 class RawContent(Struct):

@@ -31,12 +31,45 @@ class Reasoning(Struct, rename="camel"):
     """Base64 of thoughts that may not be shown."""
 
 
+class CitedText(Struct):
+    """One of ``citationsContent.content``."""
+
+    text: str = ""
+
+
+class CitationsContent(Struct):
+    """``citationsContent``: a text with its sources, which the chat form has no place for."""
+
+    content: list[CitedText] = []
+
+
+class ImageSource(Struct):
+    """``image.source``: base64, unless the picture lies in a store of AWS."""
+
+    bytes: str | None = None
+
+
+class Image(Struct):
+    """``image`` of an answer."""
+
+    format: str
+    source: ImageSource
+
+
 class Block(Struct, rename="camel"):
     """A content block of an answer; one of its fields is given."""
 
     text: str | None = None
     tool_use: ToolUse | None = None
     reasoning_content: Reasoning | None = None
+    citations_content: CitationsContent | None = None
+    image: Image | None = None
+
+    @property
+    def said(self) -> str:
+        """The text of the block, cited or not."""
+        cited = self.citations_content
+        return (self.text or "") if cited is None else "".join([part.text for part in cited.content])
 
 
 class Message(Struct):

@@ -6,7 +6,7 @@
 import msgspec
 from msgspec import Raw, Struct
 
-from gateway.wire.openai import ABSENT
+from gateway.wire.openai import ABSENT, DECODE_ERRORS, is_given
 
 
 # --- requests -------------------------------------------------------------------------------------------------------
@@ -44,11 +44,13 @@ class FunctionCall(Struct, gc=False):
 
 
 class ToolCall(Struct):
-    """An entry of an assistant message's ``tool_calls``."""
+    """An entry of an assistant message's ``tool_calls``; some servers give it no id."""
 
-    id: str = ""
+    id: str | None = ""
     type: str = "function"
     function: FunctionCall | None = None
+    extra_content: Raw = ABSENT
+    """What the provider wants back with the call (Google's form for thought signatures)."""
 
 
 class InputMessage(Struct):
@@ -114,9 +116,13 @@ class AnswerMessage(Struct):
     refusal: str | None = None
     reasoning_content: str | None = None
     """Thinking as text: DeepSeek's name for it, which vLLM and most compatible servers use."""
-    reasoning: str | None = None
-    """The same, as OpenRouter and newer vLLM call it."""
+    reasoning: Raw = ABSENT
+    """The same, as OpenRouter and newer vLLM call it: a text, where it is one."""
     tool_calls: list[ToolCall] | None = None
+    thinking_blocks: Raw = ABSENT
+    """The same, whole and signed: see :func:`read_thinking_blocks`."""
+    extra_content: Raw = ABSENT
+    """As :attr:`ToolCall.extra_content`, for the text."""
 
 
 class AnswerChoice(Struct):
@@ -136,11 +142,12 @@ class Completion(Struct):
 
 
 class DeltaCall(Struct):
-    """A piece of a tool call."""
+    """A piece of a tool call; without an ``index`` its place in the list counts."""
 
-    index: int = 0
+    index: int | None = None
     id: str | None = None
     function: FunctionCall | None = None
+    extra_content: Raw = ABSENT
 
 
 class ChunkDelta(Struct):
@@ -149,8 +156,10 @@ class ChunkDelta(Struct):
     content: str | None = None
     refusal: str | None = None
     reasoning_content: str | None = None
-    reasoning: str | None = None
+    reasoning: Raw = ABSENT
     tool_calls: list[DeltaCall] | None = None
+    thinking_blocks: Raw = ABSENT
+    extra_content: Raw = ABSENT
 
 
 class ChunkChoice(Struct):
@@ -167,6 +176,60 @@ class Chunk(Struct):
     choices: list[ChunkChoice] = []
     id: str = ""
     model: str = ""
+
+
+# --- thoughts -------------------------------------------------------------------------------------------------------
+class ThinkingBlock(Struct):
+    """An entry of ``thinking_blocks``: Anthropic's form of thoughts in the chat form, as this gateway and LiteLLM write it."""
+
+    type: str = ""
+    thinking: str = ""
+    signature: str | None = None
+    data: str = ""
+
+
+class Thoughts(Struct):
+    """:attr:`gateway.core.conversation.Message.thoughts`, as far as Anthropic's own API takes it."""
+
+    thinking_blocks: list[Raw] | None = None
+
+
+decode_thoughts = msgspec.json.Decoder(Thoughts).decode
+_decode_thinking_blocks = msgspec.json.Decoder(list[ThinkingBlock]).decode
+_decode_extra = msgspec.json.Decoder(dict[str, dict[str, Raw]]).decode
+_decode_text = msgspec.json.Decoder(str).decode
+
+
+def thoughts_of(said: AnswerMessage | ChunkDelta) -> str:
+    """The text of the thoughts under either of its names."""
+    if said.reasoning_content:
+        return said.reasoning_content
+    if not is_given(said.reasoning):
+        return ""
+    try:
+        return _decode_text(said.reasoning)
+    except DECODE_ERRORS:
+        return ""
+
+
+def read_thinking_blocks(raw: Raw) -> list[ThinkingBlock]:
+    """``thinking_blocks`` of an answer; empty where there are none, or something else under that name."""
+    if not is_given(raw):
+        return []
+    try:
+        return [block for block in _decode_thinking_blocks(raw) if block.type in {"thinking", "redacted_thinking"}]
+    except DECODE_ERRORS:
+        return []
+
+
+def read_signature(extra_content: Raw, vendor: str) -> str | None:
+    """The ``thought_signature`` of a vendor; None where there is none."""
+    if not is_given(extra_content):
+        return None
+    try:
+        return _decode_text(_decode_extra(extra_content)[vendor]["thought_signature"])
+    except (*DECODE_ERRORS, KeyError):
+        return None
 
 
 decode_message = msgspec.json.Decoder(InputMessage).decode

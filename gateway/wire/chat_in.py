@@ -35,6 +35,8 @@ class ToolCall(Struct, forbid_unknown_fields=True):
     type: Literal["function"] = "function"
     extra_content: dict[str, dict[str, Any]] | None = None
     """What a provider wants back with the call, by provider (Google's form for thought signatures)."""
+    index: int | None = None
+    """Left over where a caller has joined a stream."""
 
 
 class ImageUrl(Struct, forbid_unknown_fields=True):
@@ -42,6 +44,14 @@ class ImageUrl(Struct, forbid_unknown_fields=True):
 
     url: str
     detail: str | None = None
+
+
+class Image(Struct, forbid_unknown_fields=True):
+    """An entry of ``images``: a picture in an earlier answer."""
+
+    image_url: ImageUrl
+    type: Literal["image_url"] = "image_url"
+    index: int | None = None
 
 
 class InputAudio(Struct, forbid_unknown_fields=True):
@@ -68,9 +78,11 @@ class Part(Struct, forbid_unknown_fields=True):
     image_url: ImageUrl | None = None
     input_audio: InputAudio | None = None
     file: File | None = None
+    cache_control: Raw = ABSENT
+    """Anthropic's cache mark, which many clients put into parts for whatever provider. It changes no answer."""
 
 
-class ThinkingBlock(Struct, forbid_unknown_fields=True):
+class ThinkingBlock(Struct, forbid_unknown_fields=True, omit_defaults=True):
     """Thoughts of an earlier answer in Anthropic's form, as this gateway gave them."""
 
     type: Literal["thinking", "redacted_thinking"]
@@ -79,6 +91,8 @@ class ThinkingBlock(Struct, forbid_unknown_fields=True):
     """By which the vendor knows its own thoughts again; they must come back with it, unchanged."""
     data: str = ""
     """Base64 of thoughts that may not be shown."""
+    index: int | None = None
+    """Its place among the blocks, which is left over where a caller has joined a stream."""
 
 
 class ChatMessage(Struct, forbid_unknown_fields=True):
@@ -92,10 +106,14 @@ class ChatMessage(Struct, forbid_unknown_fields=True):
     refusal: str | None = None
     reasoning_content: str | None = None
     """Thoughts of an earlier answer that the caller gives back."""
+    reasoning: str | None = None
+    """The same, as OpenRouter and newer vLLM call it."""
     thinking_blocks: list[ThinkingBlock] | None = None
     """The same, whole."""
     extra_content: dict[str, dict[str, Any]] | None = None
     """What a provider wants back with the text, as :attr:`ToolCall.extra_content`."""
+    images: list[Image] | None = None
+    """Pictures that an earlier answer came with."""
     audio: None = None
     function_call: None = None
     annotations: list[Any] | None = None
@@ -111,10 +129,27 @@ class ChatMessage(Struct, forbid_unknown_fields=True):
     @property
     def thoughts(self) -> str:
         """The text of the thoughts that are given back."""
-        return self.reasoning_content or "".join([block.thinking for block in self.thinking_blocks or ()])
+        return self.reasoning_content or self.reasoning or "".join([block.thinking for block in self.thinking_blocks or ()])
+
+
+class SignedCall(Struct, omit_defaults=True):
+    """What a provider wants back with one call."""
+
+    id: str
+    extra_content: dict[str, dict[str, Any]]
+
+
+class Thoughts(Struct, omit_defaults=True):
+    """:attr:`gateway.core.conversation.Message.thoughts`."""
+
+    reasoning_content: str | None = None
+    thinking_blocks: list[ThinkingBlock] | None = None
+    extra_content: dict[str, dict[str, Any]] | None = None
+    tool_calls: list[SignedCall] = []
 
 
 _decode_message = msgspec.json.Decoder(ChatMessage).decode
+decode_thoughts = msgspec.json.Decoder(Thoughts).decode
 
 
 def read_conversation(conversation: Conversation, provider: str) -> list[ChatMessage]:
@@ -123,6 +158,8 @@ def read_conversation(conversation: Conversation, provider: str) -> list[ChatMes
     for index, message in enumerate(conversation):
         where = f"messages[{index}]"
         found = _decode(_decode_message, message.raw, where)
+        if message.thoughts is not None:
+            _give_back(found, message.thoughts)
         if found.name is not None and found.role != "tool":
             raise lacking(f"{where}.name", provider, "names of participants")
         if found.role == "tool" and found.tool_call_id is None:
@@ -131,8 +168,20 @@ def read_conversation(conversation: Conversation, provider: str) -> list[ChatMes
     return messages
 
 
+def _give_back(message: ChatMessage, raw: bytes) -> None:
+    thoughts = decode_thoughts(raw)
+    message.reasoning_content = thoughts.reasoning_content
+    message.thinking_blocks = thoughts.thinking_blocks
+    message.extra_content = thoughts.extra_content
+    signed = {call.id: call.extra_content for call in thoughts.tool_calls}
+    for call in message.tool_calls or ():
+        call.extra_content = signed.get(call.id)
+
+
 def text_of(message: ChatMessage, index: int, provider: str) -> str:
-    """The text of a message that may have no other content. Raises ``malformed`` naming a part of another kind."""
+    """The text of a message that may have no other content. Raises ``malformed`` naming a part of another kind, or pictures."""
+    if message.images:
+        raise lacking(f"messages[{index}].images", provider, "pictures beside the content")
     for number, part in enumerate(message.parts):
         if part.type not in {"text", "refusal"}:
             raise lacking(f"messages[{index}].content[{number}]", provider, f"{part.type} in a {message.role} message")
@@ -179,6 +228,8 @@ class Tool(Struct, forbid_unknown_fields=True):
 
     function: FunctionTool
     type: Literal["function"] = "function"
+    cache_control: Raw = ABSENT
+    """As :attr:`Part.cache_control`."""
 
 
 class NamedFunction(Struct, forbid_unknown_fields=True):

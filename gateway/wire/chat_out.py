@@ -4,7 +4,7 @@ Source: the published OpenAPI document of the Chat Completions API; ``reasoning_
 call thoughts that may be shown; ``thinking_blocks`` are the same in the form in which they can be given back.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -13,6 +13,19 @@ from msgspec import Struct
 from gateway.core.events import Event, Usage
 
 _encode = msgspec.json.Encoder().encode
+
+
+class OutImageUrl(Struct):
+    """``image_url`` of a picture that was made."""
+
+    url: str
+
+
+class OutImage(Struct, omit_defaults=True, tag_field="type", tag="image_url"):
+    """``images[]``, as OpenRouter and LiteLLM tell of pictures in answers; ``index`` only in streams."""
+
+    image_url: OutImageUrl
+    index: int | None = None
 
 
 class OutFunction(Struct, omit_defaults=True):
@@ -40,10 +53,11 @@ class Delta(Struct, omit_defaults=True):
     reasoning_content: str | None = None
     refusal: str | None = None
     tool_calls: list[OutToolCall] | None = None
-    thinking_blocks: list[dict[str, str]] | None = None
-    """Thoughts whole and signed, in Anthropic's form, for the caller to give back."""
+    thinking_blocks: Sequence[Mapping[str, str | int]] | None = None
+    """Thoughts whole and signed, in Anthropic's form, for the caller to give back; in streams with their ``index``."""
     extra_content: dict[str, Any] | None = None
     """What belongs to the text and must come back with it, by vendor."""
+    images: list[OutImage] | None = None
 
 
 class _Choice(Struct):
@@ -59,8 +73,9 @@ class _Message(Struct, omit_defaults=True):
     refusal: str | None
     reasoning_content: str | None = None
     tool_calls: list[OutToolCall] | None = None
-    thinking_blocks: list[dict[str, str]] | None = None
+    thinking_blocks: Sequence[Mapping[str, str | int]] | None = None
     extra_content: dict[str, Any] | None = None
+    images: list[OutImage] | None = None
 
 
 class _WholeChoice(Struct):
@@ -102,6 +117,7 @@ class Writer:
                 said.tool_calls,
                 said.thinking_blocks,
                 said.extra_content,
+                said.images,
             )
             out.append(_WholeChoice(choice.index, message, choice.finish))
         texts = tuple([(c.index, c.message.content or c.message.refusal or "") for c in choices])
@@ -130,11 +146,18 @@ class Writer:
 
 
 def usage_form(usage: Usage) -> dict[str, object]:
-    """Usage in OpenAI's form."""
+    """Usage in OpenAI's form; what few answers have is told only where there is some."""
+    written = usage.cache_write + usage.cache_write_1h
+    read = {"cache_write_tokens": written, "audio_tokens": usage.audio_input, "image_tokens": usage.image_input}
+    made = {"audio_tokens": usage.audio_output, "image_tokens": usage.image_output}
     return {
         "prompt_tokens": usage.input,
         "completion_tokens": usage.output,
         "total_tokens": usage.input + usage.output,
-        "prompt_tokens_details": {"cached_tokens": usage.cached},
-        "completion_tokens_details": {"reasoning_tokens": usage.reasoning},
+        "prompt_tokens_details": {"cached_tokens": usage.cached, **_some(read)},
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning, **_some(made)},
     }
+
+
+def _some(counts: dict[str, int]) -> dict[str, int]:
+    return {name: count for name, count in counts.items() if count}

@@ -85,6 +85,9 @@ def _numbered(items: list[Any], more: list[Any]) -> list[Any]:
         at = _position(entry["index"], MAX_CALLS)
         while len(items) <= at:
             items.append({})
+        if entry.get("id") and items[at].get("id") not in {None, "", entry["id"]}:
+            # Google's OpenAI endpoint gives all calls the same place; joined they would be nobody's call.
+            raise ValueError(entry["id"])
         _accumulate(items[at], {name: value for name, value in entry.items() if name != "index"})
     return items
 

@@ -23,7 +23,7 @@ class FunctionCall(Struct, omit_defaults=True):
     """``functionCall``; only newer models give it an id."""
 
     name: str
-    args: dict[str, Any] = {}
+    args: dict[str, Any] | None = {}
     id: str | None = None
 
 

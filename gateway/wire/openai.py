@@ -89,8 +89,13 @@ class WireUsage(Struct, gc=False):
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    total_tokens: int | None = 0
     prompt_tokens_details: PromptDetails | None = None
     completion_tokens_details: CompletionDetails | None = None
+    prompt_cache_hit_tokens: int | None = None
+    """DeepSeek's word for ``cached_tokens``."""
+    cached_tokens: int | None = None
+    """Moonshot's place for it."""
 
 
 class AnswerMessage(Struct, gc=False):
@@ -222,11 +227,15 @@ def read_usage(raw: Raw, tier: Raw = ABSENT) -> Usage | None:
     billed = None if len(tier) == 0 or bytes(tier) == _STANDARD_TIER else read_tier(tier)
     prompt, completion = wire.prompt_tokens, wire.completion_tokens
     read, made = wire.prompt_tokens_details, wire.completion_tokens_details
-    if read is None and made is None and billed is None:
+    elsewhere = wire.prompt_cache_hit_tokens or wire.cached_tokens
+    if read is None and made is None and billed is None and not elsewhere:
         # Most servers but OpenAI's own: two counts, in the standard tier.
         return Usage(prompt, completion) if 0 <= prompt < LARGEST_COUNT and 0 <= completion < LARGEST_COUNT else None
     read, made = read or _NO_PROMPT_DETAILS, made or _NO_COMPLETION_DETAILS
-    cached, thoughts = read.cached_tokens or 0, made.reasoning_tokens or 0
+    cached, thoughts = read.cached_tokens or elsewhere or 0, made.reasoning_tokens or 0
+    if thoughts and wire.total_tokens == prompt + completion + thoughts:
+        # xAI counts thoughts beside the completion and not in it; nobody else's total comes to that.
+        completion += thoughts
     apart = read.cache_write_tokens or read.audio_tokens or read.image_tokens or made.audio_tokens or made.image_tokens
     if billed is None and not apart:
         # Nearly every other answer: text in the standard tier, whose four counts are checked here for a third of the time.

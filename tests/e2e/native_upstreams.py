@@ -1,7 +1,8 @@
 """Small fakes of vendors' own APIs: Gemini, Cohere, Bedrock and Azure, by the first part of the path.
 
 A model whose name ends in ``-tools`` calls a function, in ``-limited`` has no quota left, in ``-cut`` ends its stream in the middle,
-in ``-filtered`` refuses the prompt; every other one says what it was asked. Bedrock checks signatures.
+in ``-filtered`` refuses the prompt, in ``-signed`` calls a function after signed thoughts, and wants these back with its result;
+every other one says what it was asked. Bedrock checks signatures.
 """
 
 import re
@@ -39,6 +40,14 @@ def gemini(model: str, body: dict[str, Any], *, stream: bool) -> Answer:
         candidate = {"content": {"parts": parts, "role": "model"}, "index": 0} | ({"finishReason": finish} if finish else {})
         return {"candidates": [candidate], "usageMetadata": usage, **base}
 
+    if model.endswith("-signed"):
+        call = {"functionCall": {"name": "get_weather", "args": ARGUMENTS, "id": "c1"}, "thoughtSignature": "Z2VtaW5p"}
+        thought = {"text": "Look it up.", "thought": True}
+        if len(body["contents"]) == 1:
+            return 200, {}, [answer([thought]), answer([call], "STOP")] if stream else answer([thought, call], "STOP")
+        if body["contents"][1]["parts"][-1] != call:
+            return 400, {}, {"error": {"code": 400, "message": "Function call is missing a thought_signature.", "details": []}}
+        return 200, {}, answer([{"text": "sunny"}], "STOP")
     if model.endswith("-filtered"):
         blocked = {"promptFeedback": {"blockReason": "SAFETY"}, "usageMetadata": {"promptTokenCount": 11}, **base}
         return 200, {}, [blocked] if stream else blocked
@@ -69,6 +78,8 @@ def cohere(model: str, body: dict[str, Any], *, stream: bool) -> Answer:
 def bedrock(model: str, body: dict[str, Any], *, stream: bool) -> Answer:
     if model.endswith("-limited"):
         return 429, {"x-amzn-errortype": "ThrottlingException"}, {"message": "Too many requests."}
+    if model.endswith("-signed"):
+        return signed_bedrock(body, stream=stream)
     tools, usage = model.endswith("-tools"), {"inputTokens": 6, "outputTokens": 3, "totalTokens": 14, "cacheReadInputTokens": 5}
     said, reason = body["messages"][-1]["content"][-1].get("text", "a result"), "tool_use" if tools else "end_turn"
     use = {"toolUseId": "tooluse_1", "name": "get_weather"}
@@ -87,6 +98,35 @@ def bedrock(model: str, body: dict[str, Any], *, stream: bool) -> Answer:
         events += [{"contentBlockStop": {"contentBlockIndex": 0}}, {"messageStop": {"stopReason": reason}}]
         events.append({"metadata": {"usage": usage}})
     return 200, {}, events
+
+
+def signed_bedrock(body: dict[str, Any], *, stream: bool) -> Answer:
+    usage = {"inputTokens": 6, "outputTokens": 3, "totalTokens": 9}
+    thought = {"reasoningText": {"text": "Look it up.", "signature": "YmVkcm9jaw=="}}
+    use = {"toolUseId": "tooluse_1", "name": "get_weather"}
+    content: list[Any] = [{"reasoningContent": thought}, {"toolUse": {**use, "input": ARGUMENTS}}]
+    if len(body["messages"]) > 1:
+        if body["messages"][1]["content"] != content:
+            return 400, {"x-amzn-errortype": "ValidationException"}, {"message": "Expected the thinking block as it was."}
+        return 200, {}, {"output": {"message": {"content": [{"text": "sunny"}]}}, "stopReason": "end_turn", "usage": usage}
+    if not stream:
+        return 200, {}, {"output": {"message": {"content": content}}, "stopReason": "tool_use", "usage": usage}
+    deltas = [{"text": "Look it "}, {"text": "up."}, {"signature": "YmVkcm9jaw=="}]
+    arguments = msgspec.json.encode(ARGUMENTS).decode()
+    return (
+        200,
+        {},
+        [
+            {"messageStart": {"role": "assistant"}},
+            *[{"contentBlockDelta": {"contentBlockIndex": 0, "delta": {"reasoningContent": delta}}} for delta in deltas],
+            {"contentBlockStop": {"contentBlockIndex": 0}},
+            {"contentBlockStart": {"contentBlockIndex": 1, "start": {"toolUse": use}}},
+            {"contentBlockDelta": {"contentBlockIndex": 1, "delta": {"toolUse": {"input": arguments}}}},
+            {"contentBlockStop": {"contentBlockIndex": 1}},
+            {"messageStop": {"stopReason": "tool_use"}},
+            {"metadata": {"usage": usage}},
+        ],
+    )
 
 
 def azure(model: str, body: dict[str, Any], *, stream: bool) -> Answer:

@@ -8,7 +8,7 @@ import base64
 import email
 import struct
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -51,12 +51,16 @@ class Seen:
 
 @dataclass
 class OpenAIUpstream:
-    """``with OpenAIUpstream() as upstream: upstream.url``; ``chat`` answers chat calls, given the decoded body."""
+    """``with OpenAIUpstream() as upstream: upstream.url``; ``chat`` answers chat calls, given the decoded body.
+
+    An iterator from ``chat`` is a stream that says one thing after the other until it ends or the caller leaves, which ``left`` tells.
+    """
 
     seen: list[Seen] = field(default_factory=list)
     files: dict[str, tuple[dict[str, Any], bytes]] = field(default_factory=dict)
     batches: dict[str, dict[str, Any]] = field(default_factory=dict)
-    chat: Callable[[dict[str, Any]], list[dict[str, Any]] | dict[str, Any]] | None = None
+    chat: Callable[[dict[str, Any]], list[dict[str, Any]] | dict[str, Any] | Iterator[dict[str, Any]]] | None = None
+    left: threading.Event = field(default_factory=threading.Event)
     fail: dict[str, tuple[int, dict[str, str]]] = field(default_factory=dict)
     """By path: the status and headers to refuse with."""
     cut: set[str] = field(default_factory=set)
@@ -139,7 +143,20 @@ class OpenAIUpstream:
         answer = self.chat(body)
         if isinstance(answer, dict):
             return web.json_response(answer)
-        return await self._events(request, [*answer, "[DONE]"])
+        if isinstance(answer, list):
+            return await self._events(request, [*answer, "[DONE]"])
+        return await self._drip(request, answer)
+
+    async def _drip(self, request: web.Request, events: Iterator[dict[str, Any]]) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        await response.prepare(request)
+        try:
+            for event in events:
+                await response.write(b"data: " + msgspec.json.encode(event) + b"\n\n")
+                await asyncio.sleep(0.02)
+        except ConnectionError:
+            self.left.set()
+        return response
 
     async def _completions(self, request: web.Request) -> web.StreamResponse:
         body = self.last.json

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import openai
 import pytest
+from anthropic import Anthropic
 from openai import OpenAI
 
 from tests.e2e.native_upstreams import ARGUMENTS, KEYS, REGION, running
@@ -121,10 +122,59 @@ def test_tools_there_and_back(client: OpenAI, provider: str, streamed: bool) -> 
     said = choice.message.model_dump(exclude={"parsed"})
     for one in said["tool_calls"]:
         one["function"].pop("parsed_arguments", None)
-        one.pop("index", None)
     result = {"role": "tool", "tool_call_id": tool.id, "content": "sunny"}
     answer = client.chat.completions.create(model=f"{provider}-1", messages=[*HELLO, said, result], tools=[WEATHER])
     assert answer.choices[0].message.content in {"sunny", "a result"}
+
+
+signed = pytest.mark.parametrize(("provider", "streamed"), [(p, s) for p in ("gemini", "bedrock") for s in (False, True)])
+
+
+@signed
+def test_signed_thoughts_there_and_back(client: OpenAI, provider: str, streamed: bool) -> None:
+    call: dict[str, Any] = {"model": f"{provider}-signed", "messages": HELLO[1:], "tools": [WEATHER]}
+    if streamed:
+        with client.chat.completions.stream(**call) as stream:
+            message = stream.get_final_completion().choices[0].message
+    else:
+        message = client.chat.completions.create(**call).choices[0].message
+    said = message.model_dump(exclude={"parsed"})
+    for one in said["tool_calls"]:
+        one["function"].pop("parsed_arguments", None)
+    result = {"role": "tool", "tool_call_id": said["tool_calls"][0]["id"], "content": "sunny"}
+    answer = client.chat.completions.create(**{**call, "messages": [*HELLO[1:], said, result]})
+    assert answer.choices[0].message.content == "sunny"
+
+
+@signed
+def test_signed_thoughts_through_responses(client: OpenAI, provider: str, streamed: bool) -> None:
+    tool = {"type": "function", **WEATHER["function"], "strict": False}
+    call: dict[str, Any] = {"model": f"{provider}-signed", "input": HELLO[1:], "tools": [tool]}
+    if streamed:
+        with client.responses.stream(**call) as stream:
+            answer: Any = stream.get_final_response()
+    else:
+        answer = client.responses.create(**call)
+    said = [item.model_dump(exclude_none=True, exclude={"parsed_arguments"}) for item in answer.output]
+    result = {"type": "function_call_output", "call_id": answer.output[-1].call_id, "output": "sunny"}
+    assert client.responses.create(**{**call, "input": [*HELLO[1:], *said, result]}).output_text == "sunny"
+
+
+@signed
+def test_signed_thoughts_through_messages(gateway: Any, provider: str, streamed: bool) -> None:
+    tool = {"name": "get_weather", "input_schema": WEATHER["function"]["parameters"]}
+    call: dict[str, Any] = {"model": f"{provider}-signed", "max_tokens": 99, "messages": HELLO[1:], "tools": [tool]}
+    with Anthropic(base_url=gateway.url, api_key=gateway.api_key, max_retries=0, timeout=120) as claude:
+        if streamed:
+            with claude.messages.stream(**call) as stream:
+                message = stream.get_final_message()
+        else:
+            message = claude.messages.create(**call)
+        assert [block.type for block in message.content] == ["thinking", "tool_use"]
+        assert message.content[0].thinking == "Look it up."
+        result = {"type": "tool_result", "tool_use_id": message.content[1].id, "content": "sunny"}
+        turns = [*HELLO[1:], {"role": "assistant", "content": message.content}, {"role": "user", "content": [result]}]
+        assert claude.messages.create(**{**call, "messages": turns}).content[0].text == "sunny"
 
 
 @pytest.mark.parametrize("provider", ALL)

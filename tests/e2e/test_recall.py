@@ -48,16 +48,17 @@ def faults() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def gateway(start_gateway: Callable[..., Any], faults: str) -> Any:
-    """Two workers, and a prompt ``shared`` whose answers are kept and shared."""
+    """Two workers, and the prompts ``shared``, whose answers are kept and shared, and ``joined``, where they are only shared."""
     gateway = start_gateway(workers=2, upstream=f"{faults}/v1")
     with gateway.admin(base_url=f"{gateway.url}/api/v1") as api:
         content = {
             "messages": [{"type": "message", "role": "user", "content": "{{ q }}"}],
             "overridable": ["*"],
-            "cache": {"ttl_seconds": 300, "coalesce": True},
         }
-        api.post("/prompts", json={"slug": "shared", "content": content}).raise_for_status()
-        api.post("/prompts/shared/versions/1/publish", json={"wait": True}).raise_for_status()
+        for slug, seconds in (("shared", 300), ("joined", 0)):
+            cached = {**content, "cache": {"ttl_seconds": seconds, "coalesce": True}}
+            api.post("/prompts", json={"slug": slug, "content": cached}).raise_for_status()
+            api.post(f"/prompts/{slug}/versions/1/publish", json={"wait": True}).raise_for_status()
     return gateway
 
 
@@ -180,20 +181,21 @@ def test_an_equal_request_is_a_hit_with_an_age_whole_or_streamed(gateway: Any, f
     assert sources.count("cache") == 2
 
 
-@pytest.mark.parametrize("stream", [False, True])
-async def test_equal_calls_at_one_time_are_one_call_per_worker(gateway: Any, faults: str, stream: bool) -> None:
+@pytest.mark.parametrize(("prompt", "stream"), [("shared", True), ("joined", False)])
+async def test_equal_calls_at_one_time_are_one_call_of_all_workers(
+    gateway: Any, faults: str, prompt: str, stream: bool
+) -> None:
     user = str(uuid.uuid4())
-    model = {"model": SLOW, "extra_headers": {"x-prompt": "shared"}, "extra_body": {"variables": {"q": user}}}
+    model = {"model": SLOW, "extra_headers": {"x-prompt": prompt}, "extra_body": {"variables": {"q": user}}}
     answers = await at_once(gateway, CALLERS, messages=[], user=user, stream=stream, **model)
     states = [answer.headers["x-cache"] for answer in answers]
-    upstream = asked(faults, user)
-    assert states.count("miss") == upstream <= 2
-    assert states.count("coalesced") == CALLERS - upstream
+    assert asked(faults, user) == 1
+    assert sorted(states) == ["coalesced"] * (CALLERS - 1) + ["miss"]
     if not stream:
-        assert {answer.parse().choices[0].message.content for answer in answers}
+        assert all(answer.parse().choices[0].message.content for answer in answers)
     sources = [(r["usage_source"], r["cost_nano"], r["output_tokens"] is None) for r in rows(gateway, user, CALLERS)]
-    assert sources.count(("coalesced", 0, True)) == CALLERS - upstream
-    assert sources.count(("upstream", None, False)) == upstream  # the slow model has no price
+    assert sources.count(("coalesced", 0, True)) == CALLERS - 1
+    assert sources.count(("upstream", None, False)) == 1  # the slow model has no price
 
 
 def test_what_is_forged_in_redis_is_a_miss_and_without_redis_calls_go_on(gateway: Any, faults: str) -> None:

@@ -12,8 +12,16 @@ from gateway.core.requests import ChatRequest, Inbound
 from gateway.core.upstream import MESSAGES
 from gateway.dialects.chat import malformed
 from gateway.dialects.messages import fields, reading
-from gateway.dialects.messages.framing import ChatFramer, NativeFramer, frame, usage_json
+from gateway.dialects.messages.framing import ChatFramer, NativeFramer, frame, tool_id, usage_json
 from gateway.dialects.messages.problems import problem
+from gateway.dialects.messages.thoughts import (
+    call_signature,
+    signed_thoughts,
+    text_signature,
+    thinking,
+    whole_thoughts,
+    written,
+)
 from gateway.dialects.naming import MAX_LABEL, PromptObject, check_names, labels, named_prompt
 from gateway.wire import anthropic as wire
 from gateway.wire import chat
@@ -110,14 +118,14 @@ def _message(event: Event, request: ChatRequest, inbound: Inbound) -> dict[str, 
     if choice is None:
         raise GatewayError(UPSTREAM_INVALID, "the provider's answer has no choice")
     message = choice.message
-    content: list[dict[str, object]] = []
-    thought = message.reasoning_content or message.reasoning
-    if thought:
-        content.append({"type": "thinking", "thinking": thought, "signature": ""})
+    content = _thoughts(message)
     text = message.content or message.refusal
     if text:
         content.append({"type": "text", "text": text})
-    content += [_tool_use(call) for call in message.tool_calls or ()]
+    _sign(content, text_signature(message.extra_content))
+    for number, call in enumerate(message.tool_calls or ()):
+        _sign(content, call_signature(call.extra_content))
+        content.append(_tool_use(call, call.id or tool_id(_id(inbound), number)))
     reason = "refusal" if message.refusal else wire.STOP_REASONS.get(choice.finish_reason or "")
     counts: dict[str, object] = {"input_tokens": 0, "output_tokens": 0} if event.usage is None else usage_json(event.usage)
     return {
@@ -132,15 +140,33 @@ def _message(event: Event, request: ChatRequest, inbound: Inbound) -> dict[str, 
     }
 
 
-def _tool_use(call: chat.ToolCall) -> dict[str, object]:
+def _thoughts(message: chat.AnswerMessage) -> list[dict[str, object]]:
+    text, blocks = chat.thoughts_of(message), signed_thoughts(message)
+    if whole_thoughts(text, blocks):
+        return [written(block) for block in blocks]
+    return [thinking(text), *[written(block) for block in blocks if block.type == "redacted_thinking"]]
+
+
+def _sign(content: list[dict[str, object]], signature: str | None) -> None:
+    """Keep a signature: in the thoughts that come right before what it signs, else in a block of its own."""
+    if signature is None:
+        return
+    if not content or content[-1].get("signature") != "":
+        content.append(thinking(""))
+    content[-1]["signature"] = signature
+
+
+def _tool_use(call: chat.ToolCall, call_id: str) -> dict[str, object]:
     function = call.function
     if function is None or not function.name:
         raise GatewayError(UPSTREAM_INVALID, "the provider's answer has a tool call without a name")
     try:
-        arguments = decode_fields(function.arguments.encode()) if function.arguments else {}
+        # Some servers say "null" for a tool without arguments.
+        given = (function.arguments or "").strip()
+        arguments = {} if given in {"", "null"} else decode_fields(given.encode())
     except DECODE_ERRORS:
         raise GatewayError(UPSTREAM_INVALID, "the provider's tool call has arguments that are no JSON object") from None
-    return {"type": "tool_use", "id": call.id, "name": function.name, "input": arguments}
+    return {"type": "tool_use", "id": call_id, "name": function.name, "input": arguments}
 
 
 MESSAGES_DIALECT = MessagesDialect()

@@ -5,10 +5,21 @@ The order is the vendor's: ``message_start``, then per block ``content_block_sta
 """
 
 import re
+from collections import deque
+
+from msgspec import Struct
 
 from gateway.core.errors import UPSTREAM_INVALID, GatewayError
 from gateway.core.events import Event, Usage
 from gateway.dialects.messages.problems import problem
+from gateway.dialects.messages.thoughts import (
+    call_signature,
+    signed_thoughts,
+    text_signature,
+    thinking,
+    whole_thoughts,
+    written,
+)
 from gateway.wire import chat
 from gateway.wire.anthropic import STOP_REASONS
 from gateway.wire.openai import DECODE_ERRORS, decode_fields, encode
@@ -25,15 +36,23 @@ def frame(name: bytes, data: bytes) -> bytes:
     return b"event: %b\ndata: %b\n\n" % (name, data)
 
 
+def tool_id(message_id: str, number: int) -> str:
+    """The id of a tool call to which its provider has given none; clients need one to answer it."""
+    return f"toolu_{message_id.removeprefix('msg_')}{number:02}"
+
+
 def usage_json(usage: Usage) -> dict[str, object]:
-    """``usage`` in Anthropic's terms, where cached input is not part of ``input_tokens``."""
+    """``usage`` in Anthropic's terms, where cached input is not part of ``input_tokens``; thoughts are told where there are some."""
     written = usage.cache_write + usage.cache_write_1h
-    return {
+    counts: dict[str, object] = {
         "input_tokens": usage.input - usage.cached - written,
         "cache_creation_input_tokens": written,
         "cache_read_input_tokens": usage.cached,
         "output_tokens": usage.output,
     }
+    if usage.reasoning:
+        counts["output_tokens_details"] = {"thinking_tokens": usage.reasoning}
+    return counts
 
 
 class NativeFramer:
@@ -65,10 +84,41 @@ class NativeFramer:
         return frame(b"error", problem(error, None))
 
 
+class _Call(Struct, eq=False):
+    """A tool call as far as it has come."""
+
+    id: str
+    name: str
+    signature: str | None
+    arguments: list[str] = []
+
+    @property
+    def complete(self) -> bool:
+        """Whether the arguments are a JSON text: then only white space could follow."""
+        try:
+            decode_fields("".join(self.arguments).encode())
+        except DECODE_ERRORS:
+            return False
+        return True
+
+
 class ChatFramer:
     """``Framer`` of an answer in the chat form. Holds which block is open."""
 
-    __slots__ = ("_call", "_finish", "_id", "_index", "_model", "_open", "_refused", "_started")
+    __slots__ = (
+        "_begun",
+        "_calls",
+        "_finish",
+        "_id",
+        "_index",
+        "_model",
+        "_open",
+        "_refused",
+        "_speaking",
+        "_started",
+        "_thought",
+        "_waiting",
+    )
 
     def __init__(self, message_id: str, model: str) -> None:
         self._id = message_id
@@ -78,10 +128,18 @@ class ChatFramer:
         """Of the last block begun."""
         self._open: str | None = None
         """Its type while it is open."""
-        self._call = -1
-        """The chat index of the last tool call begun."""
+        self._calls: dict[int, _Call] = {}
+        """Tool calls by their index in the chat form."""
+        self._begun = 0
+        """How many there have been."""
+        self._waiting: deque[_Call] = deque()
+        """Those that have no block yet."""
+        self._speaking: _Call | None = None
+        """The one whose block is open."""
         self._finish: str | None = None
         self._refused = False
+        self._thought: list[str] = []
+        """The text of the open ``thinking`` block."""
 
     def frames(self, events: list[Event]) -> bytes:
         """What these chunks add. Raises ``upstream_invalid`` for chunks that cannot be said in legal order."""
@@ -105,6 +163,8 @@ class ChatFramer:
         frames: list[bytes] = []
         if not self._started:
             self._start(self._model, frames)
+        while self._waiting:
+            self._next_call(frames)
         self._close(frames)
         counts: dict[str, object] = {"output_tokens": 0} if usage is None else usage_json(usage)
         if cost is not None:
@@ -138,32 +198,95 @@ class ChatFramer:
     def _add(self, choice: chat.ChunkChoice, frames: list[bytes]) -> None:
         delta = choice.delta
         if delta is not None:
-            thought = delta.reasoning_content or delta.reasoning
-            if thought:
-                self._ensure("thinking", {"type": "thinking", "thinking": "", "signature": ""}, frames)
-                self._grow({"type": "thinking_delta", "thinking": thought}, frames)
+            self._think(delta, frames)
             text = delta.content or delta.refusal
             if text:
+                while self._waiting:
+                    self._next_call(frames)
                 self._refused = self._refused or bool(delta.refusal)
                 self._ensure("text", {"type": "text", "text": ""}, frames)
                 self._grow({"type": "text_delta", "text": text}, frames)
-            for call in delta.tool_calls or ():
-                self._add_call(call, frames)
+            self._sign(text_signature(delta.extra_content), frames)
+            for place, call in enumerate(delta.tool_calls or ()):
+                self._add_call(call, place if call.index is None else call.index, frames)
         if choice.finish_reason is not None:
             self._finish = choice.finish_reason
+            while self._waiting:
+                self._next_call(frames)
 
-    def _add_call(self, call: chat.DeltaCall, frames: list[bytes]) -> None:
-        function = call.function or chat.FunctionCall()
-        if call.index > self._call:
-            if not call.id or not function.name:
-                raise GatewayError(UPSTREAM_INVALID, "the provider began a tool call without id or name")
-            self._call = call.index
+    def _think(self, delta: chat.ChunkDelta, frames: list[bytes]) -> None:
+        """Thoughts come in pieces, and signed when they are whole; where a whole answer is streamed, all at once."""
+        thought, blocks = chat.thoughts_of(delta), signed_thoughts(delta)
+        if thought and whole_thoughts(thought, blocks):
+            for block in blocks:
+                self._close(frames)
+                if block.thinking:
+                    self._muse(block.thinking, frames)
+                self._signed(block, frames)
+            return
+        if thought:
+            self._muse(thought, frames)
+        for block in blocks:
+            self._signed(block, frames)
+
+    def _muse(self, thought: str, frames: list[bytes]) -> None:
+        if self._open != "thinking":
+            self._thought = []
+            self._ensure("thinking", thinking(""), frames)
+        self._thought.append(thought)
+        self._grow({"type": "thinking_delta", "thinking": thought}, frames)
+
+    def _signed(self, block: chat.ThinkingBlock, frames: list[bytes]) -> None:
+        """The end of a block of thoughts. Where its text is not what was shown, a signature would be of something else."""
+        if block.type == "redacted_thinking":
             self._close(frames)
-            self._ensure("tool_use", {"type": "tool_use", "id": call.id, "name": function.name, "input": {}}, frames)
-        elif call.index != self._call or self._open != "tool_use":
+            self._ensure(block.type, written(block), frames)
+            self._close(frames)
+        elif block.thinking in ("", "".join(self._thought) if self._open == "thinking" else ""):
+            self._sign(block.signature, frames)
+
+    def _sign(self, signature: str | None, frames: list[bytes]) -> None:
+        """Sign the open thoughts, or keep a signature in a block of its own."""
+        if signature is not None:
+            self._ensure("thinking", thinking(""), frames)
+            self._grow({"type": "signature_delta", "signature": signature}, frames)
+            self._close(frames)
+
+    def _add_call(self, part: chat.DeltaCall, index: int, frames: list[bytes]) -> None:
+        """Parallel calls may come interleaved, blocks may not: a call waits while the one before it is incomplete.
+
+        Another id is another call: Google's OpenAI endpoint gives all calls the same index.
+        """
+        function = part.function or chat.FunctionCall()
+        call = self._calls.get(index)
+        if call is None or (part.id and function.name and part.id != call.id):
+            if not function.name:
+                raise GatewayError(UPSTREAM_INVALID, "the provider began a tool call without a name")
+            call_id = part.id or tool_id(self._id, self._begun)
+            self._begun += 1
+            call = self._calls[index] = _Call(call_id, function.name, call_signature(part.extra_content))
+            self._waiting.append(call)
+        piece = function.arguments or ""
+        if call is self._speaking:
+            call.arguments.append(piece)
+            if piece:
+                self._grow({"type": "input_json_delta", "partial_json": piece}, frames)
+        elif call in self._waiting:
+            call.arguments.append(piece)
+        elif piece.strip():
             raise GatewayError(UPSTREAM_INVALID, "the provider went back to an earlier tool call")
-        if function.arguments:
-            self._grow({"type": "input_json_delta", "partial_json": function.arguments}, frames)
+        while self._waiting and (self._speaking is None or self._speaking.complete):
+            self._next_call(frames)
+
+    def _next_call(self, frames: list[bytes]) -> None:
+        call = self._waiting.popleft()
+        self._sign(call.signature, frames)
+        self._close(frames)
+        self._ensure("tool_use", {"type": "tool_use", "id": call.id, "name": call.name, "input": {}}, frames)
+        self._speaking = call
+        arguments = "".join(call.arguments)
+        if arguments:
+            self._grow({"type": "input_json_delta", "partial_json": arguments}, frames)
 
     def _ensure(self, kind: str, block: dict[str, object], frames: list[bytes]) -> None:
         """Have a block of this kind open: the one that is, or a new one."""
@@ -178,6 +301,7 @@ class ChatFramer:
         frames.append(_event({"type": "content_block_delta", "index": self._index, "delta": delta}))
 
     def _close(self, frames: list[bytes]) -> None:
+        self._speaking = None
         if self._open is not None:
             self._open = None
             frames.append(_event({"type": "content_block_stop", "index": self._index}))

@@ -9,6 +9,7 @@ from msgspec import Raw, Struct
 from gateway.core.conversation import Message
 from gateway.core.errors import MALFORMED, GatewayError
 from gateway.dialects.chat import malformed
+from gateway.dialects.messages.thoughts import given_back, is_own
 from gateway.wire import anthropic as wire
 from gateway.wire.chat_in import json_text
 from gateway.wire.openai import DECODE_ERRORS, encode, is_given
@@ -141,17 +142,13 @@ def _assistant(message: wire.InputMessage, where: str, found: Read, native: byte
     chat["content"] = text or (None if calls else "")
     if calls:
         chat["tool_calls"] = calls
-    found.messages.append(_message("assistant", text, chat, native))
+    found.messages.append(Message("assistant", text, encode(chat), native, given_back(message.content)))
 
 
 def _own_thoughts_removed(message: wire.InputMessage, raw: bytes) -> bytes:
-    """The message without thinking that this gateway made of another provider's: unsigned, so Anthropic would refuse it."""
+    """The message without thinking that this gateway made of another provider's, which Anthropic would refuse."""
     content = message.content
-    if isinstance(content, str) or not any(block.type == "thinking" and not block.signature for block in content):
+    if isinstance(content, str) or not any(map(is_own, content)):
         return raw
-    kept = [
-        block
-        for block, seen in zip(wire.decode_content(raw).content, content, strict=True)
-        if seen.type != "thinking" or seen.signature
-    ]
+    kept = [block for block, seen in zip(wire.decode_content(raw).content, content, strict=True) if not is_own(seen)]
     return encode({"role": message.role, "content": kept}) if kept else raw

@@ -1,17 +1,18 @@
 """Items of the Responses API -> messages of the chat form.
 
 Two things differ in shape. A function call is an item of its own here and a part of an assistant's message there, so neighbouring
-items of the assistant become one message. And reasoning items have no form in chat at all: they travel with their neighbour for
-providers that speak the Responses API, and other providers, whose models never made them, do not see them.
+items of the assistant become one message. And reasoning items have no form in chat at all: OpenAI's travel with their neighbour for
+providers that speak the Responses API; ours, with signed thoughts of other providers' models, go beside the message they belong to.
 """
 
 from typing import TypeVar
 
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, structs
 
 from gateway.core.conversation import Message
 from gateway.core.errors import MALFORMED, GatewayError
 from gateway.dialects.chat import malformed
+from gateway.dialects.responses.thoughts import given_back, is_ours
 from gateway.wire import openai as chat
 from gateway.wire import responses as wire
 
@@ -58,6 +59,7 @@ class _Group:
         self.refusals: list[str] = []
         self.calls: list[dict[str, object]] = []
         self.native: list[bytes] = []
+        self.thoughts: list[tuple[str, str]] = []
 
     def message(self) -> Message:
         text = "\n".join(self.contents)
@@ -66,7 +68,9 @@ class _Group:
             body["refusal"] = "\n".join(self.refusals)
         if self.calls:
             body["tool_calls"] = self.calls
-        return Message(_ASSISTANT, text or "\n".join(self.refusals), chat.encode(body), b",".join(self.native))
+        return Message(
+            _ASSISTANT, text or "\n".join(self.refusals), chat.encode(body), b",".join(self.native), given_back(self.thoughts)
+        )
 
 
 class _Reader:
@@ -78,6 +82,8 @@ class _Reader:
         self._group: _Group | None = None
         self._waiting: list[bytes] = []
         """Reasoning items whose neighbour is to come."""
+        self._thoughts: list[tuple[str, str]] = []
+        """Signed thoughts whose message is to come."""
         self._untranslatable: str | None = None
 
     def add(self, index: int, raw: Raw) -> None:
@@ -87,7 +93,10 @@ class _Reader:
         except wire.DECODE_ERRORS as error:
             raise malformed(error, where) from None
         native = bytes(raw)
-        if item.type == "reasoning":
+        if item.type == "reasoning" and item.encrypted_content is not None and is_ours(item.encrypted_content):
+            thoughts = self._thoughts if self._group is None else self._group.thoughts
+            thoughts.append((item.encrypted_content, where))
+        elif item.type == "reasoning":
             self._waiting.append(native)
         elif item.type == "item_reference":
             # The provider's store belongs to the gateway's account, not to one of its tenants.
@@ -119,7 +128,7 @@ class _Reader:
         if self._waiting and self._messages:
             last = self._messages[-1]
             native = b",".join((last.native or b"", *self._waiting))
-            self._messages[-1] = Message(last.role, last.text, last.raw, native)
+            self._messages[-1] = structs.replace(last, native=native)
         return Conversion(tuple(self._messages), self._untranslatable)
 
     def _call(self, item: wire.Item, native: bytes, where: str) -> None:
@@ -157,6 +166,8 @@ class _Reader:
     def _open(self, native: bytes) -> _Group:
         if self._group is None:
             self._group = _Group()
+            self._group.thoughts += self._thoughts
+            self._thoughts.clear()
         self._group.native += [*self._waiting, native]
         self._waiting.clear()
         return self._group

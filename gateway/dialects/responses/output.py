@@ -9,7 +9,8 @@ from msgspec import Raw
 
 from gateway.core.requests import Inbound
 from gateway.dialects.responses.objects import item_id
-from gateway.wire.answers import Choice, Said, ToolCall, reasoning_of
+from gateway.dialects.responses.thoughts import signed_thoughts
+from gateway.wire.answers import Choice, Said, ToolCall, UrlCitation, citations_of, reasoning_of
 
 Step = tuple[str, dict[str, object]]
 """(type, fields) of an event, still without its sequence number."""
@@ -49,21 +50,31 @@ class _Reasoning(_Item):
     def __init__(self, output: "Output") -> None:
         super().__init__(output)
         self._texts: list[str] = []
+        self.signed: str | None = None
+        """``encrypted_content``."""
         self._added({"id": self.id, "type": "reasoning", "summary": [], "status": "in_progress"})
-        self._step("response.reasoning_summary_part.added", summary_index=0, part={"type": "summary_text", "text": ""})
 
     def value(self, status: str) -> dict[str, object]:
-        summary = [{"type": "summary_text", "text": "".join(self._texts)}]
-        return {"id": self.id, "type": "reasoning", "summary": summary, "status": status}
+        summary = [{"type": "summary_text", "text": self.text}] if self._texts else []
+        value: dict[str, object] = {"id": self.id, "type": "reasoning", "summary": summary, "status": status}
+        return value if self.signed is None else {**value, "encrypted_content": self.signed}
+
+    @property
+    def text(self) -> str:
+        """All of it so far."""
+        return "".join(self._texts)
 
     def feed(self, text: str) -> None:
+        if not self._texts:
+            self._step("response.reasoning_summary_part.added", summary_index=0, part={"type": "summary_text", "text": ""})
         self._texts.append(text)
         self._step("response.reasoning_summary_text.delta", summary_index=0, delta=text)
 
     def close(self, status: str) -> None:
-        text = "".join(self._texts)
-        self._step("response.reasoning_summary_text.done", summary_index=0, text=text)
-        self._step("response.reasoning_summary_part.done", summary_index=0, part={"type": "summary_text", "text": text})
+        text = self.text
+        if text:
+            self._step("response.reasoning_summary_text.done", summary_index=0, text=text)
+            self._step("response.reasoning_summary_part.done", summary_index=0, part={"type": "summary_text", "text": text})
         super().close(status)
 
 
@@ -77,6 +88,7 @@ class _Message(_Item):
         self.refusal = refusal
         self._texts: list[str] = []
         self._logprobs: list[Raw] = []
+        self._annotations: list[dict[str, object]] = []
         self._added({"id": self.id, "type": "message", "status": "in_progress", "role": "assistant", "content": []})
         self._step("response.content_part.added", content_index=0, part=self._part())
 
@@ -87,7 +99,7 @@ class _Message(_Item):
         text = "".join(self._texts)
         if self.refusal:
             return {"type": "refusal", "refusal": text}
-        return {"type": "output_text", "text": text, "annotations": [], "logprobs": list(self._logprobs)}
+        return {"type": "output_text", "text": text, "annotations": list(self._annotations), "logprobs": list(self._logprobs)}
 
     def feed(self, text: str, logprobs: list[Raw]) -> None:
         self._texts.append(text)
@@ -96,6 +108,19 @@ class _Message(_Item):
             return
         self._logprobs += logprobs
         self._step("response.output_text.delta", content_index=0, delta=text, logprobs=logprobs)
+
+    def cite(self, found: UrlCitation) -> None:
+        """A page that the text cites."""
+        note: dict[str, object] = {
+            "type": "url_citation",
+            "start_index": found.start_index,
+            "end_index": found.end_index,
+            "url": found.url,
+            "title": found.title,
+        }
+        number = len(self._annotations)
+        self._annotations.append(note)
+        self._step("response.output_text.annotation.added", content_index=0, annotation_index=number, annotation=note)
 
     def close(self, status: str) -> None:
         text = "".join(self._texts)
@@ -143,6 +168,11 @@ class _Call(_Item):
             if self._announced:
                 self._step("response.function_call_arguments.delta", delta=arguments)
 
+    def is_another(self, part: ToolCall) -> bool:
+        """Whether a piece begins a new call: Google's OpenAI endpoint gives all calls the same index, but each its id."""
+        named = part.function is not None and bool(part.function.name)
+        return self._announced and named and bool(part.id) and part.id != self._call_id
+
     def close(self, status: str) -> None:
         if not self._announced:
             self._announce()
@@ -172,20 +202,26 @@ class Output:
         """Take a message or a delta."""
         reasoning = reasoning_of(said)
         if reasoning:
-            current = self._current
-            if not isinstance(current, _Reasoning):
-                self._close_current("completed")
-                current = self._current = _Reasoning(self)
-            current.feed(reasoning)
+            self._reasoning().feed(reasoning)
+        signed = signed_thoughts(said, self._current.text if isinstance(self._current, _Reasoning) else "")
+        if signed is not None:
+            # Before what is signed, where it comes with it; a signature may also come behind its text.
+            self._reasoning().signed = signed
+            self._close_current("completed")
         logprobs = (choice.logprobs.content if choice.logprobs else None) or []
         if said.content:
             self._message(refusal=False).feed(said.content, logprobs)
+        for citation in citations_of(said):
+            self._message(refusal=False).cite(citation)
         if said.refusal:
             self._message(refusal=True).feed(said.refusal, [])
         for position, part in enumerate(said.tool_calls or ()):
             self._close_current("completed")
             index = position if part.index is None else part.index
             call = self._calls.get(index)
+            if call is not None and call.is_another(part):
+                self._close_call(self._calls.pop(index), "completed")
+                call = None
             if call is None:
                 call = self._calls[index] = _Call(self)
             call.feed(part)
@@ -194,8 +230,7 @@ class Output:
         """Close what is open; ``status`` is ``completed`` or ``incomplete``."""
         self._close_current(status)
         for call in self._calls.values():
-            self._statuses[call.index] = status
-            call.close(status)
+            self._close_call(call, status)
         self._calls.clear()
 
     def take(self) -> list[Step]:
@@ -208,6 +243,14 @@ class Output:
         """The items as they stand: what is still open is ``in_progress``."""
         return [item.value(self._statuses.get(item.index, "in_progress")) for item in self.items]
 
+    def _reasoning(self) -> _Reasoning:
+        current = self._current
+        if isinstance(current, _Reasoning):
+            return current
+        self._close_current("completed")
+        made = self._current = _Reasoning(self)
+        return made
+
     def _message(self, *, refusal: bool) -> _Message:
         current = self._current
         if isinstance(current, _Message) and current.refusal == refusal:
@@ -215,6 +258,10 @@ class Output:
         self._close_current("completed")
         made = self._current = _Message(self, refusal=refusal)
         return made
+
+    def _close_call(self, call: _Call, status: str) -> None:
+        self._statuses[call.index] = status
+        call.close(status)
 
     def _close_current(self, status: str) -> None:
         current = self._current

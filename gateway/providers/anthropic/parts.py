@@ -50,7 +50,7 @@ def turn(message: chat.InputMessage) -> tuple[str, list[Block]]:
     if message.role == "user":
         return "user", content_blocks(message)
     if message.role == "assistant":
-        blocks: list[Block] = [*(message.thinking_blocks or ()), *content_blocks(message)]
+        blocks: list[Block] = [*map(_thinking, message.thinking_blocks or ()), *content_blocks(message)]
         if message.refusal:
             blocks.append({"type": "text", "text": message.refusal})
         blocks += [_tool_use(call) for call in message.tool_calls or ()]
@@ -85,6 +85,8 @@ def from_chat(conversation: Conversation) -> tuple[list[Block], list[Block]]:
     turns: list[Block] = []
     for item in conversation:
         message = read(item.raw)
+        if item.thoughts is not None:
+            message.thinking_blocks = chat.decode_thoughts(item.thoughts).thinking_blocks
         if message.role in SYSTEM:
             system += system_blocks(message)
         else:
@@ -131,9 +133,21 @@ def _document(file: chat.File) -> dict[str, object]:
     return {"type": "document", "source": source, **({"title": file.filename} if file.filename else {})}
 
 
+def _thinking(block: Raw) -> Block:
+    """A thinking block byte for byte, without the place that it had in a stream."""
+    if b'"index"' not in bytes(block):
+        return block
+    try:
+        return {name: value for name, value in _decode_object(block).items() if name != "index"}
+    except DECODE_ERRORS as error:
+        raise unreadable("messages", error) from None
+
+
 def _tool_use(call: chat.ToolCall) -> Block:
     if call.type != "function" or call.function is None or not call.function.name:
         raise unfit("messages", "tool_calls: only function calls have a form at Anthropic")
+    if not call.id:
+        raise unfit("messages", f"tool_calls: the call of {call.function.name[:100]!r} has no id")
     arguments = call.function.arguments
     if arguments:
         try:

@@ -70,7 +70,7 @@ class NativeDecoder:
 class ChatDecoder(NativeDecoder):
     """``StreamDecoder`` that gives chat chunks: one with the role first, one with the usage last."""
 
-    __slots__ = ("_block", "_calls", "_created", "_finish", "_head", "_said", "_thinking", "_thoughts")
+    __slots__ = ("_block", "_calls", "_created", "_finish", "_head", "_said", "_thoughts", "_thoughts_made")
 
     def __init__(self, max_event_bytes: int, created: int) -> None:
         super().__init__(max_event_bytes)
@@ -81,8 +81,8 @@ class ChatDecoder(NativeDecoder):
         """The block that is being received."""
         self._thoughts: list[str] = []
         """The pieces of its thinking."""
-        self._thinking: list[dict[str, str]] = []
-        """Thinking as it must come back in the next turn; one list at the end, as SDKs cannot join several."""
+        self._thoughts_made = 0
+        """Thinking blocks so far. Each comes whole at its end, as it must come back in the next turn; by their index SDKs join them."""
         self._calls = 0
         """Tool calls begun so far."""
         self._said = False
@@ -105,8 +105,7 @@ class ChatDecoder(NativeDecoder):
                 stop = wire.finish_reason(event.delta.stop_reason) if event.delta is not None else None
                 if stop is not None and self._finish is None:
                     self._finish = stop
-                    delta = encode({"thinking_blocks": self._thinking}) if self._thinking else b"{}"
-                    events.append(self._chunk(delta, finish=stop))
+                    events.append(self._chunk(b"{}", finish=stop))
             case "message_stop":
                 self._total(events)
             case _:
@@ -164,7 +163,9 @@ class ChatDecoder(NativeDecoder):
             events.append(self._arguments(bytes(block.input).decode() if is_given(block.input) else "{}"))
         elif block.type in {"thinking", "redacted_thinking"}:
             block.thinking = "".join(self._thoughts)
-            self._thinking.append(thinking_block(block))
+            made = {"index": self._thoughts_made, **thinking_block(block)}
+            self._thoughts_made += 1
+            events.append(self._chunk(encode({"thinking_blocks": [made]})))
 
     def _total(self, events: list[Event]) -> None:
         usage = self._counts.usage()

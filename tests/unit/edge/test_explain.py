@@ -143,6 +143,8 @@ async def test_a_kept_answer_is_told(world: Any, say: Any) -> None:
     told = (await explained(world, body))["recall"]
     assert (told["state"], told["cache"]) == ("hit", {"ttl_seconds": 60, "coalesce": True})
     assert len(told["name"]) == 64
+    await world.answers.put("app-1", f"flight:{told['name']}", b"a call of another worker", 10)
+    assert (await explained(world, body))["recall"]["state"] == "coalesced"
 
 
 async def test_a_plain_model_has_neither_prompt_nor_guards(world: Any, say: Any) -> None:

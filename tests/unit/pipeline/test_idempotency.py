@@ -8,7 +8,7 @@ from msgspec import structs
 
 from gateway.core.errors import UPSTREAM_ERROR, GatewayError
 from gateway.edge.openai import chat as door
-from gateway.pipeline import idempotency
+from gateway.pipeline import claims, idempotency
 from gateway.pipeline.memory import MAX_OUTLIVING, Memory
 
 KEY = "retry-1"
@@ -147,22 +147,22 @@ async def test_a_dead_owners_key_is_free_after_its_lease(world: Any, say: Any) -
     inbound = world.inbound(say.chat())
     dead = idempotency.Once(idempotency.received_digest({}, [inbound.body]), "dead", "dead")
     name = idempotency.once_name("app-1", "chat", KEY.encode())
-    await world.answers.swap("app-1", name, None, idempotency._encode(dead), idempotency.LEASE_S)
+    await world.answers.swap("app-1", name, None, idempotency._encode(dead), claims.LEASE_S)
     began = world.clock.now
     world.script(say.completion("fine"))
     answer = await through(world, say.chat())
     assert answer.status == 200
-    assert idempotency.LEASE_S - 1 < world.clock.now - began < idempotency.LEASE_S + 2
+    assert claims.LEASE_S - 1 < world.clock.now - began < claims.LEASE_S + 2
     assert "idempotent-replayed" in (await through(world, say.chat())).head
 
 
 async def test_a_running_call_keeps_its_claim(world: Any, say: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(idempotency, "RENEW_S", 0.001)
+    monkeypatch.setattr(claims, "RENEW_S", 0.001)
     gate = asyncio.Event()
     world.script(gate, say.completion())
     first = asyncio.ensure_future(through(world, say.chat()))
     for _ in range(5):
-        world.clock.now += idempotency.LEASE_S - 1
+        world.clock.now += claims.LEASE_S - 1
         await asyncio.sleep(0.02)
     assert await world.answers.get("app-1", idempotency.once_name("app-1", "chat", KEY.encode()))
     gate.set()

@@ -166,6 +166,19 @@ def test_arguments_nested_too_deeply_are_a_clear_error(provider: str) -> None:
     assert caught.value.param == "messages[0].tool_calls[0].function.arguments"
 
 
+def test_an_answer_of_mistral_that_ends_with_an_error_is_none() -> None:
+    body = b'{"id":"m","choices":[{"index":0,"message":{"role":"assistant","content":""},"finish_reason":"error"}]}'
+    with pytest.raises(GatewayError) as caught:
+        TRANSLATORS["mistral"].answer(body, "chat")
+    assert caught.value.kind.name == "upstream_error"
+    decoder = TRANSLATORS["mistral"].decoder("chat")
+    said = b'data: {"id":"m","choices":[{"index":0,"delta":{"content":"x"},"finish_reason":null}]}\n\n'
+    end = b'data: {"id":"m","choices":[{"index":0,"delta":{"content":""},"finish_reason":"error"}]}\n\n'
+    assert [event.texts for event in decoder.feed(said + end)] == [((0, "x"),)]
+    assert decoder.failure is not None
+    assert decoder.failure.kind.name == "upstream_error"
+
+
 def test_a_broken_event_of_mistral_is_left_to_its_reader() -> None:
     decoder = TRANSLATORS["mistral"].decoder("chat")
     assert decoder.feed(b'data: {"thinking":\n\n') == []

@@ -76,6 +76,8 @@ def test_text_tools_choices_logprobs_and_usage_are_put_together():
         [chunk(part(index=MAX_CHOICES))],
         [chunk(part({"tool_calls": [{"index": MAX_CALLS}]}, "stop"))],
         [chunk(part({"tool_calls": [{"index": "0"}]}, "stop"))],
+        [chunk(part({"tool_calls": [{"index": 0, "id": i}]}, "stop")) for i in ("a", "b")],
+        [chunk(part({"tool_calls": [{"index": 0, "id": i}]}, "stop")) for i in ({}, [1])],
         [chunk("x")],
         [encode({"choices": 5})],
         [chunk(part([1], "stop"))],  # type: ignore[arg-type]

@@ -93,6 +93,35 @@ def test_nulls_and_absent_counts_are_zero() -> None:
     assert chat(Raw(details)) == Usage(3, 1)
 
 
+@pytest.mark.parametrize(
+    ("text", "usage"),
+    [
+        # DeepSeek
+        (
+            b'{"prompt_tokens":9,"completion_tokens":4,"total_tokens":13,"prompt_cache_hit_tokens":6,"prompt_cache_miss_tokens":3}',
+            Usage(9, 4, 6),
+        ),
+        # Moonshot
+        (b'{"prompt_tokens":9,"completion_tokens":4,"total_tokens":13,"cached_tokens":6}', Usage(9, 4, 6)),
+        # xAI, whose completion has no thoughts in it
+        (
+            (
+                b'{"prompt_tokens":9,"completion_tokens":4,"total_tokens":33,"prompt_tokens_details":{"cached_tokens":5},'
+                b'"completion_tokens_details":{"reasoning_tokens":20}}'
+            ),
+            Usage(9, 24, 5, 20),
+        ),
+        # OpenAI, whose completion has
+        (
+            b'{"prompt_tokens":9,"completion_tokens":24,"total_tokens":33,"completion_tokens_details":{"reasoning_tokens":20}}',
+            Usage(9, 24, 0, 20),
+        ),
+    ],
+)
+def test_copies_of_openais_api_count_in_their_own_way(text: bytes, usage: Usage) -> None:
+    assert chat(Raw(text)) == usage
+
+
 def test_writes_without_a_split_live_five_minutes() -> None:
     text = b'{"input_tokens":1,"cache_creation_input_tokens":10,"cache_creation":{"ephemeral_1h_input_tokens":4}}'
     assert anthropic_usage(Raw(text)) == Usage(11, 0, cache_write=6, cache_write_1h=4)

@@ -109,6 +109,7 @@ def test_chunks_become_a_message_that_the_sdk_can_join() -> None:
     ]
     usage = message.usage
     assert (usage.input_tokens, usage.cache_read_input_tokens, usage.output_tokens) == (6, 4, 5)
+    assert named(frames)[-2][1]["usage"]["output_tokens_details"] == {"thinking_tokens": 1}
     assert named(frames)[-2][1]["usage"]["cost_usd"] == 0.0015
 
 
@@ -144,7 +145,7 @@ def test_an_answer_of_nothing_is_still_legal() -> None:
     "events",
     [
         [event(call(0, "x"))],
-        [event(call(0, "", id="a", name="f")), event(call(1, "", id="b", name="g")), event(call(0, "{}"))],
+        [event(call(0, "{}", id="a", name="f")), event(call(1, "", id="b", name="g")), event(call(0, "{}"))],
         [event(call(0, "", id="a", name="f")), event({"content": "x"}), event(call(0, "{}"))],
         [Event(b"{")],
     ],
@@ -154,6 +155,49 @@ def test_what_cannot_be_said_in_order_is_the_providers_fault(events: list[Event]
     with pytest.raises(GatewayError) as caught:
         framer.frames(events)
     assert caught.value.kind.name == "upstream_invalid"
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [(0, '{"a":'), (1, '{"b":'), (0, "1}"), (1, "2}"), (2, "")],
+        [(1, '{"b":2}'), (0, '{"a":1}'), (2, "")],
+        [(0, '{"a":1} '), (0, " "), (1, '{"b":2}'), (0, "\n"), (2, "")],
+    ],
+)
+def test_calls_that_come_interleaved_are_told_one_after_the_other(pieces: list[tuple[int, str]]) -> None:
+    begun = [event(call(i, "", id=f"call_{i}", name=f"f{i}")) for i in range(3)]
+    framer = MESSAGES_DIALECT.framer(REQUEST, INBOUND, native=False)
+    events = [*begun, *[event(call(i, piece)) for i, piece in pieces], event(finish="tool_calls")]
+    message = joined(b"".join([framer.frames([one]) for one in events]) + framer.end(None, None))
+    assert [(block.id, block.input) for block in message.content] == [
+        ("call_0", {"a": 1}),
+        ("call_1", {"b": 2}),
+        ("call_2", {}),
+    ]
+
+
+@pytest.mark.parametrize("index", [{}, {"index": None}, {"index": 0}])
+def test_another_id_is_another_call(index: dict[str, Any]) -> None:
+    """Google's OpenAI endpoint counts no calls."""
+    pieces = [{"id": f"c{i}", "function": {"name": f"f{i}", "arguments": f'{{"a":{i}}}'}, **index} for i in range(2)]
+    framer = MESSAGES_DIALECT.framer(REQUEST, INBOUND, native=False)
+    message = joined(framer.frames([event({"tool_calls": [piece]}) for piece in pieces]) + framer.end(None, None))
+    assert [(block.id, block.input) for block in message.content] == [("c0", {"a": 0}), ("c1", {"a": 1})]
+
+
+@pytest.mark.parametrize("odd", [7, {"text": "x"}, None])
+def test_reasoning_that_is_no_text_is_left_out(odd: object) -> None:
+    framer = MESSAGES_DIALECT.framer(REQUEST, INBOUND, native=False)
+    message = joined(framer.frames([event({"reasoning": odd, "content": "x"})]) + framer.end(None, None))
+    assert [block.type for block in message.content] == ["text"]
+
+
+def test_a_call_that_waits_is_told_before_the_text_that_follows_it() -> None:
+    framer = MESSAGES_DIALECT.framer(REQUEST, INBOUND, native=False)
+    events = [event(call(i, "", id=f"c{i}", name="f")) for i in range(2)]
+    message = joined(framer.frames([*events, event({"content": "Done."})]) + framer.end(None, None))
+    assert [block.type for block in message.content] == ["tool_use", "tool_use", "text"]
 
 
 @pytest.mark.parametrize("path", sorted(STREAMS.glob("*.sse")), ids=lambda path: path.stem)
@@ -204,6 +248,22 @@ def test_a_completion_becomes_a_message() -> None:
     assert [block.input for block in message.content[2:]] == [{"x": 1}, {}]
     assert (message.stop_reason, message.stop_sequence, message.model) == ("tool_use", None, "gpt-4o")
     assert (message.usage.input_tokens, message.usage.cache_read_input_tokens, message.usage.output_tokens) == (6, 4, 5)
+
+
+@pytest.mark.parametrize("arguments", [None, "", " ", "null", "{}"])
+def test_a_call_without_arguments(arguments: str | None) -> None:
+    calls = [{"id": "c", "type": "function", "function": {"name": "f", "arguments": arguments}}]
+    assert whole({"content": None, "tool_calls": calls}).content[0].input == {}
+
+
+@pytest.mark.parametrize("given", [{}, {"id": None}, {"id": ""}])
+def test_calls_without_an_id_get_one(given: dict[str, Any]) -> None:
+    calls = [{"index": i, **given, "function": {"name": "f", "arguments": "{}"}} for i in range(2)]
+    framer = MESSAGES_DIALECT.framer(REQUEST, INBOUND, native=False)
+    streamed = joined(framer.frames([event({"tool_calls": calls})]) + framer.end(None, None))
+    made = [f"toolu_0199f6a20000700080000000000000010{i}" for i in range(2)]
+    assert [block.id for block in streamed.content] == made
+    assert [block.id for block in whole({"tool_calls": calls}).content] == made
 
 
 def test_the_whole_and_the_stream_say_the_same() -> None:

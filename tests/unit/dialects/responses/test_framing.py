@@ -270,3 +270,30 @@ def test_a_chunk_that_cannot_be_translated(ask: Ask) -> None:
 def test_reasoning_that_is_no_text_is_left_alone(ask: Ask) -> None:
     body = whole(ask(), completion({"content": "A", "reasoning": {"steps": []}}))
     assert [item["type"] for item in body["output"]] == ["message"]
+
+
+CITED = {"type": "url_citation", "url_citation": {"url": "https://a.example/", "title": "A", "start_index": 0, "end_index": 2}}
+
+
+def test_pages_that_are_cited(ask: Ask) -> None:
+    note = {"type": "url_citation", "url": "https://a.example/", "title": "A", "start_index": 0, "end_index": 2}
+    body = whole(ask(), completion({"content": "Hi", "annotations": [CITED, {"type": "newest"}]}))
+    assert body["output"][0]["content"][0]["annotations"] == [note]
+    events = stream(ask(), [chunk({"content": "Hi"}), chunk({"annotations": [CITED]}), chunk(finish="stop")])
+    (added,) = [event for event in events if event["type"] == "response.output_text.annotation.added"]
+    assert (added["annotation"], added["annotation_index"], added["content_index"]) == (note, 0, 0)
+    assert events[-1]["response"]["output"][0]["content"][0]["annotations"] == [note]
+
+
+@pytest.mark.parametrize("odd", [None, 7, {}, [7], [{"type": "url_citation"}], [{"url_citation": {"url": 7}}]])
+def test_what_is_no_citation_is_none(ask: Ask, odd: object) -> None:
+    body = whole(ask(), completion({"content": "Hi", "annotations": odd}))
+    assert body["output"][0]["content"][0]["annotations"] == []
+
+
+@pytest.mark.parametrize("index", [{}, {"index": None}, {"index": 0}])
+def test_another_id_is_another_call(ask: Ask, index: dict[str, Any]) -> None:
+    """Google's OpenAI endpoint counts no calls."""
+    pieces = [{"id": f"c{i}", "function": {"name": f"f{i}", "arguments": "{}"}, **index} for i in range(2)]
+    output = stream(ask(), [chunk({"tool_calls": [piece]}) for piece in pieces])[-1]["response"]["output"]
+    assert [(item["call_id"], item["name"], item["arguments"]) for item in output] == [("c0", "f0", "{}"), ("c1", "f1", "{}")]

@@ -207,9 +207,9 @@ def test_blocks_that_begin_with_content_and_tools_given_at_once() -> None:
         '{"type":"message_stop"}',
     )
     deltas = [c["delta"] for e in chat_stream(stream)[0] for c in msgspec.json.decode(e.data)["choices"]]
-    assert deltas[1:3] == [{"reasoning_content": "hm"}, {"content": "yes"}]
-    assert deltas[4] == {"tool_calls": [{"index": 0, "function": {"arguments": '{"a":1}'}}]}
-    assert deltas[5] == {"thinking_blocks": [{"type": "thinking", "thinking": "hm", "signature": ""}]}
+    thought = {"index": 0, "type": "thinking", "thinking": "hm", "signature": ""}
+    assert deltas[1:4] == [{"reasoning_content": "hm"}, {"thinking_blocks": [thought]}, {"content": "yes"}]
+    assert deltas[5] == {"tool_calls": [{"index": 0, "function": {"arguments": '{"a":1}'}}]}
     assert [e.texts for e in TRANSLATOR.decoder("messages").feed(stream) if e.texts] == [((0, "yes"),)]
 
 
