@@ -220,7 +220,7 @@ async def test_a_refused_batch_leaves_nothing_and_the_writer_goes_on(store):
         {"version": 2**31},
         {"status": 2**15},
         {"application_id": "no uuid"},
-        {"session": 5},
+        {"session": ["no", "text"]},
         {"request_id": None},
     ],
     ids=lambda changes: next(iter(changes)),

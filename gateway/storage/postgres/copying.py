@@ -1,0 +1,100 @@
+"""Rows as COPY reads them, made by C code in a few steps: CSV, which JSON nearly is. Pure.
+
+A JSON array is a line of CSV but for its brackets, if the quote is ``"``, the escape is a backslash, and null is ``null``: quoted
+``"null"`` and ``""`` are texts. What is left to do by hand are lists, which Postgres wants as ``{"a","b"}``, and the escapes of
+control characters, which CSV does not know and takes as they are.
+A row takes 2 us this way, of them 1 for putting its columns side by side; Postgres takes 5 % more than for its own binary form.
+https://www.postgresql.org/docs/current/sql-copy.html#SQL-COPY-CSV-FORMAT
+"""
+
+import re
+from collections.abc import Iterable
+from operator import attrgetter
+from typing import cast
+
+import msgspec
+from msgspec.structs import astuple
+
+from gateway.core.ledger import Ending, Intent, LedgerRow, ServedPrompt, State
+from gateway.storage.ledger.writer import Row
+
+_ROW, _INTENT, _ENDING = LedgerRow.__struct_fields__, Intent.__struct_fields__, Ending.__struct_fields__
+_PROMPT = _INTENT.index("prompt")
+_ROUTE = _INTENT.index("estimated_input_tokens") + 1
+_COUNTS = _ENDING.index("counts")
+_BILL = _ENDING.index("bill")
+_COUNTED = _ROW[_ROW.index("input_tokens") : _ROW.index("cost_nano")]
+
+COLUMNS = (
+    *_INTENT[:_PROMPT],
+    *ServedPrompt.__struct_fields__,
+    *_INTENT[_ROUTE:],
+    "state",
+    *_ENDING[:_COUNTS],
+    *_COUNTED,
+    *("cost_nano", "cost_status", "price_version"),
+    *_ENDING[_BILL + 1 :],
+)
+"""The columns of ``calls`` in the order of the two records that a row is made of."""
+NULL, QUOTE, ESCAPE = "null", '"', "\\"
+"""What COPY is to be told of the form."""
+
+_TAGS, _SHADOWED, _VERDICTS = map(COLUMNS.index, ("tags", "shadowed", "verdicts"))
+_NO_PROMPT = (None,) * len(ServedPrompt.__struct_fields__)
+_NO_COUNTS = (None,) * len(_COUNTED)
+_FINAL = int(State.FINAL)
+_of_row = attrgetter(*COLUMNS)
+_encode = msgspec.json.Encoder().encode_lines
+_between = re.compile(rb"\]\n\[").sub
+_unknown = re.compile(rb'\\[^"\\]').search
+_escape = re.compile(rb"\\(?:u[0-9a-fA-F]{4}|.)").sub
+
+
+def csv_of(rows: Iterable[Row]) -> bytes:
+    """Lines for COPY, each with its end.
+
+    Raises ``ValueError``, ``TypeError`` or ``OverflowError`` for a value that no column can hold.
+    """
+    lines = _encode([_columns(row) for row in rows])
+    # A line feed inside a text is an escape, so this is the end of one row and the start of the next.
+    lines = _between(b"\n", lines[1:-2]) + b"\n"
+    return lines if _unknown(lines) is None else _escape(_unescaped, lines)
+
+
+def _columns(row: Row) -> list[object]:
+    if isinstance(row, tuple):
+        before, after = astuple(row[0]), astuple(row[1])
+        prompt = before[_PROMPT]
+        columns: list[object] = [
+            *before[:_PROMPT],
+            *(_NO_PROMPT if prompt is None else astuple(prompt)),
+            *before[_ROUTE:],
+            _FINAL,
+            *after[:_COUNTS],
+            *(after[_COUNTS] or _NO_COUNTS),
+            *astuple(after[_BILL]),
+            *after[_BILL + 1 :],
+        ]
+    else:
+        columns = [*_of_row(row)]
+    columns[_TAGS] = _listed(columns[_TAGS])
+    columns[_SHADOWED] = _listed(columns[_SHADOWED])
+    columns[_VERDICTS] = _listed(columns[_VERDICTS])
+    return columns
+
+
+def _listed(texts: object) -> str | None:
+    """The literal of a ``text[]``."""
+    if not texts:
+        return None if texts is None else "{}"
+    quoted = [f'"{_quoted(text)}"' for text in cast("Iterable[str]", texts)]
+    return "{" + ",".join(quoted) + "}"
+
+
+def _quoted(text: str) -> str:
+    return str.replace(text, "\\", "\\\\").replace('"', '\\"')
+
+
+def _unescaped(found: re.Match[bytes]) -> bytes:
+    escape = found[0]
+    return escape if escape[1] in b'"\\' else msgspec.json.decode(b'"%b"' % escape, type=str).encode()
