@@ -14,12 +14,16 @@ from gateway.storage.ledger.recovery import DeadSpool
 from gateway.storage.ledger.spool import Spool
 from gateway.storage.ledger.writer import CallWriter, Row, RowsRefusedError, as_row
 
-BATCH = 1000
-"""Rows per commit. Fewer cost more per row (3.4 us at 200, 2.9 at 1,000); more cost the same, and hold the loop for longer."""
+BATCH = 2000
+"""Rows per commit, at most. A commit costs 350 us whatever is in it, a row 2.5 us: more rows would make no difference."""
 SLICE = 200
-"""Rows decoded before the event loop gets its turn: 0.3 ms."""
+"""Rows taken before the event loop gets its turn: 0.4 ms where they have to be decoded."""
 TICK_S = 0.2
-"""The longest that a row waits for others to share its commit."""
+"""How long rows wait for others to share their commit."""
+BUSY_TICK_S = 0.5
+"""The same while calls pour in: at 1,000 a second that makes a row a fifth cheaper, and it is still seen within a second."""
+BUSY_ROWS = 100
+"""What a commit has when calls pour in: 500 a second."""
 BACKOFF_S = (0.1, 5.0)
 """First and longest pause after a failure, doubling in between; each with jitter, so that workers do not come in step."""
 PREPARE_EVERY_S = 3600.0
@@ -81,6 +85,7 @@ class Shipper:
             while True:
                 self._wake.clear()
                 try:
+                    shipped = self.rows_shipped
                     more = await self._round()
                 except Exception as error:  # noqa: BLE001 - a full disk, a defect: whatever it is, shipping goes on
                     self._failed(error)
@@ -90,7 +95,7 @@ class Shipper:
                 if self._stopping and not self._spool.pending:
                     return
                 if not more:
-                    await self._pause(TICK_S)
+                    await self._pause(TICK_S if self.rows_shipped - shipped < BUSY_ROWS else BUSY_TICK_S)
         finally:
             for dead in self._dead:
                 dead.abandon()

@@ -29,7 +29,9 @@ STATEMENT_TIMEOUT_S = 15
 LOCK_TIMEOUT_S = 5
 """A migration may hold the ledger for a moment; longer, and the spool had better wait than the connection."""
 SLICE = 200
-"""Rows encoded, and sent, before the event loop gets its turn: 0.4 ms, 100 KB."""
+"""Rows encoded before the event loop gets its turn: 0.4 ms, 100 KB."""
+MAX_PIECE = 2 << 20
+"""Bytes sent in one piece, as nearly every batch is: the event loop is held for 0.3 ms per megabyte. Every piece costs 100 us."""
 
 _REFUSALS = (
     asyncpg.DataError,  # class 22, and values that asyncpg itself cannot encode
@@ -139,7 +141,8 @@ async def _in_slices(rows: Sequence[Row]) -> AsyncIterator[bytes]:
 async def _copy(connection: asyncpg.Connection, table: str, lines: list[bytes]) -> None:
     await connection.copy_to_table(
         table,
-        source=_one_by_one(lines),
+        # A view, as bytes would be taken for the name of a file.
+        source=memoryview(b"".join(lines)) if sum(map(len, lines)) <= MAX_PIECE else _one_by_one(lines),
         columns=copying.COLUMNS,
         format="csv",
         null=copying.NULL,
