@@ -217,8 +217,8 @@ async def test_a_refused_batch_leaves_nothing_and_the_writer_goes_on(store):
     assert await read(good.call_id) == [good]
 
 
-async def test_a_batch_that_is_too_large_for_one_piece_is_sent_in_several(fresh_database: str, connection, monkeypatch):
-    monkeypatch.setattr("gateway.storage.postgres.calls.MAX_PIECE", 1000)
+async def test_a_batch_that_is_large_is_sent_in_pieces(fresh_database: str, connection, monkeypatch):
+    monkeypatch.setattr("gateway.storage.postgres.calls.PIECE", 1000)
     writer = PostgresCallWriter(fresh_database)
     rows = [make_row() for _ in range(450)]
     await writer.write(rows[:10])
