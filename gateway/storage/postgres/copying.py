@@ -25,7 +25,9 @@ _BILL = _ENDING.index("bill")
 _HEAD, _LIMITS = slice(_PROMPT), slice(_INTENT.index("estimated_input_tokens") + 1, None)
 _END, _REST = slice(_COUNTS), slice(_BILL + 1, None)
 """Slices made once: making one takes as long as taking it."""
-_COUNTED = _ROW[_ROW.index("input_tokens") : _ROW.index("cost_nano")]
+_BILLED = ("cost_nano", "cost_status", "price_version")
+_OTHERS = {*_INTENT, *ServedPrompt.__struct_fields__, "state", *_ENDING, *_BILLED}
+_COUNTED = tuple(name for name in _ROW if name not in _OTHERS)
 
 COLUMNS = (
     *_INTENT[_HEAD],
@@ -34,7 +36,7 @@ COLUMNS = (
     "state",
     *_ENDING[_END],
     *_COUNTED,
-    *("cost_nano", "cost_status", "price_version"),
+    *_BILLED,
     *_ENDING[_REST],
 )
 """The columns of ``calls`` in the order of the two records that a row is made of."""
@@ -66,14 +68,17 @@ def csv_of(rows: Iterable[Row]) -> bytes:
 def _columns(row: Row) -> list[object]:
     if isinstance(row, tuple):
         before, after = astuple(row[0]), astuple(row[1])
-        prompt = before[_PROMPT]
+        prompt, counts = before[_PROMPT], after[_COUNTS] or _NO_COUNTS
+        if len(counts) != len(_NO_COUNTS):
+            # Of another version of the program: what it knows of is told, in the order that both have.
+            counts = (*counts, *_NO_COUNTS)[: len(_NO_COUNTS)]
         columns: list[object] = [
             *before[_HEAD],
             *(_NO_PROMPT if prompt is None else astuple(prompt)),
             *before[_LIMITS],
             _FINAL,
             *after[_END],
-            *(after[_COUNTS] or _NO_COUNTS),
+            *counts,
             *astuple(after[_BILL]),
             *after[_REST],
         ]

@@ -1,6 +1,7 @@
 """Rows as lines of CSV; that Postgres reads them rightly is for tests/integration/test_copying.py."""
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.core.ledger import UNBILLED, Ending, Intent, ServedPrompt, row_of
 from gateway.storage.postgres.copying import COLUMNS, csv_of
@@ -33,6 +34,17 @@ def test_a_final_row_is_a_line_with_all_columns():
 def test_a_row_and_what_it_is_made_of_are_one_line():
     final = intent_of("u", ("a", "b")), ENDING
     assert csv_of([final]) == csv_of([row_of(*final)])
+
+
+def test_counts_of_another_version_fill_the_columns_that_they_have():
+    told = fields(csv_of([(intent_of(), replace(ENDING, counts=(1, 2)))])[:-1])
+    assert (told["input_tokens"], told["output_tokens"], told["cached_tokens"], told["audio_ms"]) == (
+        b"1",
+        b"2",
+        b"null",
+        b"null",
+    )
+    assert fields(csv_of([(intent_of(), replace(ENDING, counts=(*range(99),)))])[:-1])["output_tokens"] == b"1"
 
 
 @pytest.mark.parametrize(
