@@ -20,7 +20,7 @@ import pytest
 
 from gateway.core.errors import GatewayError
 from gateway.core.ids import uuid7, uuid7_ms
-from gateway.core.ledger import UNBILLED, Ending, Intent, LedgerRow, State
+from gateway.core.ledger import UNBILLED, Ending, Intent, LedgerRow, State, row_of
 from gateway.storage.ledger import shipper as shippers
 from gateway.storage.ledger.spool import SpoolLimits
 from gateway.storage.ledger.worker import WorkerLedger
@@ -160,6 +160,15 @@ async def test_a_row_comes_back_as_it_was(store):
     assert await read(new_id()) == []
 
 
+async def test_what_a_row_is_made_of_is_written_as_the_row(store):
+    writer, read = store
+    final, other = call_of(user="u"), make_row()
+    await writer.write([final, other])
+    await writer.write([final])
+    assert await read(final[0].call_id) == [row_of(*final)]
+    assert await read(other.call_id) == [other]
+
+
 async def test_replays_in_any_order_change_nothing(store):
     writer, read = store
     rows = [make_row(user=str(number)) for number in range(30)]
@@ -208,6 +217,19 @@ async def test_a_refused_batch_leaves_nothing_and_the_writer_goes_on(store):
     assert await read(good.call_id) == [good]
 
 
+async def test_a_batch_that_is_large_is_sent_in_pieces(fresh_database: str, connection, monkeypatch):
+    monkeypatch.setattr("gateway.storage.postgres.calls.PIECE", 1000)
+    writer = PostgresCallWriter(fresh_database)
+    rows = [make_row() for _ in range(450)]
+    await writer.write(rows[:10])
+    await writer.write(rows)
+    assert await connection.fetchval("select count(*) from calls") == 450
+    with pytest.raises(RowsRefusedError):
+        await writer.write([*(make_row() for _ in range(450)), make_row(user="\0")])
+    assert await connection.fetchval("select count(*) from calls") == 450
+    await writer.close()
+
+
 # --- what Postgres refuses --------------------------------------------------------------------------------------------
 
 
@@ -220,7 +242,7 @@ async def test_a_refused_batch_leaves_nothing_and_the_writer_goes_on(store):
         {"version": 2**31},
         {"status": 2**15},
         {"application_id": "no uuid"},
-        {"session": 5},
+        {"session": ["no", "text"]},
         {"request_id": None},
     ],
     ids=lambda changes: next(iter(changes)),

@@ -138,7 +138,7 @@ class SpoolMachine(RuleBasedStateMachine):
 
     @rule(limit=st.integers(1, 60), outcome=st.sampled_from(["released", "rewound", "delivered then rewound"]))
     def ship(self, limit: int, outcome: str) -> None:
-        rows = self.spool.take(limit)
+        rows = [row_of(*final) for final in self.spool.take(limit)]
         if outcome != "rewound":
             self.deliver(rows)
         if outcome == "released":

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -12,14 +12,18 @@ from gateway.core.ids import uuid7_ms
 from gateway.core.ledger import LedgerRow
 from gateway.storage.ledger.recovery import DeadSpool
 from gateway.storage.ledger.spool import Spool
-from gateway.storage.ledger.writer import CallWriter, RowsRefusedError
+from gateway.storage.ledger.writer import CallWriter, Row, RowsRefusedError, as_row
 
-BATCH = 1000
-"""Rows per commit. Fewer cost more per row (3.4 us at 200, 2.9 at 1,000); more cost the same, and hold the loop for longer."""
+BATCH = 2000
+"""Rows per commit, at most. A commit costs 350 us whatever is in it, a row 2.5 us: more rows would make no difference."""
 SLICE = 200
-"""Rows decoded before the event loop gets its turn: 0.3 ms."""
+"""Rows taken before the event loop gets its turn: 0.4 ms where they have to be decoded."""
 TICK_S = 0.2
-"""The longest that a row waits for others to share its commit."""
+"""How long rows wait for others to share their commit."""
+BUSY_TICK_S = 0.5
+"""The same while calls pour in: at 1,000 a second that makes a row a fifth cheaper, and it is still seen within a second."""
+BUSY_ROWS = 100
+"""What a commit has when calls pour in: 500 a second."""
 BACKOFF_S = (0.1, 5.0)
 """First and longest pause after a failure, doubling in between; each with jitter, so that workers do not come in step."""
 PREPARE_EVERY_S = 3600.0
@@ -81,6 +85,7 @@ class Shipper:
             while True:
                 self._wake.clear()
                 try:
+                    shipped = self.rows_shipped
                     more = await self._round()
                 except Exception as error:  # noqa: BLE001 - a full disk, a defect: whatever it is, shipping goes on
                     self._failed(error)
@@ -90,7 +95,7 @@ class Shipper:
                 if self._stopping and not self._spool.pending:
                     return
                 if not more:
-                    await self._pause(TICK_S)
+                    await self._pause(TICK_S if self.rows_shipped - shipped < BUSY_ROWS else BUSY_TICK_S)
         finally:
             for dead in self._dead:
                 dead.abandon()
@@ -134,10 +139,10 @@ class Shipper:
         try:
             rows = await self._gather(source)
             if rows:
-                self._oldest_ms = self._finished_ms(rows[0]) if source is self._spool else None
+                self._oldest_ms = self._finished_ms(as_row(rows[0])) if source is self._spool else None
                 await self._deliver(rows)
                 if self._recovered is not None and source is not self._spool:
-                    self._recovered(rows)
+                    self._recovered([as_row(row) for row in rows])
             self._keep_unreadable(source)
         except BaseException:
             source.rewind()
@@ -147,14 +152,14 @@ class Shipper:
         source.release()
         return len(rows)
 
-    async def _gather(self, source: Spool | DeadSpool) -> list[LedgerRow]:
-        rows: list[LedgerRow] = []
+    async def _gather(self, source: Spool | DeadSpool) -> list[Row]:
+        rows: list[Row] = []
         while len(rows) < BATCH and (part := source.take(min(SLICE, BATCH - len(rows)))):
             rows += part
             await asyncio.sleep(0)
         return rows
 
-    async def _deliver(self, rows: list[LedgerRow]) -> None:
+    async def _deliver(self, rows: Sequence[Row]) -> None:
         """Commit ``rows``, however long it takes; those that the store refuses are found by halving and buried (promise N7)."""
         if not rows:
             return
@@ -162,13 +167,13 @@ class Shipper:
             await self._write(rows)
         except RowsRefusedError as refusal:
             if len(rows) == 1:
-                await self._bury(rows[0], str(refusal))
+                await self._bury(as_row(rows[0]), str(refusal))
             else:
                 middle = len(rows) // 2
                 await self._deliver(rows[:middle])
                 await self._deliver(rows[middle:])
 
-    async def _write(self, rows: list[LedgerRow]) -> None:
+    async def _write(self, rows: Sequence[Row]) -> None:
         for pause in _pauses():
             try:
                 await self._writer.write(rows)

@@ -32,12 +32,13 @@ from typing import Literal
 from msgspec import MsgspecError, Struct
 
 from gateway.core.errors import LEDGER_FULL, GatewayError
-from gateway.core.ledger import Ending, Intent, LedgerRow, row_of
+from gateway.core.ledger import Ending, Intent
 from gateway.storage.ledger.folder import SpoolFolder
 from gateway.storage.ledger.frames import FINAL, FIRST, OVERHEAD, final_frame, header_at, intent_frame
 from gateway.storage.ledger.records import FINAL_EXTRA, MAX_ENDING, MAX_INTENT, MAX_RECORD, PAIR, as_stored, decode_final
 from gateway.storage.ledger.segment import Segment
 from gateway.storage.ledger.short import is_short, short_ending, short_intent
+from gateway.storage.ledger.writer import Final
 
 RETRY_AFTER_S = 5.0
 """What a refused caller is told: the shipper's longest pause between two tries at the store."""
@@ -190,8 +191,8 @@ class Spool:
 
     # --- the reader -------------------------------------------------------------------------------------------------
 
-    def take(self, limit: int) -> list[LedgerRow]:
-        """The next final rows in order, at most ``limit``. They stay in the spool until :meth:`release`."""
+    def take(self, limit: int) -> list[Final]:
+        """What the next final rows are made of, in order, at most ``limit``. They stay in the spool until :meth:`release`."""
         rows = self._take_recent(limit)
         if self.pending and len(rows) < limit:
             rows += self._take_stored(limit - len(rows))
@@ -350,18 +351,17 @@ class Spool:
                 target="gateway",
             )
 
-    def _take_recent(self, limit: int) -> list[LedgerRow]:
-        rows: list[LedgerRow] = []
-        while self._recent and len(rows) < limit:
-            intent, ending, segment, offset = self._recent.popleft()
-            rows.append(row_of(intent, ending))
-            self._reading = (segment, offset)
-        self.pending -= len(rows)
-        self._taken += len(rows)
-        return rows
+    def _take_recent(self, limit: int) -> list[Final]:
+        recent = self._recent
+        taken = [recent.popleft() for _ in range(min(limit, len(recent)))]
+        if taken:
+            self._reading = taken[-1][2:]
+        self.pending -= len(taken)
+        self._taken += len(taken)
+        return [each[:2] for each in taken]
 
-    def _take_stored(self, limit: int) -> list[LedgerRow]:
-        rows: list[LedgerRow] = []
+    def _take_stored(self, limit: int) -> list[Final]:
+        rows: list[Final] = []
         segment, offset = self._reading
         while self.pending and len(rows) < limit:
             header = header_at(segment.memory, offset)
@@ -374,7 +374,7 @@ class Spool:
                 self._taken += 1
                 body = segment.memory[start:offset]
                 try:
-                    rows.append(row_of(*decode_final(body)))
+                    rows.append(decode_final(body))
                 except MsgspecError:
                     self.unreadable.append(body)
         self._reading = (segment, offset)

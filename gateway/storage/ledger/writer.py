@@ -3,7 +3,17 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from gateway.core.ledger import LedgerRow
+from gateway.core.ledger import Ending, Intent, LedgerRow, row_of
+
+Final = tuple[Intent, Ending]
+"""What a final row is made of, as it is spooled."""
+Row = LedgerRow | Final
+"""A row, or what it is made of: the many that a worker ships are never made ones."""
+
+
+def as_row(row: Row) -> LedgerRow:
+    """The row itself."""
+    return row_of(*row) if isinstance(row, tuple) else row
 
 
 class RowsRefusedError(Exception):
@@ -20,7 +30,7 @@ class CallWriter(Protocol):
         """Make the coming days' partitions and drop expired ones; ``now_ms`` is the wall clock. Called at start and every hour."""
         ...
 
-    async def write(self, rows: Sequence[LedgerRow]) -> None:
+    async def write(self, rows: Sequence[Row]) -> None:
         """Commit all rows or none, each at most once by (call_id, attempt); a row already there only advances in state.
 
         Raises :class:`RowsRefusedError` when any row is to blame.

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from gateway.core.ledger import Ending, Intent, LedgerRow, row_of
-from gateway.storage.ledger.writer import RowsRefusedError
+from gateway.storage.ledger.writer import Row, RowsRefusedError, as_row
 
 
 class MemoryLedger:
@@ -34,12 +34,13 @@ class MemoryCallWriter:
     async def prepare(self, now_ms: int) -> None:
         """Nothing to make."""
 
-    async def write(self, rows: Sequence[LedgerRow]) -> None:
+    async def write(self, rows: Sequence[Row]) -> None:
         """See the port."""
-        for row in rows:
+        made = [as_row(row) for row in rows]
+        for row in made:
             if any("\0" in value for value in msgspec.structs.astuple(row) if isinstance(value, str)):
                 raise RowsRefusedError("a text contains NUL")
-        for row in rows:
+        for row in made:
             known = self.rows.get((row.call_id, row.attempt))
             if known is None or known.state < row.state:
                 self.rows[row.call_id, row.attempt] = row

@@ -11,7 +11,7 @@ from datetime import date, timedelta
 import asyncpg
 
 from gateway.core.ids import uuid7_ms
-from gateway.core.ledger import LedgerRow
+from gateway.storage.ledger.writer import Row
 from gateway.storage.sql.statements import load
 
 MAX_TOLD = 20_000
@@ -27,14 +27,15 @@ class LastUse:
         self._keys = _Days(load("keys.sql")["used"])
         self._credentials = _Days(load("credentials.sql")["used"])
 
-    async def tell(self, connection: asyncpg.Connection, rows: Sequence[LedgerRow]) -> None:
+    async def tell(self, connection: asyncpg.Connection, rows: Sequence[Row]) -> None:
         """Move the days of the keys that these calls were made by, and of those that they went out with.
 
-        Raises what asyncpg raises, and ``OverflowError`` for no day.
+        Raises what asyncpg raises, and ``OverflowError`` or ``ValueError`` for no day.
         """
-        await self._keys.tell(connection, [(row.key_id, row.call_id) for row in rows if row.key_id is not None])
-        out = [(row.credential_id, row.call_id) for row in rows if row.credential_id is not None]
-        await self._credentials.tell(connection, out)
+        heads = [row[0] if isinstance(row, tuple) else row for row in rows]
+        ids = [head.call_id for head in heads]
+        await self._keys.tell(connection, [head.key_id for head in heads], ids)
+        await self._credentials.tell(connection, [head.credential_id for head in heads], ids)
 
 
 class _Days:
@@ -44,13 +45,18 @@ class _Days:
         self._statement = statement
         self._told: dict[str, int] = {}
 
-    async def tell(self, connection: asyncpg.Connection, used: list[tuple[str, str]]) -> None:
-        """``used``: (key, call) of each use."""
-        newest: dict[str, int] = {}
-        for key, call_id in used:
-            day = uuid7_ms(call_id) // _DAY_MS
-            if day > newest.get(key, self._told.get(key, -1)):
-                newest[key] = day
+    async def tell(self, connection: asyncpg.Connection, keys_used: list[str | None], ids: list[str]) -> None:
+        """The keys and the ids of the same calls, at least one; None: without such a key."""
+        # But for the batches around midnight all calls are of one day, and it is the keys that are few.
+        first, last = uuid7_ms(min(ids)) // _DAY_MS, uuid7_ms(max(ids)) // _DAY_MS
+        days: dict[str | None, int] = {}
+        if first == last:
+            days = dict.fromkeys(keys_used, last)
+        else:
+            for key, call_id in zip(keys_used, ids, strict=True):
+                days[key] = max(days.get(key, -1), uuid7_ms(call_id) // _DAY_MS)
+        told = self._told
+        newest = {key: day for key, day in days.items() if key is not None and day > told.get(key, -1)}
         if not newest:
             return
         keys = sorted(newest)  # two writers that lock several rows do it in one order

@@ -15,7 +15,6 @@ import asyncpg
 from msgspec import Struct
 
 from gateway.core.ids import uuid7_floor, uuid7_ms
-from gateway.core.ledger import LedgerRow
 from gateway.core.limits import Scope
 from gateway.core.spending import Span
 from gateway.limits.seeds import began_ms
@@ -146,9 +145,9 @@ class Lateness:
         self._before = uuid7_floor((now_ms - LATE_MS) // HOUR_MS * HOUR_MS)
         self._after = uuid7_floor(now_ms - KEPT_MS)
 
-    def spans(self, rows: Iterable[LedgerRow]) -> list[Span]:
-        """What they are to tell."""
-        return spans_of({uuid7_ms(row.call_id) for row in rows if self._after <= row.call_id < self._before})
+    def spans(self, call_ids: Iterable[str]) -> list[Span]:
+        """What the rows of these calls are to tell."""
+        return spans_of({uuid7_ms(call_id) for call_id in call_ids if self._after <= call_id < self._before})
 
 
 async def _wanted(connection: asyncpg.Connection, now_ms: int) -> _Wanted | None:

@@ -55,6 +55,7 @@ class Store(MemoryCallWriter):
 def _quick(monkeypatch):
     monkeypatch.setattr(shippers, "BACKOFF_S", (0.001, 0.002))
     monkeypatch.setattr(shippers, "TICK_S", 0.005)
+    monkeypatch.setattr(shippers, "BUSY_TICK_S", 0.005)
 
 
 def serve(spool, final_of, numbers, **changes) -> None:
@@ -86,9 +87,9 @@ async def test_everything_lands_in_batches(make_spool, final_of, tmp_path):
     serve(spool, final_of, range(2500))
     shipper = make_shipper(spool, store, tmp_path)
     await run_until_shipped(shipper)
-    assert store.sizes == [1000, 1000, 500]
+    assert store.sizes == [2000, 500]
     assert sorted(row.request_id for row in store.rows.values()) == sorted(f"request-{n}" for n in range(2500))
-    assert (shipper.rows_shipped, shipper.batches, shipper.failures, spool.bytes) == (2500, 3, 0, 0)
+    assert (shipper.rows_shipped, shipper.batches, shipper.failures, spool.bytes) == (2500, 2, 0, 0)
     assert store.prepared == [1_700_000_010_000]
 
 
@@ -106,6 +107,27 @@ async def test_rows_are_shipped_as_they_come_without_being_stopped(make_spool, f
             await asyncio.sleep(0.001)
     shipper.stop()
     await task
+
+
+async def test_rows_wait_longer_for_each_other_while_calls_pour_in(make_spool, final_of, tmp_path, monkeypatch):
+    monkeypatch.setattr(shippers, "BUSY_TICK_S", 0.007)
+    spool, store = make_spool(LARGE), Store()
+    shipper = make_shipper(spool, store, tmp_path)
+    pauses: list[float] = []
+
+    async def pause(seconds):
+        pauses.append(seconds)
+        if len(pauses) == 1:
+            serve(spool, final_of, range(shippers.BUSY_ROWS))
+        elif len(pauses) == 2:
+            serve(spool, final_of, range(1000, 1000 + shippers.BUSY_ROWS - 1))
+        else:
+            shipper.stop()
+
+    shipper._pause = pause
+    async with asyncio.timeout(20):
+        await shipper.run()
+    assert pauses == [0.005, 0.007, 0.005]
 
 
 @pytest.mark.parametrize("after_commit", [False, True])

@@ -13,6 +13,7 @@ from gateway.storage.ledger.records import PAIR, encode
 from gateway.storage.ledger.recovery import DeadSpool
 from gateway.storage.ledger.short import short_ending, short_intent
 from gateway.storage.ledger.spool import SpoolLimits
+from gateway.storage.ledger.writer import as_row
 
 SEGMENT = 32 << 10
 SMALL = SpoolLimits(max_bytes=5 * SEGMENT, segment_bytes=SEGMENT)
@@ -43,7 +44,7 @@ def test_a_full_spool_goes_on_in_short_form_until_the_reserve_is_full_too(make_s
     rows = spool.take(served)
     assert len(rows) == served
     assert spool.pending == 0
-    full, short = rows[0], rows[-1]
+    full, short = as_row(rows[0]), as_row(rows[-1])
     assert (full.user, full.error, full.guard) == ("u" * 200, "e", "pre:pii")
     kept = row_of(served - 1)
     for name in short.__struct_fields__:
@@ -81,7 +82,7 @@ def test_when_rows_are_shipped_the_reserve_is_filled_before_rows_are_whole_again
     before = spool.shortened
     assert fill(spool, intent_of, final_of, 50_000) > 50
     assert spool.shortened > before
-    assert spool.take(1)[0].user == "u" * 200
+    assert as_row(spool.take(1)[0]).user == "u" * 200
 
 
 def test_calls_under_way_end_in_the_form_they_began_in(make_spool, intent_of, final_of):
@@ -91,7 +92,7 @@ def test_calls_under_way_end_in_the_form_they_began_in(make_spool, intent_of, fi
     spool.append(*final_of(7, **LABELS, error="e"))
     last = None
     while rows := spool.take(1000):
-        last = rows[-1]
+        last = as_row(rows[-1])
     assert (last.user, last.error) == ("u" * 200, "e")
 
 

@@ -9,10 +9,10 @@ from msgspec.structs import astuple
 
 from gateway.core.errors import LEDGER_FULL, GatewayError
 from gateway.core.events import Usage
-from gateway.core.ledger import row_of
 from gateway.storage.ledger.records import FINAL_EXTRA
 from gateway.storage.ledger.segment import Segment
 from gateway.storage.ledger.spool import Spool, SpoolLimits
+from gateway.storage.ledger.writer import as_row
 
 
 def call(spool: Spool, intent_of, final_of, number: int) -> None:
@@ -20,8 +20,8 @@ def call(spool: Spool, intent_of, final_of, number: int) -> None:
     spool.append(*final_of(number))
 
 
-def ids(rows) -> list[str]:
-    return [row.request_id for row in rows]
+def ids(finals) -> list[str]:
+    return [intent.request_id for intent, _ in finals]
 
 
 def fill(spool: Spool, intent_of, final_of) -> int:
@@ -43,8 +43,8 @@ def test_rows_come_back_as_they_were_in_order(make_spool, intent_of, final_of):
     for number in range(5):
         call(spool, intent_of, final_of, number)
     assert spool.pending == 5
-    assert spool.take(3) == [row_of(*final_of(number)) for number in range(3)]
-    assert spool.take(3) == [row_of(*final_of(3)), row_of(*final_of(4))]
+    assert spool.take(3) == [final_of(number) for number in range(3)]
+    assert spool.take(3) == [final_of(3), final_of(4)]
     assert spool.take(3) == []
 
 
@@ -123,7 +123,7 @@ def test_every_intended_call_has_room_for_its_row_however_long(make_spool, inten
     rows = spool.take(10_000)
     assert len(rows) == accepted
     assert spool.dropped_refusals == 0
-    assert all(row.error and row.error.endswith("…") for row in rows)
+    assert all(ending.error and ending.error.endswith("…") for _, ending in rows)
 
 
 def test_rows_without_an_intent_have_room_when_calls_are_refused(make_spool, intent_of, final_of):
@@ -131,7 +131,7 @@ def test_rows_without_an_intent_have_room_when_calls_are_refused(make_spool, int
     served = fill(spool, intent_of, final_of)
     refused = final_of(9999, attempt=0, outcome="ledger_full", status=503)
     spool.append(*refused)
-    assert spool.take(10_000)[-1] == row_of(*refused)
+    assert spool.take(10_000)[-1] == refused
     for _ in range(200):
         spool.append(*refused)
     assert spool.dropped_refusals > 0
@@ -228,7 +228,7 @@ def test_absurd_labels_are_cut_not_refused(make_spool, intent_of, final_of):
     spool.append(*final_of(1, user=label, tags=(label,)))
     spool.append(*final_of(2, attempt=0, user="\ud800", counts=astuple(Usage(10**40, 1))))
     spool.intend(intent_of(3, user="\ud800"))
-    long, odd = spool.take(10)
+    long, odd = map(as_row, spool.take(10))
     assert long.user
     assert long.user.startswith("uuuu")
     assert len(long.user) < 2000
@@ -241,7 +241,7 @@ def test_the_reserve_covers_a_final_row_longer_than_its_intent(make_spool, inten
     spool.intend(intent_of(1))
     final = final_of(1, error="x" * (FINAL_EXTRA - 300))
     spool.append(*final)
-    assert spool.take(1) == [row_of(*final)]
+    assert spool.take(1) == [final]
     assert spool.mended == 0
 
 
