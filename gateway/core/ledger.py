@@ -76,6 +76,7 @@ class Intent(Struct, array_like=True, frozen=True, gc=False):
     """A cheap bound (characters / 4): what an interrupted row bills as its input estimate."""
     route: str | None = None
     shadowed: tuple[str, ...] | None = None
+    trace_id: str | None = None
 
 
 class Ending(Struct, array_like=True, frozen=True, gc=False):
@@ -182,6 +183,8 @@ class LedgerRow(Struct, array_like=True, gc=False):
     """What the route table was asked for when the limits of the application let the call in; None where it has none."""
     shadowed: tuple[str, ...] | None = None
     """The shadow rules that would have refused the call, by name; None where no limits were asked, or the call was refused."""
+    trace_id: str | None = None
+    """The trace that the call is part of, 32 hex digits; None where its caller sent no ``traceparent`` and it was not sampled."""
 
 
 _FINAL = int(State.FINAL)
@@ -248,4 +251,5 @@ def row_of(intent: Intent, ending: Ending) -> LedgerRow:
         bill.price_version,
         intent.route,
         intent.shadowed,
+        intent.trace_id,
     )

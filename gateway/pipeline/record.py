@@ -174,6 +174,7 @@ def intent_of(journal: Journal, attempt: int) -> Intent:
         estimate(journal.input_chars),
         journal.route,
         journal.shadowed,
+        None if inbound.trace is None else inbound.trace.name,
     )
 
 

@@ -300,6 +300,7 @@ VALID = {"slug": "p", "content": text("hi")}
         ("GET", "/prompts/search", b"", "q"),
         ("GET", "/calls?since=yesterday", b"", "since"),
         ("GET", "/calls?cursor=nonsense", b"", "cursor"),
+        ("GET", "/calls?trace_id=4bf92f35", b"", "trace_id"),
         ("GET", "/calls/nonsense", b"", "call_id"),
     ],
 )  # fmt: skip
@@ -699,6 +700,8 @@ def test_calls_are_listed_filtered_paged_and_read(control: Control, app: str):
         await writer.write(rows)
         await writer.close()
 
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    rows[1].trace_id = rows[2].trace_id = trace
     asyncio.run(land())
 
     def ids(**query: Any) -> list[str]:
@@ -708,6 +711,11 @@ def test_calls_are_listed_filtered_paged_and_read(control: Control, app: str):
     assert ids() == newest_first
     assert ids(prompt="a") == [newest_first[0], newest_first[2]]
     assert ids(outcome="blocked") == newest_first[:1]
+    assert ids(trace_id=trace.upper()) == newest_first[:2]
+    assert ids(trace_id=trace, prompt="a", outcome="blocked") == newest_first[:1]
+    assert ids(trace_id="0" * 32) == []
+    everywhere = control.ask("GET", "/calls", None, 200, trace_id=trace)["items"]
+    assert [(c["call_id"], c["trace_id"]) for c in everywhere] == [(newest_first[0], trace), (newest_first[1], trace)]
     first = control.ask("GET", "/calls", None, 200, application=app, limit=1)
     call = first["items"][0]
     assert (call["outcome"], call["cost_nano"], call["ended"], call["finish_reason"]) == ("blocked", 5, True, None)
@@ -717,6 +725,8 @@ def test_calls_are_listed_filtered_paged_and_read(control: Control, app: str):
     assert [c["call_id"] for c in control.ask("GET", f"/calls/{newest_first[1]}", None, 200)["items"]] == [newest_first[1]]
     tail = control.json("calls", "tail", "--prompt", "a", app=app)
     assert [c["call_id"] for c in tail if c["application_id"] == application_id] == [newest_first[2], newest_first[0]]
+    assert [c["call_id"] for c in control.json("calls", "tail", "--trace", trace, app=app)] == newest_first[1::-1]
+    assert trace in control.cli("calls", "tail", "--trace", trace, app=app).stdout
 
 
 def test_status_asks_every_probe(control: Control):

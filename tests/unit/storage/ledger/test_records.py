@@ -115,8 +115,8 @@ def test_the_columns_of_a_row_are_the_fields_of_its_parts_in_order():
     counts = columns[len(parts) : len(parts) + 15]
     assert [name.removesuffix("_tokens") for name in counts[:12]] == list(Usage.__struct_fields__[:12])
     assert counts[12:] == ("request_units", "service_tier", "audio_ms")
-    assert [name.removeprefix("cost_") for name in columns[len(parts) + 15 : -2]] == ["nano", "status", "price_version"]
-    assert columns[-2:] == Intent.__struct_fields__[-2:] == ("route", "shadowed")
+    assert [name.removeprefix("cost_") for name in columns[len(parts) + 15 : -3]] == ["nano", "status", "price_version"]
+    assert columns[-3:] == Intent.__struct_fields__[-3:] == ("route", "shadowed", "trace_id")
 
 
 @pytest.fixture
