@@ -116,7 +116,10 @@ async def _answer(
         lap(clock())
         translated, limit = spoken != dialect.name, services.max_answer_bytes
         answer = received
-        answer = guard_out(recipe, received, masks, journal, streamed=request.stream, translated=translated, limit=limit)
+        chat = spoken == CHAT or not received.native
+        answer = guard_out(
+            recipe, received, masks, journal, streamed=request.stream, chat=chat, translated=translated, limit=limit
+        )
         if others is not None:
             answer = await others.after(answer)
         lap(clock())
