@@ -15,7 +15,7 @@ from gateway.guards.outgoing import CallTrack, Outgoing
 from gateway.guards.plan import OutputGuard
 from gateway.guards.stream import Rules, Window
 from gateway.pipeline.guard_in import BlockedError
-from gateway.pipeline.judged import said_of, thoughts_of, too_many
+from gateway.pipeline.judged import Thoughts, said_of, too_many
 from gateway.wire.chat_said import TEXT_FIELDS, Aside, Put, TextField, said_calls, with_said
 
 
@@ -73,7 +73,7 @@ _Mark = _Text | _Call | _Aside
 class JudgingGate:
     """Any guards, and masks to be undone. ``chat``: the events are in the chat form, so that they can be read in full and changed."""
 
-    __slots__ = ("_bytes", "_chat", "_current", "_ends", "_held", "_journal", "_limit", "_outgoing", "_run")
+    __slots__ = ("_bytes", "_chat", "_current", "_ends", "_held", "_journal", "_limit", "_outgoing", "_run", "_thoughts")
 
     def __init__(
         self, guard: OutputGuard | None, masks: Mapping[str, str], journal: Journal, *, chat: bool, limit: int
@@ -93,6 +93,7 @@ class JudgingGate:
         self._run: list[str] = []
         """Texts that follow each other in one window: judged at once."""
         self._current: Window | None = None
+        self._thoughts = Thoughts()
 
     def whole(self, event: Event) -> Event:
         """As :meth:`Gate.whole`."""
@@ -152,7 +153,7 @@ class JudgingGate:
     def _marks(self, event: Event) -> list[_Mark]:
         if not self._chat:
             texts = [self._text(choice, "content", text) for choice, text in event.texts if text]
-            return [*texts, *[self._text(choice, "reasoning", text) for choice, text in thoughts_of(event)]]
+            return [*texts, *[self._text(choice, "reasoning", text) for choice, text in self._thoughts.of(event)]]
         marks: list[_Mark] = []
         answer, asides = said_of(event)
         for choice in answer.choices:

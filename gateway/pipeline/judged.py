@@ -8,7 +8,7 @@ from gateway.guards.rules import Tally
 from gateway.pipeline.guard_in import BlockedError
 from gateway.wire.chat_said import TEXT_FIELDS, Aside, SaidAnswer, read_said
 from gateway.wire.openai import DECODE_ERRORS
-from gateway.wire.thoughts import thoughts
+from gateway.wire.thoughts import thoughts, thoughts_again
 
 
 def refuse(verdict: OutputVerdict, journal: Journal) -> None:
@@ -18,12 +18,26 @@ def refuse(verdict: OutputVerdict, journal: Journal) -> None:
         raise BlockedError("post", verdict, journal)
 
 
-def thoughts_of(event: Event) -> list[tuple[int, str]]:
-    """What a model thinks in an event of any dialect, by choice. Raises ``upstream_invalid``."""
-    try:
-        return thoughts(event.data)
-    except DECODE_ERRORS as error:
-        raise GatewayError(UPSTREAM_INVALID, "the answer cannot be judged", cause=str(error)) from None
+class Thoughts:
+    """What a model thinks in the events of one answer, in any dialect but chat's."""
+
+    __slots__ = ("_had",)
+
+    def __init__(self) -> None:
+        self._had: list[str] = []
+
+    def of(self, event: Event) -> list[tuple[int, str]]:
+        """By choice; what was told before in pieces is not told again. Raises ``upstream_invalid``."""
+        try:
+            found, again = thoughts(event.data), thoughts_again(event.data)
+        except DECODE_ERRORS as error:
+            raise GatewayError(UPSTREAM_INVALID, "the answer cannot be judged", cause=str(error)) from None
+        self._had += [text for _, text in found]
+        for text in again:
+            if text not in (had := "".join(self._had)):
+                self._had = [had, "\n", text]
+                found.append((0, f"\n{text}"))
+        return found
 
 
 def too_many() -> GatewayError:

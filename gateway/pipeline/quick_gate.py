@@ -12,7 +12,7 @@ from gateway.guards.judge import judge
 from gateway.guards.outgoing import MAX_ASIDES
 from gateway.guards.plan import OutputGuard
 from gateway.guards.window import OutputScan
-from gateway.pipeline.judged import beside_of, refuse, thoughts_of, too_many
+from gateway.pipeline.judged import Thoughts, beside_of, refuse, too_many
 from gateway.wire.chat_said import Aside, is_plain
 from gateway.wire.thoughts import may_think
 
@@ -29,7 +29,7 @@ class QuickGate:
     form, so all other texts in them are found, and searched too.
     """
 
-    __slots__ = ("_beside", "_chat", "_ends", "_guard", "_held", "_journal", "_scan", "_thinking", "_thought")
+    __slots__ = ("_beside", "_chat", "_ends", "_guard", "_held", "_journal", "_scan", "_thinking", "_thought", "_thoughts")
 
     def __init__(self, guard: OutputGuard, journal: Journal, *, streamed: bool, chat: bool = False) -> None:
         self._guard = guard
@@ -38,6 +38,7 @@ class QuickGate:
         self._scan = guard.scan() if streamed else None
         self._thinking = OutputScan(guard.terms, guard.tails, None) if streamed and guard.terms is not None else None
         self._thought: dict[int, int] = {}
+        self._thoughts = Thoughts()
         self._beside: dict[str, tuple[OutputScan, dict[int, int]]] = {}
         """By place: what stands beside the answer, and how many characters of it have come."""
         self._held: deque[tuple[Event, Mark]] = deque()
@@ -80,7 +81,7 @@ class QuickGate:
                 if self._chat:
                     mark = (*mark, *[end for aside in beside_of(event) for end in self._aside(aside)])
                 else:
-                    mark = (*mark, *self._think(self._thinking, self._thought, thoughts_of(event)))
+                    mark = (*mark, *self._think(self._thinking, self._thought, self._thoughts.of(event)))
             self._held.append((event, mark))
 
     def _mark(self, scan: OutputScan, event: Event) -> Mark:
@@ -147,6 +148,6 @@ def judge_whole(guard: OutputGuard, event: Event, journal: Journal, *, chat: boo
         refuse(verdict, journal)
     if guard.terms is None or (is_plain(event.data) if chat else not may_think(event.data)):
         return
-    beside = [(aside.choice or 0, aside.text) for aside in beside_of(event)] if chat else thoughts_of(event)
+    beside = [(aside.choice or 0, aside.text) for aside in beside_of(event)] if chat else Thoughts().of(event)
     for choice, text in beside:
         refuse(judge(text, guard.terms, None, choice), journal)
