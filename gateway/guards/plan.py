@@ -225,4 +225,7 @@ def _post(sections: list[_Section]) -> OutputGuard | None:
 def _needs_chat(pre: InputGuard | None, post: OutputGuard | None) -> bool:
     if pre is not None and (pre.tools or any(rule.rewrites for rule in (*pre.rules, *pre.remote))):
         return True
-    return post is not None and (bool(post.tools) or (post.texts is not None and post.texts.rewrites))
+    if post is None:
+        return False
+    rewrites = (post.texts is not None and post.texts.rewrites) or any(rule.rewrites for rule in post.remote)
+    return bool(post.tools) or rewrites

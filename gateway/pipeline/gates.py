@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Protocol
 
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from gateway.core.errors import UPSTREAM_INVALID, GatewayError
 from gateway.core.events import Event
@@ -14,9 +14,10 @@ from gateway.guards.edits import rewritten
 from gateway.guards.outgoing import CallTrack, Outgoing
 from gateway.guards.plan import OutputGuard
 from gateway.guards.stream import Rules, Window
+from gateway.pipeline.changes import Changes
 from gateway.pipeline.guard_in import BlockedError
 from gateway.pipeline.judged import Thoughts, said_of, too_many
-from gateway.wire.chat_said import TEXT_FIELDS, Aside, Put, TextField, said_calls, with_said
+from gateway.wire.chat_said import TEXT_FIELDS, Aside, TextField, said_calls
 
 
 class Gate(Protocol):
@@ -199,15 +200,13 @@ def _ready(mark: _Mark) -> bool:
 
 def _changed(event: Event, marks: list[_Mark]) -> Event:
     """The event as it may be shown: itself, unless something in it is to be rewritten."""
-    puts: dict[int, Put] = {}
-    texts: dict[int, str] = {}
-    without: set[str] = set()
+    changes = Changes()
     for mark in marks:
         if isinstance(mark, _Call):
             track = mark.track
             if track.changed and mark.speaks:
                 # The first piece says it all, the others nothing.
-                puts.setdefault(mark.choice, Put()).calls[mark.index] = "" if track.written else track.arguments
+                changes.call(mark.choice, mark.index, "" if track.written else track.arguments)
                 track.written = True
             continue
         was = mark.text if isinstance(mark, _Text) else mark.aside.text
@@ -215,23 +214,8 @@ def _changed(event: Event, marks: list[_Mark]) -> Event:
         text = rewritten(was, edits, mark.start) if edits else was
         while edits and edits[0].end <= end:
             edits.popleft()
-        if isinstance(mark, _Aside):
-            if text != was:
-                _take_away(mark.aside, puts, without)
-            continue
-        if text != was:
-            puts.setdefault(mark.choice, Put()).texts[mark.field] = text
-        if mark.field in {"content", "refusal"}:
-            texts[mark.choice] = texts.get(mark.choice, "") + text
-    if not puts and not without:
-        return event
-    shown = tuple([(choice, texts.get(choice, text)) for choice, text in event.texts])
-    return structs.replace(event, data=with_said(event.data, puts, without), texts=shown)
-
-
-def _take_away(aside: Aside, puts: dict[int, Put], without: set[str]) -> None:
-    if aside.choice is None:
-        without.add(aside.field)
-        return
-    put = puts.setdefault(aside.choice, Put())
-    (put.choice if aside.holder == "choice" else put.said).add(aside.field)
+        if isinstance(mark, _Text):
+            changes.say(mark.choice, mark.field, was, text)
+        elif text != was:
+            changes.take_away(mark.aside)
+    return changes.made(event)

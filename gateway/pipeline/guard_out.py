@@ -104,3 +104,8 @@ def guard_out(  # noqa: PLR0913 - as Guarded
             judge_whole(guard, answer.whole(), journal, chat=chat)
         return answer
     return Guarded(answer, guard, journal, masks, streamed=streamed, chat=chat, translated=translated, limit=limit)
+
+
+def restored(answer: Received, masks: Mapping[str, str], journal: Journal, *, streamed: bool, limit: int) -> Received:
+    """An answer that others have judged with the placeholders in it: who must not see a value going in does not see it coming out."""
+    return Guarded(answer, None, journal, masks, streamed=streamed, chat=True, limit=limit)

@@ -41,9 +41,10 @@ class TokensGuard(Remote, frozen=True):
 
     def question(self, matter: Matter) -> TokenQuestion | None:
         """All texts; None where they cannot be too many."""
-        sizes = [utf8_bytes(text) for text in matter.texts]
+        texts = matter.texts if matter.stage == "pre" else matter.spoken
+        sizes = [utf8_bytes(text) for text in texts]
         most = sum(sizes) if matter.stage == "pre" else max(sizes, default=0)
-        return TokenQuestion(self.options.model, matter.texts) if most > self.options.max_tokens else None
+        return TokenQuestion(self.options.model, texts) if most > self.options.max_tokens else None
 
     def judged(self, counts: Sequence[int], matter: Matter) -> Opinion:
         """What the tokens of each text mean."""

@@ -15,10 +15,11 @@ from gateway.core.events import Event
 from gateway.core.journal import Journal
 from gateway.core.verdicts import Stage
 from gateway.guards.plan import GuardPlan
-from gateway.guards.remote.asking import Matter
+from gateway.guards.remote.asking import SPOKEN, Matter
 from gateway.guards.remote.tokens import TokensGuard
 from gateway.guards.rules import RemoteRule
 from gateway.limits.tokens import estimate
+from gateway.pipeline.consulting.answers import Answered
 from gateway.pipeline.consulting.carrying import Carrier
 from gateway.pipeline.consulting.consult import Ruling, consult
 from gateway.pipeline.consulting.masking import Masking
@@ -104,8 +105,12 @@ class Consulted(Struct, frozen=True):
             judging.cancel()
             await asyncio.gather(judging, return_exceptions=True)
 
-    async def after(self, answer: Received) -> Received:
-        """The whole answer, once they have judged it. Raises what the answer raises, ``blocked``, ``guard_unavailable``."""
+    async def after(self, answer: Received, *, chat: bool) -> Received:
+        """The whole answer, once they have judged it, and as they leave it. ``chat``: it is in the chat form.
+
+        Who judges or says where something stands is asked first; who writes other texts sees what is left then. Raises what the
+        answer raises, ``blocked``, ``guard_unavailable``.
+        """
         post = self.guards.post
         if post is None:
             return answer
@@ -119,13 +124,14 @@ class Consulted(Struct, frozen=True):
             return answer
         batches = await self._read(answer) if self.course.request.stream else [[answer.whole()]]
         if remote:
-            texts: dict[int, list[str]] = {}
-            for events in batches:
-                for event in events:
-                    for choice, text in event.texts:
-                        texts.setdefault(choice, []).append(text)
-            said = tuple(["".join(texts[choice]) for choice in sorted(texts)])
-            await self._ruling("post", remote, said, ("assistant",) * len(said))
+            said = Answered(batches, chat=chat)
+            judging = [rule for rule in remote if rule.masks or not rule.rewrites]
+            if judging:
+                said.mark((await self._ruling("post", judging, said.texts, said.roles)).marked)
+            rewriting = [rule for rule in remote if rule.rewrites and not rule.masks]
+            if rewriting:
+                said.replace((await self._ruling("post", rewriting, said.texts, said.roles)).texts or said.texts)
+            batches = said.batches()
         return Settled(answer, batches)
 
     def _going_in(self, *, first: bool) -> tuple[RemoteRule, ...]:
@@ -137,7 +143,7 @@ class Consulted(Struct, frozen=True):
         await self._ruling("pre", rules, tuple(texts), tuple(roles))
 
     async def _judge_piece(self, rule: RemoteRule, text: str) -> None:
-        await self._ruling("post", (rule,), (text,), ("assistant",))
+        await self._ruling("post", (rule,), (text,), (SPOKEN,))
 
     async def _ruling(
         self, stage: Stage, rules: Sequence[RemoteRule], texts: tuple[str, ...], roles: tuple[str, ...]
