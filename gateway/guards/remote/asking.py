@@ -158,8 +158,8 @@ class AsksForCounts(Protocol):
         """What to count; None: there cannot be too many."""
         ...
 
-    def judged(self, counts: Sequence[int], matter: Matter) -> Opinion:
-        """What the tokens of each text mean."""
+    def judged(self, counts: Sequence[tuple[int, bool]], matter: Matter) -> Opinion:
+        """What the tokens of each text mean; each as their number, and whether that is exact."""
         ...
 
 
