@@ -700,8 +700,7 @@ def test_calls_are_listed_filtered_paged_and_read(control: Control, app: str):
         await writer.write(rows)
         await writer.close()
 
-    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
-    rows[1].trace_id = rows[2].trace_id = trace
+    rows[1].trace_id = rows[2].trace_id = trace = "4bf92f3577b34da6a3ce929d0e0e4736"
     asyncio.run(land())
 
     def ids(**query: Any) -> list[str]:
@@ -711,22 +710,15 @@ def test_calls_are_listed_filtered_paged_and_read(control: Control, app: str):
     assert ids() == newest_first
     assert ids(prompt="a") == [newest_first[0], newest_first[2]]
     assert ids(outcome="blocked") == newest_first[:1]
-    assert ids(trace_id=trace.upper()) == newest_first[:2]
-    assert ids(trace_id=trace, prompt="a", outcome="blocked") == newest_first[:1]
-    assert ids(trace_id="0" * 32) == []
-    everywhere = control.ask("GET", "/calls", None, 200, trace_id=trace)["items"]
-    assert [(c["call_id"], c["trace_id"]) for c in everywhere] == [(newest_first[0], trace), (newest_first[1], trace)]
-    first = control.ask("GET", "/calls", None, 200, application=app, limit=1)
-    call = first["items"][0]
+    assert (ids(trace_id=trace.upper()), ids(trace_id=trace, prompt="a")) == (newest_first[:2], newest_first[:1])
+    call = (first := control.ask("GET", "/calls", None, 200, application=app, limit=1))["items"][0]
     assert (call["outcome"], call["cost_nano"], call["ended"], call["finish_reason"]) == ("blocked", 5, True, None)
-    assert ids(until=call["started_at"]) == newest_first[1:]
-    assert ids(since=call["started_at"]) == newest_first[:1]
+    assert (ids(until=call["started_at"]), ids(since=call["started_at"])) == (newest_first[1:], newest_first[:1])
     assert ids(cursor=first["next_cursor"]) == newest_first[1:]
     assert [c["call_id"] for c in control.ask("GET", f"/calls/{newest_first[1]}", None, 200)["items"]] == [newest_first[1]]
     tail = control.json("calls", "tail", "--prompt", "a", app=app)
     assert [c["call_id"] for c in tail if c["application_id"] == application_id] == [newest_first[2], newest_first[0]]
-    assert [c["call_id"] for c in control.json("calls", "tail", "--trace", trace, app=app)] == newest_first[1::-1]
-    assert trace in control.cli("calls", "tail", "--trace", trace, app=app).stdout
+    assert control.cli("calls", "tail", "--trace", trace, app=app).stdout.count(trace) == 2
 
 
 def test_status_asks_every_probe(control: Control):
