@@ -13,7 +13,7 @@ from gateway.core.documents import Guardrails, PostValidation, PreValidation
 from gateway.core.verdicts import ALLOW, Block, Note, OutputVerdict, Verdict
 from gateway.guards.catalogue import GuardType
 from gateway.guards.compiling import rules_of
-from gateway.guards.incoming import Incoming
+from gateway.guards.incoming import Incoming, beside
 from gateway.guards.judge import judge, prohibited_rule, required_rule
 from gateway.guards.outgoing import Outgoing
 from gateway.guards.required import RequiredSet
@@ -51,6 +51,9 @@ class InputGuard(Struct, frozen=True):
         notes = [] if notes is None else notes
         if self.terms is not None or self.required is not None:
             verdict = judge(_BETWEEN.join([message.text for message in conversation]), self.terms, self.required)
+            if verdict is ALLOW and self.terms is not None:
+                texts = beside(conversation)
+                verdict = judge(_BETWEEN.join(texts), self.terms, None) if texts else ALLOW
             if isinstance(verdict, Block):
                 Tally("pre", notes).block(verdict)
                 return verdict
