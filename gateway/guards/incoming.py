@@ -47,7 +47,7 @@ class Incoming:
         parts = [message_texts(message.raw) if rewrites else [message.text] for message in messages]
         texts = [_BETWEEN.join(some) for some in parts]
         wanted: list[list[Wanted[Rule]]] = [[] for _ in texts]
-        beside = [_asides(message) for message in messages]
+        beside = [asides_of(message) for message in messages]
         known = "\0".join(texts)
         native = [] if rewrites else [text for m in messages if m.native for text in _native(m.native, known)]
         for order, rule in enumerate(rules):
@@ -80,9 +80,9 @@ class Incoming:
                 messages[i] = structs.replace(messages[i], text=_BETWEEN.join(edited), raw=raw)
         return None
 
-    def _judge_beside(self, beside: "list[list[_Aside]]", native: Sequence[str], rule: Rule, order: int) -> Block | None:
+    def _judge_beside(self, beside: "list[list[Aside]]", native: Sequence[str], rule: Rule, order: int) -> Block | None:
         """The texts beside those of the messages, by one rule."""
-        for one in (*[one for some in beside for one in some], *[_Aside((), text) for text in native]):
+        for one in (*[one for some in beside for one in some], *[Aside((), text) for text in native]):
             for finding in rule.detector.find(one.text):
                 self._text.add(rule, finding.what)
                 if rule.blocks:
@@ -124,7 +124,7 @@ class Incoming:
         return self._masks.place(what, text)
 
 
-class _Aside(Struct):
+class Aside(Struct):
     """A text of a message beside its content, and what is to be written over in it."""
 
     path: Path
@@ -132,9 +132,10 @@ class _Aside(Struct):
     wanted: list[Wanted[Rule]] = []
 
 
-def _asides(message: Message) -> list[_Aside]:
+def asides_of(message: Message) -> list[Aside]:
+    """The texts of a message beside its content. Raises ``malformed``."""
     try:
-        return [_Aside(path, text) for path, text in message_asides(message.raw)]
+        return [Aside(path, text) for path, text in message_asides(message.raw)]
     except DECODE_ERRORS as error:
         raise GatewayError(MALFORMED, f"messages: a message cannot be judged: {error}", param="messages") from None
 
@@ -149,7 +150,7 @@ def _native(native: bytes, known: str) -> list[str]:
 def beside(conversation: Conversation) -> list[str]:
     """All texts of messages that are not in :attr:`Message.text`. Raises ``malformed``."""
     known = "\0".join([message.text for message in conversation])
-    found = [one.text for message in conversation for one in _asides(message)]
+    found = [one.text for message in conversation for one in asides_of(message)]
     return found + [text for message in conversation if message.native for text in _native(message.native, known)]
 
 

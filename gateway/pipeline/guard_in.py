@@ -12,6 +12,7 @@ from gateway.core.verdicts import ALLOW, Block, Rewritten, Stage
 from gateway.guards.plan import InputGuard
 from gateway.pipeline.resolve import Recipe
 from gateway.wire.chat_asides import field_texts
+from gateway.wire.openai import DECODE_ERRORS
 
 NO_MASKS: Mapping[str, str] = {}
 _DEFINITIONS = ("tools", "functions")
@@ -71,7 +72,10 @@ def guard_in(
 
 def _predicted(raw: Raw, pre: InputGuard) -> Conversation:
     """What is predicted, as a message to be judged. Raises ``malformed`` where guards would have to rewrite it, or see it elsewhere."""
-    texts = field_texts(raw)
+    try:
+        texts = field_texts(raw)
+    except DECODE_ERRORS as error:
+        raise GatewayError(MALFORMED, f"prediction: cannot be judged: {error}", param=_PREDICTION) from None
     if texts and (pre.remote or any(rule.rewrites for rule in pre.rules)):
         detail = "prediction: not possible where guardrails rewrite messages or ask others"
         raise GatewayError(MALFORMED, detail, param=_PREDICTION)

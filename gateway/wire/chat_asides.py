@@ -84,19 +84,24 @@ def field_texts(raw: bytes) -> list[str]:
 
 
 def _texts(value: Any, path: Path) -> Iterator[tuple[Path, str]]:
-    if isinstance(value, str):
-        if value and not value.startswith("data:"):
-            yield path, value
-    elif isinstance(value, list):
-        for i, item in enumerate(cast("list[Any]", value)):
-            yield from _texts(item, (*path, i))
-    elif isinstance(value, dict):
-        fields = cast("dict[str, Any]", value)
-        made = fields.get("type") in _MADE
-        for name, item in fields.items():
-            if name == "data" and fields.get("type") == "text":
-                yield from _texts(item, (*path, name))  # a document that is given as text
-                continue
-            if name in NO_TEXT or name in _CALLS or name in _ENCODED or (made and name in {"input", "arguments", "name"}):
-                continue
-            yield from _texts(item, (*path, name))
+    left: list[tuple[Path, Any]] = [(path, value)]
+    while left:
+        path, value = left.pop()
+        if isinstance(value, str):
+            if value and not value.startswith("data:"):
+                yield path, value
+        elif isinstance(value, list):
+            items = cast("list[Any]", value)
+            left += [((*path, i), items[i]) for i in reversed(range(len(items)))]
+        elif isinstance(value, dict):
+            fields = cast("dict[str, Any]", value)
+            left += [((*path, name), fields[name]) for name in reversed(fields) if _may_say(name, fields)]
+
+
+def _may_say(name: str, fields: Mapping[str, Any]) -> bool:
+    kind = fields.get("type")
+    if name == "data":
+        return kind == "text"  # a document that is given as text
+    if name in NO_TEXT or name in _CALLS or name in _ENCODED:
+        return False
+    return not (isinstance(kind, str) and kind in _MADE and name in {"input", "arguments", "name"})

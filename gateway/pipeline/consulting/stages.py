@@ -30,7 +30,7 @@ from gateway.pipeline.guard_in import BlockedError
 from gateway.pipeline.received import Received
 from gateway.pipeline.record import estimated_usage
 from gateway.pipeline.services import Services
-from gateway.wire.chat_asides import Path, message_asides, with_asides
+from gateway.wire.chat_asides import Path, with_asides
 from gateway.wire.chat_texts import message_texts, with_message_texts
 
 _BETWEEN = "\n"
@@ -68,7 +68,7 @@ class Consulted(Struct, frozen=True):
         self, rules: Sequence[RemoteRule], conversation: Conversation, masking: Masking | None
     ) -> Conversation:
         parts = [message_texts(message.raw) for message in conversation]
-        asides = [message_asides(message.raw) for message in conversation]
+        asides = [[(one.path, one.text) for one in incoming.asides_of(message)] for message in conversation]
         texts = tuple([text for some in parts for text in some] + [text for some in asides for _, text in some])
         own = [message.role for message, some in zip(conversation, parts, strict=True) for _ in some]
         roles = (*own, *[BESIDE] * (len(texts) - len(own)))

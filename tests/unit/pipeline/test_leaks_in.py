@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from gateway.core.documents import Guardrails
+from gateway.core.errors import GatewayError
 from gateway.dialects.messages.dialect import MESSAGES_DIALECT
 from gateway.wire.chat_asides import message_asides
 from tests.unit.pipeline.conftest import Exchange
@@ -134,3 +135,17 @@ async def test_what_is_predicted_cannot_be_masked(world: Any, say: Any):
 )
 def test_a_usual_message_has_nothing_beside_it(message: Any):
     assert message_asides(msgspec.json.encode(message)) == []
+
+
+@pytest.mark.parametrize("guard", ["terms", "block", "mask"])
+@pytest.mark.parametrize("depth", [900, 5000])
+async def test_depth_hides_nothing(world: Any, guard: str, depth: int):
+    publish(world, GUARDS[guard])
+    deep = b"[" * depth + b'"' + SECRET.encode() + b'"' + b"]" * depth
+    message = b'{"model":"faq","messages":[{"role":"user","content":"a","note":%b}]}' % deep
+    for body in (message, b'{"model":"faq","messages":[{"role":"user","content":"a"}],"prediction":%b}' % deep):
+        with pytest.raises(GatewayError) as caught:
+            await world.call(body)
+        sent = b"".join([request.body for _, request in world.transport.requests])
+        assert SECRET.encode() not in sent
+        assert caught.value.kind.name in {"blocked", "malformed"} or sent
