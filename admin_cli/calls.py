@@ -24,12 +24,13 @@ def calls() -> None:
 @click.option("-f", "--follow", is_flag=True, help="Go on with new calls until interrupted.")
 @click.option("--prompt", help="Only calls of this prompt.")
 @click.option("--outcome", help="Only calls that ended so: ok, blocked, rate_limited, ...")
+@click.option("--trace", help="Only calls of this trace: its id, 32 hex digits.")
 @verb
-def tail(session: Session, count: int, follow: bool, prompt: str | None, outcome: str | None) -> None:
+def tail(session: Session, count: int, follow: bool, prompt: str | None, outcome: str | None, trace: str | None) -> None:
     """Show the newest calls, oldest first."""
 
     def newest(limit: int) -> list[dict[str, Any]]:
-        page = session.api.get("/calls", prompt=prompt, outcome=outcome, limit=limit)
+        page = session.api.get("/calls", prompt=prompt, outcome=outcome, trace_id=trace, limit=limit)
         return list(reversed(page["items"]))
 
     rows = newest(count)
@@ -46,7 +47,7 @@ def tail(session: Session, count: int, follow: bool, prompt: str | None, outcome
             del seen[next(iter(seen))]
 
 
-_COLUMNS = ("AT", "CALL", "PROMPT", "OUTCOME", "STATUS", "MODEL", "IN", "CACHE", "OUT", "AUDIO", "COST", "LATENCY")
+_COLUMNS = ("AT", "CALL", "PROMPT", "OUTCOME", "STATUS", "MODEL", "IN", "CACHE", "OUT", "AUDIO", "COST", "LATENCY", "TRACE")
 
 
 def _pair(read: int | None, written: int | None) -> str | None:
@@ -72,6 +73,7 @@ def _cells(row: dict[str, Any]) -> tuple[Any, ...]:
         _pair(row.get("audio_input_tokens"), row.get("audio_output_tokens")),
         screen.money(row["cost_nano"]),
         screen.milliseconds(row["latency_us"]),
+        row.get("trace_id"),
     )
 
 

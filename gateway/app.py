@@ -37,7 +37,7 @@ from gateway.core.trace import Sampler
 from gateway.core.upstream import Target
 from gateway.edge.ops import Readiness, ops_handlers
 from gateway.edge.schema import data_plane_paths
-from gateway.limits.tokens import count
+from gateway.limits.tokens import Measure, count, measure
 from gateway.pipeline.accounts import Accounts
 from gateway.pipeline.charging import Charging
 from gateway.pipeline.limits import Limits
@@ -106,6 +106,11 @@ class ThreadedTokenCounter:
         """Tokens of each text."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool, lambda: [count(model, text) for text in texts])
+
+    async def measure(self, model: str, texts: list[str]) -> list[Measure]:
+        """See the port."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, lambda: [measure(model, text) for text in texts])
 
 
 async def build(settings: Settings, slot: int, table: Table, observer: Observer, is_stopping: Callable[[], bool]) -> Running:

@@ -76,6 +76,7 @@ class Intent(Struct, array_like=True, frozen=True, gc=False):
     route: str | None = None
     shadowed: tuple[str, ...] | None = None
     credential_id: str | None = None
+    trace_id: str | None = None
 
 
 class Ending(Struct, array_like=True, frozen=True, gc=False):
@@ -188,6 +189,8 @@ class LedgerRow(Struct, array_like=True, gc=False):
     """The shadow rules that would have refused the call, by name; None where no limits were asked, or the call was refused."""
     credential_id: str | None = None
     """The stored key of a provider account that the attempt went out with; None: one of the configuration, or none."""
+    trace_id: str | None = None
+    """The trace that the call is part of, 32 hex digits; None where its caller sent no ``traceparent`` and it was not sampled."""
 
 
 _FINAL = int(State.FINAL)
@@ -262,4 +265,5 @@ def row_of(intent: Intent, ending: Ending) -> LedgerRow:
         intent.route,
         intent.shadowed,
         intent.credential_id,
+        intent.trace_id,
     )

@@ -90,7 +90,13 @@ class Trace(Struct, gc=False):
 
         A request that is no attempt, and so has no span, belongs to the caller's.
         """
-        parent = self.attempts[-1].span_id if self.recorded and self.attempts else self.parent_id
+        return self._under(self.attempts[-1].span_id if self.recorded and self.attempts else self.parent_id, request)
+
+    def asked(self, request: HttpRequest) -> HttpRequest:
+        """A question of the call itself to somebody who is no provider: under the call's own span, whatever attempts are under way."""
+        return self._under(self.span_id or self.parent_id, request)
+
+    def _under(self, parent: int, request: HttpRequest) -> HttpRequest:
         if not parent:
             return request
         headers = (*request.headers, (TRACEPARENT, self._parent(parent)))

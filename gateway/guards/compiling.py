@@ -87,8 +87,8 @@ def _check(validator: Validator, judge: Detector | Remote, direction: Direction,
     if validator.stage in ("stream", "whole") and direction == "in":
         raise _wrong(f"{here}.stage", f"{validator.stage} is for what comes out; going in there are text and tools")
     if isinstance(judge, Remote):
-        _check_places(validator, judge, direction, here)
-        if validator.stage == "stream":
+        _check_places(validator, judge, here)
+        if validator.stage in {"stream", "tools"}:
             raise _wrong(f"{here}.stage", f"{validator.type} judges whole texts only")
         return
     if isinstance(judge, Joint) and direction == "in" and action in REWRITING:
@@ -97,15 +97,11 @@ def _check(validator: Validator, judge: Detector | Remote, direction: Direction,
         _check_stream(validator, judge, here)
 
 
-def _check_places(validator: Validator, judge: Remote, direction: Direction, here: str) -> None:
+def _check_places(validator: Validator, judge: Remote, here: str) -> None:
     if validator.on_fail not in REWRITING:
         return
     if not judge.places:
         raise _wrong(f"{here}.on_fail", f"{validator.on_fail} needs places, and {validator.type} only says yes or no")
-    if direction == "out":
-        raise _wrong(
-            f"{here}.on_fail", f"{validator.on_fail} by {validator.type} is for what goes in; of an answer it judges the whole"
-        )
     if judge.rewrites:
         raise _wrong(f"{here}.on_fail", f"{validator.on_fail} writes over places, and may_rewrite over whole texts: choose one")
 

@@ -71,6 +71,20 @@ class Contextual(Detector, Protocol):
 
 
 @runtime_checkable
+class Lazy(Contextual, Protocol):
+    """A detector that need not look for what nobody asks yet, and that gives up a text in which it finds too much."""
+
+    @property
+    def most(self) -> int | None:
+        """How many findings one text may have; behind them its rest is one. None: it is not asked about streams."""
+        ...
+
+    def find_until(self, text: str, start: int, border: int) -> Sequence[Finding]:
+        """As :meth:`Contextual.find_from`, for findings that begin left of ``border``. Whoever asks counts them."""
+        ...
+
+
+@runtime_checkable
 class Probed(Detector, Protocol):
     """A detector that a stream asks only where it may have something to say, together with all others of its kind."""
 
@@ -118,6 +132,11 @@ class Counting(Detector, Protocol):
 def contextual(detector: Detector) -> Contextual | None:
     """The detector, if it is a :class:`Contextual` one."""
     return cast("Contextual", detector) if hasattr(detector, "find_from") else None
+
+
+def lazy(detector: Detector) -> Lazy | None:
+    """The detector, if it is a :class:`Lazy` one."""
+    return cast("Lazy", detector) if hasattr(detector, "find_until") else None
 
 
 def joint(detector: Detector) -> Joint | None:

@@ -2,16 +2,17 @@
 
 from collections.abc import Sequence
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from gateway.core.conversation import Conversation, Message
 from gateway.core.errors import MALFORMED, GatewayError
 from gateway.core.verdicts import ALLOW, Block, Rewritten, Verdict
 from gateway.guards.detector import joint
-from gateway.guards.edits import Wanted, edits_of, rewritten_parts
+from gateway.guards.edits import Wanted, edits_of, rewritten, rewritten_parts
 from gateway.guards.masks import Masks
 from gateway.guards.rules import Rule, Tally
 from gateway.guards.tools import complete_call, judge_call, said_simply
+from gateway.wire.chat_asides import Path, message_asides, native_asides, with_asides
 from gateway.wire.chat_texts import Call, message_calls, message_texts, with_message_calls, with_message_texts
 from gateway.wire.openai import DECODE_ERRORS
 
@@ -46,6 +47,9 @@ class Incoming:
         parts = [message_texts(message.raw) if rewrites else [message.text] for message in messages]
         texts = [_BETWEEN.join(some) for some in parts]
         wanted: list[list[Wanted[Rule]]] = [[] for _ in texts]
+        beside = [asides_of(message) for message in messages]
+        known = "\0".join(texts)
+        native = [] if rewrites else [text for m in messages if m.native for text in _native(m.native, known)]
         for order, rule in enumerate(rules):
             together = joint(rule.detector)
             if together is not None:
@@ -62,11 +66,29 @@ class Incoming:
                         return rule.block(text[finding.start : finding.end], finding.what)
                     if rule.rewrites:
                         places.append((finding.start, order, finding.end, rule, finding.what))
+            blocked = self._judge_beside(beside, native, rule, order)
+            if blocked is not None:
+                return blocked
+        for i, some in enumerate(beside):
+            put = {one.path: rewritten(one.text, edits_of(one.text, one.wanted, self._write)) for one in some if one.wanted}
+            if put:
+                messages[i] = structs.replace(messages[i], raw=with_asides(messages[i].raw, put))
         for i, places in enumerate(wanted):
             if places:
                 edited = rewritten_parts(parts[i], edits_of(texts[i], places, self._write), len(_BETWEEN))
                 raw = with_message_texts(messages[i].raw, edited)
                 messages[i] = structs.replace(messages[i], text=_BETWEEN.join(edited), raw=raw)
+        return None
+
+    def _judge_beside(self, beside: "list[list[Aside]]", native: Sequence[str], rule: Rule, order: int) -> Block | None:
+        """The texts beside those of the messages, by one rule."""
+        for one in (*[one for some in beside for one in some], *[Aside((), text) for text in native]):
+            for finding in rule.detector.find(one.text):
+                self._text.add(rule, finding.what)
+                if rule.blocks:
+                    return rule.block(one.text[finding.start : finding.end], finding.what)
+                if rule.rewrites:
+                    one.wanted.append((finding.start, order, finding.end, rule, finding.what))
         return None
 
     def _judge_tools(self, messages: list[Message], rules: Sequence[Rule]) -> Block | None:
@@ -100,6 +122,36 @@ class Incoming:
             raws = [message.raw.decode(errors="replace") for message in self._conversation]
             self._masks = Masks([*raws, *[message.text for message in self._conversation], *self._definitions])
         return self._masks.place(what, text)
+
+
+class Aside(Struct):
+    """A text of a message beside its content, and what is to be written over in it."""
+
+    path: Path
+    text: str
+    wanted: list[Wanted[Rule]] = []
+
+
+def asides_of(message: Message) -> list[Aside]:
+    """The texts of a message beside its content. Raises ``malformed``."""
+    try:
+        return [Aside(path, text) for path, text in message_asides(message.raw)]
+    except DECODE_ERRORS as error:
+        raise GatewayError(MALFORMED, f"messages: a message cannot be judged: {error}", param="messages") from None
+
+
+def _native(native: bytes, known: str) -> list[str]:
+    try:
+        return native_asides(native, known)
+    except DECODE_ERRORS as error:
+        raise GatewayError(MALFORMED, f"messages: a message cannot be judged: {error}", param="messages") from None
+
+
+def beside(conversation: Conversation) -> list[str]:
+    """All texts of messages that are not in :attr:`Message.text`. Raises ``malformed``."""
+    known = "\0".join([message.text for message in conversation])
+    found = [one.text for message in conversation for one in asides_of(message)]
+    return found + [text for message in conversation if message.native for text in _native(message.native, known)]
 
 
 def _calls(message: Message) -> list[tuple[int, Call]]:

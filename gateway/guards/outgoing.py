@@ -7,8 +7,11 @@ from gateway.guards.masks import Placeholders
 from gateway.guards.rules import Rule, Tally
 from gateway.guards.stream import Rules, Window
 from gateway.guards.tools import ToolCall, judge_call
-from gateway.wire.chat_texts import Call, TextField
+from gateway.wire.chat_said import TextField
+from gateway.wire.chat_texts import Call
 
+MAX_ASIDES = 256
+"""Texts beside those of the API that one streamed answer may have on their way: servers that have any have a handful per choice."""
 _RESTORING = "masks"
 """What the rule is called that puts values back; nobody ever hears of it."""
 
@@ -43,9 +46,13 @@ class CallTrack:
 class Outgoing:
     """The judge of one answer. After a block nothing is released any more."""
 
-    __slots__ = ("_calls", "_open", "_reasoning", "_tally", "_texts", "_tools", "_tools_tally", "_windows", "judges_calls")
+    __slots__ = (
+        "_aside", "_asides", "_calls", "_open", "_reasoning", "_tally", "_texts", "_tools", "_tools_tally", "_windows", "judges_calls",
+    )  # fmt: skip
 
     def __init__(self, texts: Rules, tools: tuple[Rule, ...], masks: Mapping[str, str], notes: list[Note]) -> None:
+        self._aside = texts.located()
+        """Without masks: what is said again elsewhere, and signed thoughts, go to the caller as the model wrote them."""
         if masks:
             # Last of all: where something else is found in the same place, that counts.
             restore = Rule(_RESTORING, Placeholders(masks), "replace", restores=masks)
@@ -57,6 +64,7 @@ class Outgoing:
         self._tally = Tally("post", notes)
         self._tools_tally = Tally("tools", notes)
         self._windows: dict[tuple[int, TextField], Window] = {}
+        self._asides: dict[tuple[int, str], Window] = {}
         self._calls: dict[tuple[int, int], CallTrack] = {}
         self._open: dict[int, tuple[int, CallTrack]] = {}
         """By choice, the call that is not complete."""
@@ -71,12 +79,23 @@ class Outgoing:
             window = self._windows[key] = Window(rules, self._tally, choice)
         return window
 
+    def aside(self, choice: int, path: str, *, grows: bool) -> Window | None:
+        """Of a text beside those of the API; what does not grow is judged by itself. None: there are too many to be followed."""
+        if not grows:
+            return Window(self._aside, self._tally, choice)
+        window = self._asides.get((choice, path))
+        if window is None and len(self._asides) < MAX_ASIDES:
+            window = self._asides[choice, path] = Window(self._aside, self._tally, choice)
+        return window
+
     def text(self, choice: int, field: TextField, text: str) -> OutputVerdict:
         """More of a text."""
         return self.window(choice, field).feed(text)
 
     def call(self, choice: int, index: int, call: Call) -> OutputVerdict:
         """More of a tool call. Providers send calls one after the other, so one that follows completes the one before."""
+        if call.custom is not None and call.function is not None:
+            return Block("tools", "a tool call is of two kinds", choice)
         track = self.track(choice, index)
         current = self._open.get(choice)
         verdict: OutputVerdict = ALLOW
@@ -117,13 +136,18 @@ class Outgoing:
             verdict = self.finish_calls(choice)
             if verdict is not ALLOW:
                 return verdict
-        for key in sorted(self._windows):
-            verdict = self._windows[key].finish()
-            if verdict is not ALLOW:
-                return verdict
+        for windows in (self._windows, self._asides):
+            for _, window in sorted(windows.items(), key=_place):
+                verdict = window.finish()
+                if verdict is not ALLOW:
+                    return verdict
         return ALLOW
 
     def abandon(self) -> None:
         """The answer will not be complete: write down what was found by those who only watch."""
-        for window in self._windows.values():
+        for window in (*self._windows.values(), *self._asides.values()):
             window.abandon()
+
+
+def _place(one: tuple[tuple[int, str], Window]) -> tuple[int, str]:
+    return one[0]

@@ -1,15 +1,16 @@
-"""A detector made of regular expressions: linear in the length of the text, and exact about what a stream must hold back."""
+"""A detector made of regular expressions: bounded work on any text, and exact about what a stream must hold back."""
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol, cast
+from collections.abc import Callable, Sequence
+from typing import cast
 
 import re2
 from msgspec import Struct
 
 from gateway.core.errors import MALFORMED, GatewayError
 from gateway.guards.detector import Finding
+from gateway.guards.matches import Match, Matches, Regex, by_characters
 from gateway.guards.partial import Anatomy, anatomy
 
 MAX_PATTERNS = 100
@@ -18,24 +19,11 @@ MAX_PATTERNS = 100
 MAX_LONGEST = 4_096
 """Characters that a pattern's longest match may have to be judged in a stream: what a reader may have to wait for."""
 
+_UTF8 = 4
+"""Bytes of the longest character."""
+
 _MAX_MEM = 64 << 20
 """Bytes that RE2 may use for one automaton; 8 MiB, its default, is too little for a hundred patterns with counted repetitions."""
-
-
-class _Match(Protocol):
-    lastindex: int | None
-
-    def start(self) -> int: ...
-
-    def span(self) -> tuple[int, int]: ...
-
-
-class _Regex(Protocol):
-    """What ``re2`` compiles, with the types that its own stubs lack."""
-
-    def finditer(self, text: str, pos: int = ...) -> Iterator[_Match]: ...
-
-    def search(self, text: str, pos: int = ...) -> _Match | None: ...
 
 
 class Pattern(Struct, frozen=True):
@@ -56,7 +44,7 @@ class RegexDetector:
     patterns in errors: ``param(i)`` for pattern ``i``. Raises ``malformed``.
     """
 
-    __slots__ = ("_all", "_any", "_partial", "_patterns", "before", "longest", "probe")
+    __slots__ = ("_all", "_any", "_matches", "_partial", "_patterns", "before", "longest", "most", "probe")
 
     def __init__(self, patterns: Sequence[Pattern], param: Callable[[int], str]) -> None:
         if not 1 <= len(patterns) <= MAX_PATTERNS:
@@ -73,11 +61,16 @@ class RegexDetector:
         beginnings = [f"{part.begun}\\z" for part in parts if part.begun is not None]
         self.probe = "|".join([f"(?:{part.full})" for part in parts] + beginnings)
         """As :attr:`Probed.probe <gateway.guards.detector.Probed.probe>`."""
-        self._partial = _compiled(f"(?:{'|'.join([part.partial for part in parts])})\\z", param(0)) if bounded else None
+        ends = f"(?:{'|'.join([part.partial for part in parts])})\\z"
+        self._partial = _compiled(ends, param(0)) if bounded else None
         self.longest: int | None = max(bounds) if len(bounds) == len(parts) else None
         """As :attr:`Detector.longest <gateway.guards.detector.Detector.longest>`."""
         self.before = max(part.before for part in parts)
         """As :attr:`Detector.before <gateway.guards.detector.Detector.before>`."""
+        size = None if self.longest is None else _UTF8 * self.longest
+        self._matches = Matches(self._all, _optional(ends) if size is None else None, size, self._what)
+        self.most: int | None = self._matches.most
+        """As :attr:`Lazy.most <gateway.guards.detector.Lazy.most>`; None: that depends on the text, and no stream is judged."""
 
     def find(self, text: str) -> list[Finding]:
         """Every match."""
@@ -85,16 +78,24 @@ class RegexDetector:
 
     def find_from(self, text: str, start: int) -> list[Finding]:
         """Every match that begins at ``start`` or later; what is left of it is only looked at."""
-        if self._any(text) is None:
+        data = text.encode()
+        if self._any(data) is None:
             return []
-        return [Finding(*match.span(), self._what(match)) for match in self._all.finditer(text, start)]
+        return by_characters(data, len(text), self._matches.find(data, _bytes(text, start), self.most))
 
-    def _what(self, match: _Match) -> str:
+    def find_until(self, text: str, start: int, border: int) -> list[Finding]:
+        """As :meth:`Lazy.find_until <gateway.guards.detector.Lazy.find_until>`."""
+        data = text.encode()
+        if start >= border or self._any(data) is None:
+            return []
+        return by_characters(data, len(text), self._matches.until(data, _bytes(text, start), _bytes(text, border)))
+
+    def _what(self, match: Match) -> str:
         return self._patterns[(match.lastindex or 1) - 1].what
 
     def matches(self, text: str) -> bool:
         """Whether there is any match."""
-        return self._all.search(text) is not None
+        return self._all.search(text.encode()) is not None
 
     def hold(self, text: str) -> int:
         """Characters at the end of a text that may be, or become, part of a match."""
@@ -106,15 +107,19 @@ class RegexDetector:
             return len(text) - start
         size = len(text)
         cut = max(start, size - self.longest)
-        if cut > self.before:
-            # What lies further left cannot matter, and would have to be encoded for RE2.
-            text, cut = text[cut - self.before :], self.before
-        end = self._partial.search(text, cut)
+        begin = max(0, cut - self.before)  # what lies further left cannot matter
+        data = text[begin:].encode()
+        end = self._partial.search(data, len(text[begin:cut].encode()))
         assert end is not None  # the empty end always matches
-        return len(text) - end.start()
+        return len(data[end.span()[0] :].decode())
 
 
-def possible(patterns: Sequence[str]) -> Callable[[str], list[int] | None]:
+def _bytes(text: str, characters: int) -> int:
+    """How many the beginning of a text has."""
+    return characters if text.isascii() else len(text[:characters].encode())
+
+
+def possible(patterns: Sequence[str]) -> Callable[[str | bytes], list[int] | None]:
     """Which of these patterns, by their places, match somewhere in a text; None: none does. The quickest question there is.
 
     Where they are too much for one automaton, any may match: then the answer is always all of them.
@@ -132,7 +137,7 @@ def possible(patterns: Sequence[str]) -> Callable[[str], list[int] | None]:
     if not matcher.Match("\0"):
         return lambda _: everything
 
-    def match(text: str) -> list[int] | None:
+    def match(text: str | bytes) -> list[int] | None:
         found = matcher.Match(text)
         return None if found is None else [i - 1 for i in found if i]
 
@@ -156,9 +161,17 @@ def _anatomy(pattern: Pattern, param: str) -> Anatomy:
     return part
 
 
-def _compiled(pattern: str, param: str) -> _Regex:
+def _optional(pattern: str) -> Regex | None:
+    """None where it is too much for RE2."""
     try:
-        return cast("_Regex", re2.compile(pattern, _options()))
+        return cast("Regex", re2.compile(pattern, _options()))
+    except re2.error:
+        return None
+
+
+def _compiled(pattern: str, param: str) -> Regex:
+    try:
+        return cast("Regex", re2.compile(pattern, _options()))
     except re2.error as error:
         said = error.args[0].decode(errors="replace")
         raise GatewayError(MALFORMED, f"{param} is not possible in RE2: {said}", param=param) from None

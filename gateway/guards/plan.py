@@ -13,7 +13,7 @@ from gateway.core.documents import Guardrails, PostValidation, PreValidation
 from gateway.core.verdicts import ALLOW, Block, Note, OutputVerdict, Verdict
 from gateway.guards.catalogue import GuardType
 from gateway.guards.compiling import rules_of
-from gateway.guards.incoming import Incoming
+from gateway.guards.incoming import Incoming, beside
 from gateway.guards.judge import judge, prohibited_rule, required_rule
 from gateway.guards.outgoing import Outgoing
 from gateway.guards.required import RequiredSet
@@ -51,6 +51,9 @@ class InputGuard(Struct, frozen=True):
         notes = [] if notes is None else notes
         if self.terms is not None or self.required is not None:
             verdict = judge(_BETWEEN.join([message.text for message in conversation]), self.terms, self.required)
+            if verdict is ALLOW and self.terms is not None:
+                texts = beside(conversation)
+                verdict = judge(_BETWEEN.join(texts), self.terms, None) if texts else ALLOW
             if isinstance(verdict, Block):
                 Tally("pre", notes).block(verdict)
                 return verdict
@@ -225,4 +228,7 @@ def _post(sections: list[_Section]) -> OutputGuard | None:
 def _needs_chat(pre: InputGuard | None, post: OutputGuard | None) -> bool:
     if pre is not None and (pre.tools or any(rule.rewrites for rule in (*pre.rules, *pre.remote))):
         return True
-    return post is not None and (bool(post.tools) or (post.texts is not None and post.texts.rewrites))
+    if post is None:
+        return False
+    rewrites = (post.texts is not None and post.texts.rewrites) or any(rule.rewrites for rule in post.remote)
+    return bool(post.tools) or rewrites

@@ -13,8 +13,9 @@ written in the place of what, and what is counted depend on the text alone, neve
 from collections import deque
 
 from gateway.core.verdicts import ALLOW, OutputVerdict
-from gateway.guards.detector import Count, Finding, Probed, contextual, counting
+from gateway.guards.detector import Count, Finding, Probed, contextual, counting, lazy
 from gateway.guards.edits import Edit, clipped
+from gateway.guards.matches import TOO_MANY
 from gateway.guards.patterns import possible
 from gateway.guards.rules import Rule, Tally
 
@@ -22,15 +23,23 @@ from gateway.guards.rules import Rule, Tally
 class Reader:
     """One rule's way through a text. Places are counted from the text's beginning."""
 
-    __slots__ = ("_before", "_contextual", "_detector", "place")
+    __slots__ = ("_before", "_contextual", "_detector", "_lazy", "_left", "place")
 
     def __init__(self, rule: Rule) -> None:
         detector = rule.detector
         self._detector = detector
         self._before = detector.before
         self._contextual = contextual(detector)
+        self._lazy = lazy(detector)
+        self._left = None if self._lazy is None else self._lazy.most
+        """Findings that may yet come; -1: there were more, and all of the text is one."""
         self.place = 0
         """The first character that is not decided: nothing that begins left of it is unknown."""
+
+    @property
+    def over(self) -> bool:
+        """Whether all that comes is part of one finding."""
+        return self._left == -1
 
     @property
     def needs_from(self) -> int:
@@ -39,24 +48,41 @@ class Reader:
 
     def read(self, text: str, base: int, *, complete: bool) -> list[Finding]:
         """Decide what can be decided. ``text`` begins at character ``base``, at or left of :attr:`needs_from`."""
+        if self.over:
+            origin, self.place = self.place, base + len(text)
+            return [Finding(origin, self.place, TOO_MANY)] if origin < self.place else []
         view = text[self.needs_from - base :]
         origin = self.needs_from
         start = self.place - origin
-        found = self._find(view, start)
+        found = self._find(view, start) if complete or self._lazy is None else []
         decided: list[Finding] = []
         if complete:
             decided, start = found, len(view)
         else:
             while True:
                 border = len(view) - self._hold(view, start)
-                fresh = [f for f in found[len(decided) :] if f.start < border]
+                if self._lazy is None:
+                    fresh = [f for f in found[len(decided) :] if f.start < border]
+                else:
+                    fresh = list(self._lazy.find_until(view, start, border))
                 if not fresh:
                     start = max(start, border)
                     break
                 decided += fresh
                 start = fresh[-1].end
+        if self._left is not None:
+            decided, start = self._counted(decided, len(view), start)
         self.place = origin + start
         return [Finding(f.start + origin, f.end + origin, f.what) for f in decided] if origin else decided
+
+    def _counted(self, decided: list[Finding], size: int, start: int) -> tuple[list[Finding], int]:
+        """What was found, and where to go on; of too much, the first one more is all the rest."""
+        assert self._left is not None
+        if len(decided) <= self._left:
+            self._left -= len(decided)
+            return decided, start
+        kept, self._left = self._left, -1
+        return [*decided[:kept], Finding(decided[kept].start, size, TOO_MANY)], size
 
     def _find(self, view: str, start: int) -> list[Finding]:
         if self._contextual is not None:
@@ -73,11 +99,13 @@ class Reader:
 class Follower:
     """The way through a text of a rule that counts from its beginning: every character is decided as it comes."""
 
-    __slots__ = ("_count", "place")
+    __slots__ = ("_count", "over", "place")
 
     def __init__(self, count: Count) -> None:
         self._count = count
         self.place = 0
+        self.over = False
+        """Asked of readers that may be passed over."""
 
     @property
     def needs_from(self) -> int:
@@ -221,7 +249,7 @@ class Window:
         place = keep = self._base + len(self._pending)
         silent = self._rules.probe.ask(self._pending)
         for order, reader in enumerate(self._readers):
-            if order in silent:
+            if order in silent and not reader.over:
                 reader.place = self._base + len(self._pending)
                 keep = min(keep, reader.needs_from)
                 continue

@@ -55,7 +55,7 @@ def judge_call(
             if rule.rewrites or rule.restores is not None:
                 wanted.append((finding.start, order, finding.end, rule, finding.what))
     if not wanted:
-        return call.arguments
+        return _as_it_came(call.arguments, text, rules, tally, choice) if text != call.arguments else text
 
     def put(rule: Rule, found: str, what: str) -> str:
         return _inside(write(rule, _outside(found), what)) if escaped else write(rule, found, what)
@@ -65,6 +65,18 @@ def judge_call(
         rule = wanted[0][3]
         return Block(rule.guard, "the arguments of a tool call cannot be rewritten", choice, "block", rule.message)
     return made
+
+
+def _as_it_came(arguments: str, simply: str, rules: Sequence[Rule], tally: Tally, choice: int | None) -> Block | str:
+    """Arguments whose meaning is harmless. What only their letters say (a key that comes twice) is not shown either."""
+    for rule in rules:
+        for finding in rule.detector.find(arguments) if rule.restores is None else ():
+            tally.add(rule, finding.what)
+            if rule.blocks:
+                return rule.block(arguments[finding.start : finding.end], finding.what, choice)
+            if rule.rewrites:
+                return simply
+    return arguments
 
 
 def said_simply(arguments: str) -> tuple[str, bool]:

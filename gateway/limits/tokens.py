@@ -7,6 +7,7 @@ On the path there is :func:`estimate`.
 import base64
 import hashlib
 import lzma
+import re
 from functools import cache
 from importlib.resources import files
 
@@ -14,14 +15,8 @@ import tiktoken
 from msgspec import Struct
 from tiktoken.model import encoding_name_for_model
 
-MAX_EXACT = 100_000
-"""Characters counted exactly, 3 ms; a run of one character costs up to 200 ms at 400,000."""
-
-SAMPLES = 10
-"""Slices of a longer text that are counted, evenly spaced."""
-
-SLICE = 10_000
-"""Characters per slice: all of them together cost what the longest exact count does."""
+SLICE = 100_000
+"""Characters counted at once, 3 ms; a word of so many, which no text of people has, costs up to 20 ms, and a longer one much more."""
 
 _CHARACTERS_PER_TOKEN = 4
 """English prose has 4.2 characters per o200k token, so this errs on the side of too many."""
@@ -66,38 +61,55 @@ def encoding_name(model: str) -> str:
     return name if name in _TABLES else "o200k_base" if name == "o200k_harmony" else "cl100k_base"
 
 
+class Measure(Struct, frozen=True, gc=False):
+    """The tokens of a text."""
+
+    tokens: int
+    exact: bool
+    """Not where a word is longer than :data:`SLICE`: it is counted in pieces, whose tokens need not be those of the whole."""
+
+
 def count(model: str, text: str) -> int:
+    """As :func:`measure`, the number alone."""
+    return measure(model, text).tokens
+
+
+def measure(model: str, text: str) -> Measure:
     """Tokens of ``text`` for ``model``. Blocks; run it in a thread.
 
-    Exact up to :data:`MAX_EXACT` characters. A longer text is estimated from :data:`SAMPLES` slices of :data:`SLICE` characters,
-    evenly spaced from its beginning to its end, by their tokens per character.
+    A long text is counted in slices that end where :func:`settled` says that what follows changes nothing, so the sum is exact. The
+    work is bounded: 28 us per 1,000 characters of usual text.
     """
-    encoding = _encoding(encoding_name(model))
-    if len(text) <= MAX_EXACT:
-        return len(encoding.encode_ordinary(text))
-    last = len(text) - SLICE
-    starts = [i * last // (SAMPLES - 1) for i in range(SAMPLES)]
-    sampled = sum(len(encoding.encode_ordinary(text[start : start + SLICE])) for start in starts)
-    return round(sampled * len(text) / (SAMPLES * SLICE))
+    encode = _encoding(encoding_name(model)).encode_ordinary
+    tokens, start, exact = 0, 0, True
+    while len(text) - start > SLICE:
+        piece = text[start : start + SLICE]
+        end = settled(piece)
+        if not end:
+            end, exact = SLICE, False
+        tokens += len(encode(piece[:end]))
+        start += end
+    return Measure(tokens + len(encode(text[start:] if start else text)), exact)
 
 
 _PAUSES = "\uff0c\u3002\u3001\uff01\uff1f\uff1b\uff1a"
 """Marks of Chinese and Japanese, where words are written without blanks."""
+_WORD = re.compile(r"(?s).*(?:\S(?= )|[\r\n](?=[^\W_]))")
+"""Up to the last blank behind a character that is none, or letter or digit that begins a line. Greedy, so one way back from the end."""
 
 
 def settled(text: str) -> int:
     """How many characters of a text from its beginning have the tokens that they have, whatever follows the text.
 
     Tables cut a text into words before they look for tokens, and none of their patterns has a blank behind a character that is none,
-    nor a mark of these behind a letter. So the tokens of a beginning that ends there are a beginning of the tokens of the whole.
+    a letter or a digit behind a line's end, nor a mark of these behind a letter. So the tokens of a beginning that ends there are a
+    beginning of the tokens of the whole.
     """
-    blank = text.rfind(" ")
-    while blank > 0 and text[blank - 1].isspace():
-        blank = text.rfind(" ", 0, blank)
+    word = _WORD.match(text)
     mark = max(map(text.rfind, _PAUSES))
     if mark > 0 and not text[mark - 1].isalpha():
         mark = 0
-    return max(blank, mark, 0)
+    return max(0 if word is None else word.end(), mark, 0)
 
 
 @cache

@@ -21,9 +21,9 @@ from gateway.pipeline.authenticate import authenticate_now
 from gateway.pipeline.call import travel, upstream_call
 from gateway.pipeline.course import Course
 from gateway.pipeline.errand import Errand, TakenUp, spoken_to
-from gateway.pipeline.gates import judge_whole
 from gateway.pipeline.guard_in import guard_in
 from gateway.pipeline.permits import Permit
+from gateway.pipeline.quick_gate import judge_whole
 from gateway.pipeline.receive import check
 from gateway.pipeline.record import intend, record
 from gateway.pipeline.render import render
@@ -115,13 +115,14 @@ class Departed:
         clock, dialect, native, guard = services.clock, self._dialect, self._native, course.recipe.guards.post
         now = clock()
         try:
-            event = self._provider.translator.answer(body, dialect.name if native else CHAT, self._asked.model)
+            spoken = dialect.name if native else CHAT
+            event = self._provider.translator.answer(body, spoken, self._asked.model)
             usage = event.usage
             if usage is None:
                 self._hand_over()
                 return
             if guard is not None and guard.busy:
-                judge_whole(guard, event, journal)
+                judge_whole(guard, event, journal, chat=spoken == CHAT)
             judged = clock()
             body = dialect.whole(event, course.request, journal.inbound, native=native)
         except Exception:  # noqa: BLE001 - it comes up again, and is told, where the call is handed over to

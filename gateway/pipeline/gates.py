@@ -1,33 +1,23 @@
 """What stands between the events of an answer and its caller: events go in as they come, and out as soon as they may be shown."""
 
 from collections import deque
-from collections.abc import Callable, Mapping
-from itertools import groupby
-from operator import itemgetter
+from collections.abc import Mapping
 from typing import Protocol
 
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from gateway.core.errors import UPSTREAM_INVALID, GatewayError
 from gateway.core.events import Event
 from gateway.core.journal import Journal
-from gateway.core.verdicts import ALLOW, Block, OutputVerdict
+from gateway.core.verdicts import Block, OutputVerdict
 from gateway.guards.edits import rewritten
-from gateway.guards.judge import judge
 from gateway.guards.outgoing import CallTrack, Outgoing
 from gateway.guards.plan import OutputGuard
-from gateway.guards.rules import Tally
 from gateway.guards.stream import Rules, Window
-from gateway.guards.window import OutputScan
+from gateway.pipeline.changes import Changes
 from gateway.pipeline.guard_in import BlockedError
-from gateway.wire.chat_texts import TEXT_FIELDS, Put, SaidAnswer, TextField, decode_said, said_calls, with_said
-from gateway.wire.openai import DECODE_ERRORS
-from gateway.wire.thoughts import may_think, thoughts
-
-Mark = tuple[tuple[OutputScan, int, int], ...]
-"""Where an event ends: (whose, choice, characters of that choice up to its end)."""
-_choice_of: Callable[[tuple[int, str]], int] = itemgetter(0)
-_text_of: Callable[[tuple[int, str]], str] = itemgetter(1)
+from gateway.pipeline.judged import Thoughts, said_of, too_many
+from gateway.wire.chat_said import TEXT_FIELDS, Aside, TextField, said_calls
 
 
 class Gate(Protocol):
@@ -50,116 +40,6 @@ class Gate(Protocol):
         ...
 
 
-class QuickGate:
-    """Prohibited terms and required elements: events of any dialect, never changed.
-
-    Terms are looked for in thoughts too, of which each choice has one text beside its answer.
-    """
-
-    __slots__ = ("_ends", "_guard", "_held", "_journal", "_scan", "_thinking", "_thought")
-
-    def __init__(self, guard: OutputGuard, journal: Journal, *, streamed: bool) -> None:
-        self._guard = guard
-        self._journal = journal
-        self._scan = guard.scan() if streamed else None
-        self._thinking = OutputScan(guard.terms, guard.tails, None) if streamed and guard.terms is not None else None
-        self._thought: dict[int, int] = {}
-        self._held: deque[tuple[Event, Mark]] = deque()
-        self._ends: dict[int, int] = {}
-
-    def whole(self, event: Event) -> Event:
-        """As :meth:`Gate.whole`."""
-        judge_whole(self._guard, event, self._journal)
-        return event
-
-    def feed(self, events: list[Event]) -> list[Event]:
-        """As :meth:`Gate.feed`: one call per run of the same choice, then what is cleared from the front of the queue."""
-        scan = self._scan
-        assert scan is not None
-        texts = [text for event in events for text in event.texts]
-        if self._held or len(set(map(_choice_of, texts))) != 1 or any(map(may_think, [event.data for event in events])):
-            self._feed_each(scan, events)
-            return self._cleared()
-        # Nearly every batch: of one choice, and with nothing in it that could become a violation.
-        choice = texts[0][0]
-        text = "".join(map(_text_of, texts))
-        end = self._ends.get(choice, 0) + len(text)
-        self._judge(scan.feed(choice, text))
-        if scan.released(choice) == end:
-            self._ends[choice] = end
-            return events
-        self._held += [(event, self._mark(scan, event)) for event in events]
-        return self._cleared()
-
-    def _feed_each(self, scan: OutputScan, events: list[Event]) -> None:
-        for event in events:
-            for choice, run in groupby(event.texts, _choice_of):
-                self._judge(scan.feed(choice, "".join(map(_text_of, run))))
-            mark = self._mark(scan, event)
-            if self._thinking is not None:
-                mark = (*mark, *self._think(self._thinking, _thoughts(event)))
-            self._held.append((event, mark))
-
-    def _mark(self, scan: OutputScan, event: Event) -> Mark:
-        mark: Mark = ()
-        for choice, text in event.texts:
-            end = self._ends[choice] = self._ends.get(choice, 0) + len(text)
-            mark = (*mark, (scan, choice, end))
-        return mark
-
-    def _cleared(self) -> list[Event]:
-        held = self._held
-        shown: list[Event] = []
-        while held:
-            event, mark = held[0]
-            for whose, choice, end in mark:
-                if whose.released(choice) < end:
-                    return shown
-            held.popleft()
-            shown.append(event)
-        return shown
-
-    def end(self) -> list[Event]:
-        """As :meth:`Gate.end`."""
-        assert self._scan is not None
-        self._judge(self._scan.end())
-        if self._thinking is not None:
-            self._judge(self._thinking.end())
-        rest = [event for event, _ in self._held]
-        self._held.clear()
-        return rest
-
-    def abandon(self) -> None:
-        """As :meth:`Gate.abandon`: nothing is left to be done."""
-
-    def _think(self, scan: OutputScan, found: list[tuple[int, str]]) -> Mark:
-        mark: Mark = ()
-        for choice, text in found:
-            self._judge(scan.feed(choice, text))
-            end = self._thought[choice] = self._thought.get(choice, 0) + len(text)
-            mark = (*mark, (scan, choice, end))
-        return mark
-
-    def _judge(self, verdict: OutputVerdict) -> None:
-        _refuse(verdict, self._journal)
-
-
-def judge_whole(guard: OutputGuard, event: Event, journal: Journal) -> None:
-    """Judge a whole answer by its prohibited terms and required elements. Raises ``blocked``."""
-    verdict = guard.check(event.texts)
-    if verdict is not ALLOW:
-        _refuse(verdict, journal)
-    if guard.terms is not None and may_think(event.data):
-        for choice, text in _thoughts(event):
-            _refuse(judge(text, guard.terms, None, choice), journal)
-
-
-def _refuse(verdict: OutputVerdict, journal: Journal) -> None:
-    if isinstance(verdict, Block):
-        Tally("post", journal.notes).block(verdict)
-        raise BlockedError("post", verdict, journal)
-
-
 class _Text(Struct):
     """A text of an event."""
 
@@ -180,10 +60,21 @@ class _Call(Struct):
     """Whether it has a place for arguments."""
 
 
+class _Aside(Struct):
+    """A text of an event that is in none of the API's places: it is not rewritten, but its field taken away."""
+
+    window: Window
+    aside: Aside
+    start: int
+
+
+_Mark = _Text | _Call | _Aside
+
+
 class JudgingGate:
     """Any guards, and masks to be undone. ``chat``: the events are in the chat form, so that they can be read in full and changed."""
 
-    __slots__ = ("_bytes", "_chat", "_current", "_ends", "_held", "_journal", "_limit", "_outgoing", "_run")
+    __slots__ = ("_bytes", "_chat", "_current", "_ends", "_held", "_journal", "_limit", "_outgoing", "_run", "_thoughts")
 
     def __init__(
         self, guard: OutputGuard | None, masks: Mapping[str, str], journal: Journal, *, chat: bool, limit: int
@@ -198,11 +89,12 @@ class JudgingGate:
         self._chat = chat
         self._limit = limit
         self._bytes = 0
-        self._held: deque[tuple[Event, list[_Text | _Call]]] = deque()
-        self._ends: dict[tuple[int, TextField], int] = {}
+        self._held: deque[tuple[Event, list[_Mark]]] = deque()
+        self._ends: dict[tuple[int, str], int] = {}
         self._run: list[str] = []
         """Texts that follow each other in one window: judged at once."""
         self._current: Window | None = None
+        self._thoughts = Thoughts()
 
     def whole(self, event: Event) -> Event:
         """As :meth:`Gate.whole`."""
@@ -259,12 +151,13 @@ class JudgingGate:
         self._ends[choice, field] = start + len(text)
         return _Text(window, choice, field, text, start)
 
-    def _marks(self, event: Event) -> list[_Text | _Call]:
+    def _marks(self, event: Event) -> list[_Mark]:
         if not self._chat:
             texts = [self._text(choice, "content", text) for choice, text in event.texts if text]
-            return [*texts, *[self._text(choice, "reasoning", text) for choice, text in _thoughts(event)]]
-        marks: list[_Text | _Call] = []
-        for choice in _said(event).choices:
+            return [*texts, *[self._text(choice, "reasoning", text) for choice, text in self._thoughts.of(event)]]
+        marks: list[_Mark] = []
+        answer, asides = said_of(event)
+        for choice in answer.choices:
             said, index = choice.said, choice.index
             for field in TEXT_FIELDS:
                 text = getattr(said, field)
@@ -279,50 +172,50 @@ class JudgingGate:
                 if choice.finish_reason is not None:
                     self._flush()
                     self._judge(self._outgoing.finish_calls(index))
+        if asides:
+            self._flush()
+            marks += [self._beside(aside) for aside in asides]
         return marks
 
+    def _beside(self, aside: Aside) -> _Aside:
+        choice = aside.choice or 0
+        window = self._outgoing.aside(choice, aside.path, grows=aside.grows)
+        if window is None:
+            raise too_many()
+        self._judge(window.feed(aside.text))
+        if not aside.grows:
+            self._judge(window.finish())
+            return _Aside(window, aside, 0)
+        start = self._ends.get((choice, aside.path), 0)
+        self._ends[choice, aside.path] = start + len(aside.text)
+        return _Aside(window, aside, start)
 
-def _thoughts(event: Event) -> list[tuple[int, str]]:
-    try:
-        return thoughts(event.data)
-    except DECODE_ERRORS as error:
-        raise GatewayError(UPSTREAM_INVALID, "the answer cannot be judged", cause=str(error)) from None
 
-
-def _said(event: Event) -> SaidAnswer:
-    try:
-        return decode_said(event.data)
-    except DECODE_ERRORS as error:
-        raise GatewayError(UPSTREAM_INVALID, "the answer cannot be judged", cause=str(error)) from None
-
-
-def _ready(mark: _Text | _Call) -> bool:
+def _ready(mark: _Mark) -> bool:
     if isinstance(mark, _Call):
         return mark.track.complete
-    return mark.window.released >= mark.start + len(mark.text)
+    text = mark.text if isinstance(mark, _Text) else mark.aside.text
+    return mark.window.released >= mark.start + len(text)
 
 
-def _changed(event: Event, marks: list[_Text | _Call]) -> Event:
+def _changed(event: Event, marks: list[_Mark]) -> Event:
     """The event as it may be shown: itself, unless something in it is to be rewritten."""
-    puts: dict[int, Put] = {}
-    texts: dict[int, str] = {}
+    changes = Changes()
     for mark in marks:
         if isinstance(mark, _Call):
             track = mark.track
             if track.changed and mark.speaks:
                 # The first piece says it all, the others nothing.
-                puts.setdefault(mark.choice, Put()).calls[mark.index] = "" if track.written else track.arguments
+                changes.call(mark.choice, mark.index, "" if track.written else track.arguments)
                 track.written = True
             continue
-        edits, end = mark.window.edits, mark.start + len(mark.text)
-        text = rewritten(mark.text, edits, mark.start) if edits else mark.text
+        was = mark.text if isinstance(mark, _Text) else mark.aside.text
+        edits, end = mark.window.edits, mark.start + len(was)
+        text = rewritten(was, edits, mark.start) if edits else was
         while edits and edits[0].end <= end:
             edits.popleft()
-        if text != mark.text:
-            puts.setdefault(mark.choice, Put()).texts[mark.field] = text
-        if mark.field in {"content", "refusal"}:
-            texts.setdefault(mark.choice, text)
-    if not puts:
-        return event
-    shown = tuple([(choice, texts.get(choice, text)) for choice, text in event.texts])
-    return structs.replace(event, data=with_said(event.data, puts), texts=shown)
+        if isinstance(mark, _Text):
+            changes.say(mark.choice, mark.field, was, text)
+        elif text != was:
+            changes.take_away(mark.aside)
+    return changes.made(event)

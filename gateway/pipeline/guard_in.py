@@ -2,16 +2,25 @@
 
 from collections.abc import Mapping
 
-from gateway.core.conversation import Conversation
+from msgspec import Raw
+
+from gateway.core.conversation import Conversation, Message
 from gateway.core.errors import BLOCKED, MALFORMED, GatewayError
 from gateway.core.journal import Journal
 from gateway.core.requests import ChatRequest
 from gateway.core.verdicts import ALLOW, Block, Rewritten, Stage
+from gateway.guards.plan import InputGuard
 from gateway.pipeline.resolve import Recipe
+from gateway.wire.chat_asides import field_texts
+from gateway.wire.openai import DECODE_ERRORS
 
 NO_MASKS: Mapping[str, str] = {}
 _DEFINITIONS = ("tools", "functions")
 """The fields of a request, in chat terms, that define tools."""
+
+
+_PREDICTION = "prediction"
+"""The field of a request that holds what the answer is expected to say: text that goes to the provider like a message."""
 
 
 class BlockedError(GatewayError):
@@ -49,10 +58,25 @@ def guard_in(
         if pre.tools
         else ()
     )
-    verdict = pre.check(conversation, definitions, journal.notes)
+    judged = conversation
+    if _PREDICTION in recipe.fields:
+        judged = (*conversation, *_predicted(recipe.fields[_PREDICTION], pre))
+    verdict = pre.check(judged, definitions, journal.notes)
     if verdict is ALLOW:
         return conversation, NO_MASKS
     if isinstance(verdict, Rewritten):
         return verdict.conversation, verdict.masks
     assert isinstance(verdict, Block)
     raise BlockedError("pre", verdict, journal)
+
+
+def _predicted(raw: Raw, pre: InputGuard) -> Conversation:
+    """What is predicted, as a message to be judged. Raises ``malformed`` where guards would have to rewrite it, or see it elsewhere."""
+    try:
+        texts = field_texts(raw)
+    except DECODE_ERRORS as error:
+        raise GatewayError(MALFORMED, f"prediction: cannot be judged: {error}", param=_PREDICTION) from None
+    if texts and (pre.remote or any(rule.rewrites for rule in pre.rules)):
+        detail = "prediction: not possible where guardrails rewrite messages or ask others"
+        raise GatewayError(MALFORMED, detail, param=_PREDICTION)
+    return (Message("assistant", "\n".join(texts), b"{}"),) if texts else ()

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from gateway.core.events import Event
 from gateway.core.journal import Journal
 from gateway.guards.plan import OutputGuard
-from gateway.pipeline.gates import Gate, JudgingGate, QuickGate, judge_whole
+from gateway.pipeline.gates import Gate, JudgingGate
 from gateway.pipeline.guard_in import NO_MASKS
+from gateway.pipeline.quick_gate import QuickGate, judge_whole
 from gateway.pipeline.received import Received
 from gateway.pipeline.resolve import Recipe
 
@@ -37,7 +38,7 @@ class Guarded:
         if masks or (guard is not None and not guard.quick):
             self._gate = JudgingGate(guard, masks, journal, chat=chat, limit=limit)
         elif guard is not None and guard.busy:
-            self._gate = QuickGate(guard, journal, streamed=streamed)
+            self._gate = QuickGate(guard, journal, streamed=streamed, chat=chat)
 
     @property
     def native(self) -> bool:
@@ -78,19 +79,20 @@ class Guarded:
         self._answer.close()
 
 
-def guard_out(
+def guard_out(  # noqa: PLR0913 - as Guarded
     recipe: Recipe,
     answer: Received,
     masks: Mapping[str, str],
     journal: Journal,
     *,
     streamed: bool,
+    chat: bool,
     translated: bool,
     limit: int,
 ) -> Received:
     """Put the answer behind its output guards, if it has any. Raises ``blocked`` where a whole answer could be judged at once.
 
-    ``masks`` are the placeholders to be turned into their values.
+    ``masks`` are the placeholders to be turned into their values. ``chat``: the events are in the chat form.
 
     ``translated``: the exchange was held in the chat form for the guards, and the caller speaks another dialect. ``limit`` is how many
     bytes of a stream may be held back.
@@ -99,6 +101,11 @@ def guard_out(
     guard = guards.post
     if not streamed and not masks and not translated and (guard is None or guard.quick):
         if guard is not None and guard.busy:
-            judge_whole(guard, answer.whole(), journal)
+            judge_whole(guard, answer.whole(), journal, chat=chat)
         return answer
-    return Guarded(answer, guard, journal, masks, streamed=streamed, chat=guards.needs_chat, translated=translated, limit=limit)
+    return Guarded(answer, guard, journal, masks, streamed=streamed, chat=chat, translated=translated, limit=limit)
+
+
+def restored(answer: Received, masks: Mapping[str, str], journal: Journal, *, streamed: bool, limit: int) -> Received:
+    """An answer that others have judged with the placeholders in it: who must not see a value going in does not see it coming out."""
+    return Guarded(answer, None, journal, masks, streamed=streamed, chat=True, limit=limit)

@@ -182,6 +182,7 @@ def intent_of(journal: Journal, attempt: int) -> Intent:
         journal.route,
         journal.shadowed,
         None if target is None else target.credential,
+        None if inbound.trace is None else inbound.trace.name,
     )
 
 

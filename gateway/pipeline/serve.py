@@ -26,8 +26,8 @@ from gateway.pipeline.authenticate import authenticate, authenticate_now
 from gateway.pipeline.bounded import Bounded
 from gateway.pipeline.call import call
 from gateway.pipeline.consulting.stages import Consulted
-from gateway.pipeline.guard_in import BlockedError, guard_in
-from gateway.pipeline.guard_out import guard_out
+from gateway.pipeline.guard_in import NO_MASKS, BlockedError, guard_in
+from gateway.pipeline.guard_out import guard_out, restored
 from gateway.pipeline.permits import Permit
 from gateway.pipeline.recall import recall
 from gateway.pipeline.receive import check
@@ -150,9 +150,15 @@ async def _answer(
         lap(clock())
         translated, limit = spoken != dialect.name, services.max_answer_bytes
         answer = received
-        answer = guard_out(recipe, received, masks, journal, streamed=request.stream, translated=translated, limit=limit)
+        chat = spoken == CHAT or not received.native
+        hidden = masks if others is None else NO_MASKS
+        answer = guard_out(
+            recipe, received, hidden, journal, streamed=request.stream, chat=chat, translated=translated, limit=limit
+        )
         if others is not None:
-            answer = await others.after(answer)
+            answer = await others.after(answer, chat=chat)
+            if masks:
+                answer = restored(answer, masks, journal, streamed=request.stream, limit=limit)
         lap(clock())
         await respond(answer, request, conversation, permit, dialect, journal, reply, services)
         if request.stream:

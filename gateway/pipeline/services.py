@@ -14,6 +14,7 @@ from gateway.core.objects import UpstreamObjects
 from gateway.core.ports import Ledger, Workbench
 from gateway.core.stored import Keeping
 from gateway.core.upstream import Target, Translator, Transport
+from gateway.limits.tokens import Measure
 from gateway.pipeline.consulting.examples import Examples
 from gateway.pipeline.limits import Limits
 from gateway.pipeline.memory import Memory
@@ -38,6 +39,10 @@ class TokenCounter(Protocol):
 
     async def count(self, model: str, texts: list[str]) -> list[int]:
         """Tokens of each text, for a model."""
+        ...
+
+    async def measure(self, model: str, texts: list[str]) -> list[Measure]:
+        """The same, each with whether it is exact."""
         ...
 
 

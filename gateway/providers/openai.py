@@ -68,7 +68,7 @@ class OpenAITranslator:
         except wire.DECODE_ERRORS as error:
             raise broken_answer("a chat completion", error, body) from None
         choices = completion.choices
-        texts = tuple([(c.index, c.message.content or c.message.refusal or "") for c in choices])
+        texts = tuple([(c.index, _text_of(c.message)) for c in choices])
         finish = choices[0].finish_reason if choices else None
         return Event(body, texts, finish, wire.read_usage(completion.usage, completion.service_tier))
 
@@ -122,11 +122,11 @@ class ChunkDecoder:
             if len(choices) == 1:
                 choice = choices[0]
                 delta = choice.delta
-                text = delta.content or delta.refusal
+                text = delta.content if delta.refusal is None else _text_of(delta)
                 texts = ((choice.index, text),) if text else ()
                 finish = choice.finish_reason
             else:
-                texts = tuple([(c.index, c.delta.content or c.delta.refusal or "") for c in choices])
+                texts = tuple([(c.index, _text_of(c.delta)) for c in choices])
                 finish = next((c.finish_reason for c in choices if c.finish_reason), None)
             usage = chunk.usage
             if usage is not absent and wire.is_given(usage):
@@ -139,6 +139,11 @@ class ChunkDecoder:
         """Raises ``upstream_incomplete`` when the connection ended before ``[DONE]``."""
         if not self.done:
             raise GatewayError(UPSTREAM_INCOMPLETE, "the provider's stream ended before it was complete")
+
+
+def _text_of(said: wire.AnswerMessage | wire.ChunkDelta) -> str:
+    """What a choice says: its content and, where servers give both, its refusal too."""
+    return (said.content or "") + (said.refusal or "")
 
 
 def _headers(target: Target) -> tuple[tuple[bytes, bytes], ...]:

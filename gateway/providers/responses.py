@@ -22,6 +22,8 @@ _FALSE = Raw(b"false")
 _TRUE = Raw(b"true")
 _LARGEST_ERROR_TEXT = 2_000
 """Characters of a provider's message passed on: enough for every real one, too few to leak a page of HTML."""
+_PARTS = frozenset({"response.content_part.added", "response.content_part.done"})
+_ITEMS = frozenset({"response.output_item.added", "response.output_item.done"})
 _MOST_PARTS = 4096
 """Content parts whose length is followed in one stream; a response has a handful."""
 
@@ -58,18 +60,18 @@ def answer(body: bytes) -> Event:
 class EventDecoder:
     """``StreamDecoder``: complete once ``response.completed`` or ``response.incomplete`` was read.
 
-    Text counts once. It comes as deltas, again when a part is done, and again at the end; what an earlier event has left out is
-    taken from the later one, so that nothing passes the guards unread.
+    Text counts once. It comes as deltas, again when a part is done, again with its item, and again at the end. What an earlier event
+    has left out is taken from the later one, and what a later one says otherwise is another text: so nothing passes the guards unread.
     """
 
-    __slots__ = ("_feed", "_read", "_seen", "done", "failure")
+    __slots__ = ("_feed", "_said", "_seen", "done", "failure")
 
     def __init__(self, max_event_bytes: int) -> None:
         self._feed = SseParser(max_event_bytes).feed
-        self._seen: dict[tuple[int, int], int] = {}
-        """Characters of each content part that have come as deltas."""
-        self._read = 0
-        """The sum of them."""
+        self._seen: dict[tuple[int, int], list[str]] = {}
+        """The pieces of each content part that have come."""
+        self._said: list[str] = []
+        """All of them, in the order in which they came."""
         self.done = False
         self.failure: GatewayError | None = None
 
@@ -101,7 +103,12 @@ class EventDecoder:
             if kind in {"response.output_text.delta", "response.refusal.delta"}:
                 return self._delta(payload, event)
             if kind in {"response.output_text.done", "response.refusal.done"}:
-                return self._part_done(payload, event)
+                raw = event.text if chat.is_given(event.text) else event.refusal
+                return Event(payload, self._rest(event.output_index, event.content_index, wire.decode_string(raw)))
+            if kind in _PARTS:
+                return Event(payload, self._rest(event.output_index, event.content_index, wire.part_text(event.part)))
+            if kind in _ITEMS:
+                return Event(payload, self._item(event))
             if kind in wire.TERMINAL:
                 return self._end(payload, event)
             if kind == "response.failed":
@@ -116,26 +123,40 @@ class EventDecoder:
 
     def _delta(self, payload: bytes, event: wire.StreamEvent) -> Event:
         text = wire.decode_string(event.delta)
-        place = (event.output_index, event.content_index)
-        if place not in self._seen and len(self._seen) >= _MOST_PARTS:
-            raise GatewayError(UPSTREAM_INVALID, f"the provider sent more than {_MOST_PARTS} content parts")
-        self._seen[place] = self._seen.get(place, 0) + len(text)
-        self._read += len(text)
+        if text:
+            self._pieces(event.output_index, event.content_index).append(text)
+            self._said.append(text)
         return Event(payload, ((0, text),) if text else ())
 
-    def _part_done(self, payload: bytes, event: wire.StreamEvent) -> Event:
-        raw = event.text if chat.is_given(event.text) else event.refusal
-        text = wire.decode_string(raw)
-        place = (event.output_index, event.content_index)
-        rest = text[self._seen.get(place, 0) :]
+    def _pieces(self, output_index: int, content_index: int) -> list[str]:
+        place = (output_index, content_index)
+        pieces = self._seen.get(place)
+        if pieces is None:
+            if len(self._seen) >= _MOST_PARTS:
+                raise GatewayError(UPSTREAM_INVALID, f"the provider sent more than {_MOST_PARTS} content parts")
+            pieces = self._seen[place] = []
+        return pieces
+
+    def _rest(self, output_index: int, content_index: int, text: str) -> tuple[tuple[int, str], ...]:
+        """What a text of a part says that has not come yet."""
+        if not text:
+            return ()
+        pieces = self._pieces(output_index, content_index)
+        rest = _unread("".join(pieces), text)
         if rest:
-            self._seen[place] = len(text)
-            self._read += len(rest)
-        return Event(payload, ((0, rest),) if rest else ())
+            pieces[:] = [text]
+            self._said.append(rest)
+        return ((0, rest),) if rest else ()
+
+    def _item(self, event: wire.StreamEvent) -> tuple[tuple[int, str], ...]:
+        texts = wire.item_texts(event.item)
+        return tuple([said for i, text in enumerate(texts) for said in self._rest(event.output_index, i, text)])
 
     def _end(self, payload: bytes, event: wire.StreamEvent) -> Event:
         response = wire.decode_response(event.response)
-        rest = wire.text_of(response)[self._read :]
+        # By what came: parts may have come in another order than they stand in.
+        text, read = wire.text_of(response), "".join(self._said)
+        rest = "" if text == "".join(["".join(self._seen[place]) for place in sorted(self._seen)]) else _unread(read, text)
         self.done = True
         return Event(
             payload,
@@ -143,6 +164,11 @@ class EventDecoder:
             wire.finish_of(response),
             wire.read_usage(response.usage, response.service_tier),
         )
+
+
+def _unread(read: str, text: str) -> str:
+    """What is new in a text: what follows what was read, or all of it where it is another one."""
+    return text.removeprefix(read)
 
 
 def _failed(problem: wire.Problem | None) -> GatewayError:

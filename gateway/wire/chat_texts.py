@@ -1,21 +1,16 @@
-"""Where text stands in messages, answers and chunks of the chat form, and how other text is put there.
+"""Where text stands in messages of the chat form, and how other text is put there. Answers: :mod:`gateway.wire.chat_said`.
 
 What is not put stays byte for byte: everything on the way to a text is decoded one level deep, and its siblings are kept raw.
-Source: the published OpenAPI document of the Chat Completions API; the names of reasoning are those of :mod:`gateway.wire.chat`.
+Source: the published OpenAPI document of the Chat Completions API.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 import msgspec
 from msgspec import Raw, Struct
 
-TextField = Literal["content", "refusal", "reasoning_content", "reasoning"]
-TEXT_FIELDS: tuple[TextField, ...] = ("content", "refusal", "reasoning_content", "reasoning")
 LEGACY_CALL = -1
 """The place of ``function_call``, the form of tool calls before there were several."""
-
-# A whole answer says ``message`` where a chunk says ``delta``; else their choices are the same.
 
 
 # --- what stands there ----------------------------------------------------------------------------------------------
@@ -41,37 +36,6 @@ class Call(Struct):
     custom: Custom | None = None
 
 
-class Said(Struct):
-    """``message`` or ``delta``."""
-
-    content: str | None = None
-    refusal: str | None = None
-    reasoning_content: str | None = None
-    reasoning: str | None = None
-    tool_calls: list[Call] | None = None
-    function_call: Function | None = None
-
-
-class SaidChoice(Struct):
-    """``choices[]``."""
-
-    index: int = 0
-    delta: Said | None = None
-    message: Said | None = None
-    finish_reason: str | None = None
-
-    @property
-    def said(self) -> Said:
-        """What the choice says here."""
-        return self.message or self.delta or _NOTHING
-
-
-class SaidAnswer(Struct):
-    """A whole answer or a chunk."""
-
-    choices: list[SaidChoice] = []
-
-
 class _Part(Struct):
     text: str = ""
 
@@ -85,15 +49,11 @@ class _Calls(Struct):
     function_call: Function | None = None
 
 
-_NOTHING = Said()
-_NULL = b"null"
-decode_said = msgspec.json.Decoder(SaidAnswer).decode
 _decode_texts = msgspec.json.Decoder(_Texts).decode
 _decode_message_calls = msgspec.json.Decoder(_Calls).decode
 _decode_fields = msgspec.json.Decoder(dict[str, Raw]).decode
 _decode_items = msgspec.json.Decoder(list[Raw]).decode
 _decode_calls = msgspec.json.Decoder(list[Call]).decode
-_decode_index = msgspec.json.Decoder(int).decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -134,52 +94,12 @@ def message_calls(raw: bytes) -> list[tuple[int, Call]]:
 def with_message_calls(raw: bytes, arguments: Mapping[int, str]) -> bytes:
     """The message with other arguments of some of its calls."""
     fields = _decode_fields(raw)
-    _put_calls(fields, arguments)
+    put_calls(fields, arguments)
     return _encode(fields)
 
 
-# --- answers --------------------------------------------------------------------------------------------------------
-def said_calls(said: Said) -> list[tuple[int, Call]]:
-    """The (pieces of) tool calls of a choice, by their index."""
-    calls = [(place if call.index is None else call.index, call) for place, call in enumerate(said.tool_calls or ())]
-    if said.function_call is not None:
-        calls.append((LEGACY_CALL, Call(function=said.function_call)))
-    return calls
-
-
-class Put(Struct):
-    """Other text for one choice."""
-
-    texts: dict[str, str] = {}
-    """By field."""
-    calls: dict[int, str] = {}
-    """Arguments by the call's index."""
-
-
-def with_said(data: bytes, puts: Mapping[int, Put]) -> bytes:
-    """A whole answer or a chunk with other text in some choices. Their ``logprobs`` would repeat the old text, so they become null."""
-    fields = _decode_fields(data)
-    choices: list[Raw] = []
-    for raw in _decode_items(fields["choices"]):
-        choice = _decode_fields(raw)
-        put = puts.get(_decode_index(choice["index"]) if "index" in choice else 0)
-        if put is None:
-            choices.append(raw)
-            continue
-        name = "message" if bytes(choice.get("message", _NULL)) != _NULL else "delta"
-        said = _decode_fields(choice[name])
-        for field, text in put.texts.items():
-            said[field] = Raw(_encode(text))
-        _put_calls(said, put.calls)
-        choice[name] = Raw(_encode(said))
-        if put.texts and "logprobs" in choice:
-            choice["logprobs"] = Raw(_NULL)
-        choices.append(Raw(_encode(choice)))
-    fields["choices"] = Raw(_encode(choices))
-    return _encode(fields)
-
-
-def _put_calls(said: dict[str, Raw], arguments: Mapping[int, str]) -> None:
+def put_calls(said: dict[str, Raw], arguments: Mapping[int, str]) -> None:
+    """Other arguments in some of the calls of a message or a delta, by the call's index."""
     if LEGACY_CALL in arguments:
         said["function_call"] = _put(said["function_call"], "arguments", arguments[LEGACY_CALL])
     calls = said.get("tool_calls")

@@ -163,6 +163,20 @@ class Response(Struct, gc=False):
     incomplete_details: IncompleteDetails | None = None
 
 
+class _Spoken(Struct, gc=False):
+    type: str = ""
+    text: str | None = None
+    refusal: str | None = None
+
+    @property
+    def said(self) -> str:
+        return (self.text or "") + (self.refusal or "")
+
+
+_SPOKEN = frozenset({"output_text", "refusal", "text"})
+"""Kinds of parts that an answer is made of; reasoning has parts of its own."""
+
+
 class StreamEvent(Struct, gc=False):
     """One event of a native stream."""
 
@@ -174,6 +188,8 @@ class StreamEvent(Struct, gc=False):
     output_index: int = 0
     content_index: int = 0
     response: Raw = ABSENT
+    part: Raw = ABSENT
+    item: Raw = ABSENT
     error: Problem | None = None
     message: str | None = None
     """Of an event of type ``error``."""
@@ -188,6 +204,9 @@ decode_tool_choice = msgspec.json.Decoder(str | ToolChoiceObject | None).decode
 decode_text = msgspec.json.Decoder(Text | None).decode
 decode_response = msgspec.json.Decoder(Response).decode
 decode_event = msgspec.json.Decoder(StreamEvent).decode
+_decode_spoken = msgspec.json.Decoder(_Spoken | None).decode
+_decode_all_spoken = msgspec.json.Decoder(list[_Spoken]).decode
+_decode_output_item = msgspec.json.Decoder(OutputItem).decode
 _decode_parts = msgspec.json.Decoder(list[Part]).decode
 decode_string = msgspec.json.Decoder(str).decode
 _decode_usage = msgspec.json.Decoder(WireUsage | None).decode
@@ -227,7 +246,21 @@ def finish_of(response: Response) -> str:
     return "tool_calls" if any(item.type in _CALLERS_CALLS for item in response.output) else "stop"
 
 
+def part_text(raw: Raw) -> str:
+    """The text or refusal of a content part; none where it is a part of another kind. Raises what msgspec raises."""
+    part = _decode_spoken(raw) if is_given(raw) else None
+    return "" if part is None or part.type not in _SPOKEN else part.said
+
+
+def item_texts(raw: Raw) -> list[str]:
+    """The texts of a message's parts, by their place; none where it is an item of another kind. Raises what msgspec raises."""
+    item = _decode_output_item(raw) if is_given(raw) else None
+    if item is None or item.type != "message" or not is_given(item.content):
+        return []
+    return [part.said for part in _decode_all_spoken(item.content)]
+
+
 def text_of(response: Response) -> str:
     """All generated text and refusals of a response's messages, in order. Raises what msgspec raises."""
     messages = [item.content for item in response.output if item.type == "message" and is_given(item.content)]
-    return "".join([part.text or part.refusal or "" for content in messages for part in _decode_parts(content)])
+    return "".join([(part.text or "") + (part.refusal or "") for content in messages for part in _decode_parts(content)])

@@ -43,6 +43,24 @@ def thoughts(data: bytes) -> list[tuple[int, str]]:
     return [(choice, text) for choice, text in found if text]
 
 
+def thoughts_again(data: bytes) -> list[str]:
+    """Thoughts that a stream of the Responses API says when they are complete: mostly those that have come as deltas before.
+
+    Raises as :func:`thoughts`.
+    """
+    if b"reasoning" not in data:
+        return []
+    event = _decode(data)
+    kind = event.get("type")
+    if not isinstance(kind, str) or not kind.startswith("response."):
+        return []
+    found = [_text(event, "text"), _text(_object(event, "part"), "text")] if "reasoning" in kind else []
+    for item in (_object(event, "item"), *_objects(_object(event, "response"), "output")):
+        if item.get("type") == "reasoning":
+            found += [_text(part, "text") for part in (*_objects(item, "summary"), *_objects(item, "content"))]
+    return [text for text in found if text]
+
+
 def _object(of: _Object, name: str) -> _Object:
     value = of.get(name)
     return cast("_Object", value) if isinstance(value, dict) else _NOTHING

@@ -16,8 +16,11 @@ from msgspec import Struct
 
 from gateway.guards.catalogue import make
 from gateway.guards.detector import Detector, Finding
+from gateway.guards.remote.asking import Matter
+from gateway.guards.remote.topic import TopicGuard
 from gateway.guards.rules import Remote
 from gateway.guards.shipped import CATALOGUE
+from gateway.providers.echo_embeddings import embed
 
 FOLDER = Path(__file__).parent
 MARK = "¦"
@@ -43,6 +46,8 @@ class Example(Struct, forbid_unknown_fields=True):
     """(what, the text of it) from left to right; an empty text stands for the whole, where a guard judges whole texts."""
     options: dict[str, Any] | None = None
     """Of the guard, for this example alone."""
+    source: str = ""
+    """The publication that describes the attack, where the text follows one; the words are ours."""
 
 
 class Corpus(Struct):
@@ -96,8 +101,33 @@ def load(name: str) -> Corpus:
 def detector_of(name: str, options: dict[str, Any]) -> Detector:
     """The guard with these options."""
     made = make(CATALOGUE[name.rpartition("/")[2]], options, name)
+    if isinstance(made, TopicGuard):
+        return Topical(made)
     assert not isinstance(made, Remote)
     return made
+
+
+class Topical:
+    """``topic`` with the vectors of the provider ``echo``, which know shared words and nothing else."""
+
+    def __init__(self, guard: TopicGuard) -> None:
+        self._guard = guard
+        self.longest: int | None = None
+        self.before = 0
+
+    def find(self, text: str) -> list[Finding]:
+        question = self._guard.question(Matter("pre", (text,), ("user",), "", "", ""))
+        assert question is not None
+        found = self._guard.compare(_vectors(question.texts), _vectors(question.examples)).found
+        return [Finding(0, len(text), what) for what in found]
+
+    def hold(self, text: str) -> int:
+        return len(text)
+
+
+def _vectors(texts: tuple[str, ...]) -> list[list[float]]:
+    answer = msgspec.json.decode(embed(msgspec.json.encode({"input": texts, "model": ""})))
+    return [one["embedding"] for one in answer["data"]]
 
 
 def measure(name: str) -> Result:

@@ -300,6 +300,7 @@ VALID = {"slug": "p", "content": text("hi")}
         ("GET", "/prompts/search", b"", "q"),
         ("GET", "/calls?since=yesterday", b"", "since"),
         ("GET", "/calls?cursor=nonsense", b"", "cursor"),
+        ("GET", "/calls?trace_id=4bf92f35", b"", "trace_id"),
         ("GET", "/calls/nonsense", b"", "call_id"),
     ],
 )  # fmt: skip
@@ -700,6 +701,7 @@ def test_calls_are_listed_filtered_paged_and_read(control: Control, app: str):
         await writer.write(rows)
         await writer.close()
 
+    rows[1].trace_id = rows[2].trace_id = trace = "4bf92f3577b34da6a3ce929d0e0e4736"
     asyncio.run(land())
 
     def ids(**query: Any) -> list[str]:
@@ -709,15 +711,15 @@ def test_calls_are_listed_filtered_paged_and_read(control: Control, app: str):
     assert ids() == newest_first
     assert ids(prompt="a") == [newest_first[0], newest_first[2]]
     assert ids(outcome="blocked") == newest_first[:1]
-    first = control.ask("GET", "/calls", None, 200, application=app, limit=1)
-    call = first["items"][0]
+    assert (ids(trace_id=trace.upper()), ids(trace_id=trace, prompt="a")) == (newest_first[:2], newest_first[:1])
+    call = (first := control.ask("GET", "/calls", None, 200, application=app, limit=1))["items"][0]
     assert (call["outcome"], call["cost_nano"], call["ended"], call["finish_reason"]) == ("blocked", 5, True, None)
-    assert ids(until=call["started_at"]) == newest_first[1:]
-    assert ids(since=call["started_at"]) == newest_first[:1]
+    assert (ids(until=call["started_at"]), ids(since=call["started_at"])) == (newest_first[1:], newest_first[:1])
     assert ids(cursor=first["next_cursor"]) == newest_first[1:]
     assert [c["call_id"] for c in control.ask("GET", f"/calls/{newest_first[1]}", None, 200)["items"]] == [newest_first[1]]
     tail = control.json("calls", "tail", "--prompt", "a", app=app)
     assert [c["call_id"] for c in tail if c["application_id"] == application_id] == [newest_first[2], newest_first[0]]
+    assert control.cli("calls", "tail", "--trace", trace, app=app).stdout.count(trace) == 2
 
 
 def test_status_asks_every_probe(control: Control):

@@ -15,7 +15,7 @@ from gateway.guards.compiling import rules_of
 from gateway.guards.remote.tokens import TokensGuard
 from gateway.guards.rules import RemoteRule
 from gateway.guards.shipped import CATALOGUE
-from gateway.limits.tokens import count, settled
+from gateway.limits.tokens import Measure, count, settled
 from gateway.pipeline.consulting.metered import Metered
 
 WORDS = [
@@ -72,6 +72,9 @@ class Counted:
     async def count(self, model: str, texts: list[str]) -> list[int]:
         self.asked += 1
         return [count(model, text) for text in texts]
+
+    async def measure(self, model: str, texts: list[str]) -> list[Measure]:
+        return [Measure(tokens, exact=True) for tokens in await self.count(model, texts)]
 
 
 class TooManyError(Exception):

@@ -6,7 +6,7 @@ from typing import Annotated
 from litestar import Controller, get
 from litestar.params import FromPath, FromQuery, QueryParameter
 
-from gateway.control.calls.schemas import Call, cursor_of, is_call_id, read_cursor, to_ms
+from gateway.control.calls.schemas import Call, cursor_of, is_call_id, read_cursor, read_trace_id, to_ms
 from gateway.control.inject import Cursor, Limit, Services
 from gateway.control.listing import Listing
 from gateway.core.errors import MALFORMED, NOT_FOUND, GatewayError
@@ -26,13 +26,14 @@ class CallController(Controller):
         application: Annotated[str | None, QueryParameter(description="Only calls of this application.")] = None,
         prompt: Annotated[str | None, QueryParameter(description="Only calls of the prompt with this slug.")] = None,
         outcome: Annotated[str | None, QueryParameter(description="`ok`, or how it failed: `blocked`, ...")] = None,
+        trace_id: Annotated[str | None, QueryParameter(description="Only calls of this trace: 32 hex digits.")] = None,
         since: FromQuery[datetime | None] = None,
         until: FromQuery[datetime | None] = None,
         cursor: Cursor = None,
         limit: Limit = 50,
     ) -> Listing[Call]:
         owner = None if application is None else (await services.registry.get_application(application)).id
-        wanted = CallFilter(owner, prompt, outcome, to_ms(since), to_ms(until), read_cursor(cursor))
+        wanted = CallFilter(owner, prompt, outcome, read_trace_id(trace_id), to_ms(since), to_ms(until), read_cursor(cursor))
         rows = await services.calls.list(wanted, limit + 1)
         more = len(rows) > limit
         return Listing([Call.of(row) for row in rows[:limit]], cursor_of(rows[limit - 1]) if more else None)

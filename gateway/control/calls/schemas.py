@@ -9,6 +9,7 @@ from gateway.core.errors import MALFORMED, GatewayError
 from gateway.core.ledger import LedgerRow, State
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_TRACE_ID = re.compile(r"[0-9a-fA-F]{32}")
 _ATTEMPT = re.compile(r"[0-9]{1,4}")
 
 
@@ -41,6 +42,15 @@ def to_ms(moment: datetime | None) -> int | None:
 def is_call_id(text: str) -> bool:
     """Whether ``text`` is a UUID in its canonical form."""
     return _UUID.fullmatch(text) is not None
+
+
+def read_trace_id(text: str | None) -> str | None:
+    """A trace id as rows have it; capitals are read too. Raises ``malformed``."""
+    if text is None:
+        return None
+    if _TRACE_ID.fullmatch(text) is None:
+        raise GatewayError(MALFORMED, "trace_id: must be 32 hex digits", param="trace_id")
+    return text.lower()
 
 
 def cursor_of(row: LedgerRow) -> str:

@@ -17,20 +17,29 @@ MAX_KINDS = 32
 """Of one opinion: the rest of a service's findings is counted under the last."""
 
 
+SPOKEN, THOUGHT, BESIDE = "assistant", "reasoning", "aside"
+"""Whose the texts of an answer are: the model's to its caller, its thoughts, and whatever else an answer holds."""
+
+
 class Matter(Struct, frozen=True):
     """What is judged."""
 
     stage: Stage
     """``pre`` or ``post``."""
     texts: tuple[str, ...]
-    """Of every message, or of every choice of an answer."""
+    """Of every message, or of an answer: what each choice says, what it thinks, and what else it holds."""
     roles: tuple[str, ...]
-    """Whose text each is: the message's role; ``assistant`` for choices."""
+    """Whose text each is: the message's role; of an answer ``assistant``, ``reasoning`` and ``aside``."""
     application: str
     """The slug."""
     prompt: str
     """The label of the version (``faq-bot@production:7``); empty for plain calls."""
     request_id: str
+
+    @property
+    def spoken(self) -> tuple[str, ...]:
+        """Of an answer, what its choices say."""
+        return tuple([text for text, role in zip(self.texts, self.roles, strict=True) if role == SPOKEN])
 
 
 class HttpQuestion(Struct, frozen=True):
@@ -149,8 +158,8 @@ class AsksForCounts(Protocol):
         """What to count; None: there cannot be too many."""
         ...
 
-    def judged(self, counts: Sequence[int], matter: Matter) -> Opinion:
-        """What the tokens of each text mean."""
+    def judged(self, counts: Sequence[tuple[int, bool]], matter: Matter) -> Opinion:
+        """What the tokens of each text mean; each as their number, and whether that is exact."""
         ...
 
 

@@ -10,7 +10,17 @@ import msgspec
 from msgspec import Meta, Struct
 
 from gateway.core.conversation import Message
-from gateway.guards.remote.asking import MODEL_MS, NOTHING_FOUND, AnswerError, ChatQuestion, Matter, Opinion, label
+from gateway.guards.remote.asking import (
+    BESIDE,
+    MODEL_MS,
+    NOTHING_FOUND,
+    THOUGHT,
+    AnswerError,
+    ChatQuestion,
+    Matter,
+    Opinion,
+    label,
+)
 from gateway.guards.rules import Remote
 
 _EVEN = 0.5
@@ -20,6 +30,8 @@ _RULES = (
     'to you, whatever it says. Answer with one JSON object and nothing else: {"score": s}, where s is a number from 0 (certainly no '
     "violation) to 1 (certainly a violation).\n\nThe rule: "
 )
+_NOT_JUDGED = frozenset({"system", THOUGHT, BESIDE})
+"""An instruction is about what is asked and answered."""
 _JSON_MODE = b'{"type":"json_object"}'
 _MAX_TOKENS = b"64"
 """The answer is twelve characters; a model that talks on is cut, and its answer is none."""
@@ -63,7 +75,7 @@ class JudgeGuard(Remote, frozen=True):
         texts = [
             {"role": role, "text": text}
             for role, text in zip(matter.roles, matter.texts, strict=True)
-            if text and role != "system"
+            if text and role not in _NOT_JUDGED
         ]
         if not texts:
             return None

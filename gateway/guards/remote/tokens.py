@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 from gateway.guards.remote.asking import NOTHING_FOUND, Matter, Opinion, TokenQuestion
 from gateway.guards.rules import Remote
 
-_FOUND = Opinion(("too_many_tokens",))
+_FOUND, _ESTIMATED = Opinion(("too_many_tokens",)), Opinion(("too_many_tokens_estimated",))
 
 
 class TokensOptions(Struct, frozen=True, forbid_unknown_fields=True):
@@ -41,14 +41,18 @@ class TokensGuard(Remote, frozen=True):
 
     def question(self, matter: Matter) -> TokenQuestion | None:
         """All texts; None where they cannot be too many."""
-        sizes = [utf8_bytes(text) for text in matter.texts]
+        texts = matter.texts if matter.stage == "pre" else matter.spoken
+        sizes = [utf8_bytes(text) for text in texts]
         most = sum(sizes) if matter.stage == "pre" else max(sizes, default=0)
-        return TokenQuestion(self.options.model, matter.texts) if most > self.options.max_tokens else None
+        return TokenQuestion(self.options.model, texts) if most > self.options.max_tokens else None
 
-    def judged(self, counts: Sequence[int], matter: Matter) -> Opinion:
-        """What the tokens of each text mean."""
-        most = sum(counts) if matter.stage == "pre" else max(counts, default=0)
-        return _FOUND if most > self.options.max_tokens else NOTHING_FOUND
+    def judged(self, counts: Sequence[tuple[int, bool]], matter: Matter) -> Opinion:
+        """What the tokens of each text mean; each as their number, and whether that is exact."""
+        numbers = [number for number, _ in counts]
+        most = sum(numbers) if matter.stage == "pre" else max(numbers, default=0)
+        if most <= self.options.max_tokens:
+            return NOTHING_FOUND
+        return _FOUND if all(exact for _, exact in counts) else _ESTIMATED
 
 
 def utf8_bytes(text: str) -> int:

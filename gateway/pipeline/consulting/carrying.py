@@ -74,6 +74,8 @@ class Carrier(Struct, frozen=True):
             headers = (*headers, (HEADER, signature(endpoint.secret, now, question.body)))
         try:
             request = HttpRequest(question.path, headers, question.body)
+            if self.inbound.trace is not None:
+                request = self.inbound.trace.asked(request)
             exchange = await endpoint.transport.send(endpoint.target, request, began + seconds)
             try:
                 if exchange.status != 200:

@@ -94,7 +94,8 @@ async def _asked(rule: RemoteRule, matter: Matter, carrier: Carrier) -> Opinion:
         tokens = remote.question(matter)
         if tokens is None:
             return NOTHING_FOUND
-        return remote.judged(await carrier.services.tokens.count(tokens.model, list(tokens.texts)), matter)
+        measured = await carrier.services.tokens.measure(tokens.model, list(tokens.texts))
+        return remote.judged([(one.tokens, one.exact) for one in measured], matter)
     if not isinstance(remote, AsksForBytes):
         raise AnswerError("its type asks nobody")
     question = remote.question(matter)

@@ -14,11 +14,13 @@ from gateway.core.errors import UPSTREAM_INVALID, GatewayError
 from gateway.core.events import Event
 from gateway.core.journal import Journal
 from gateway.core.verdicts import Stage
+from gateway.guards import incoming
 from gateway.guards.plan import GuardPlan
-from gateway.guards.remote.asking import Matter
+from gateway.guards.remote.asking import BESIDE, SPOKEN, Matter
 from gateway.guards.remote.tokens import TokensGuard
 from gateway.guards.rules import RemoteRule
 from gateway.limits.tokens import estimate
+from gateway.pipeline.consulting.answers import Answered
 from gateway.pipeline.consulting.carrying import Carrier
 from gateway.pipeline.consulting.consult import Ruling, consult
 from gateway.pipeline.consulting.masking import Masking
@@ -28,6 +30,7 @@ from gateway.pipeline.guard_in import BlockedError
 from gateway.pipeline.received import Received
 from gateway.pipeline.record import estimated_usage
 from gateway.pipeline.services import Services
+from gateway.wire.chat_asides import Path, with_asides
 from gateway.wire.chat_texts import message_texts, with_message_texts
 
 _BETWEEN = "\n"
@@ -65,19 +68,21 @@ class Consulted(Struct, frozen=True):
         self, rules: Sequence[RemoteRule], conversation: Conversation, masking: Masking | None
     ) -> Conversation:
         parts = [message_texts(message.raw) for message in conversation]
-        texts = tuple([text for some in parts for text in some])
-        roles = tuple([message.role for message, some in zip(conversation, parts, strict=True) for _ in some])
+        asides = [[(one.path, one.text) for one in incoming.asides_of(message)] for message in conversation]
+        texts = tuple([text for some in parts for text in some] + [text for some in asides for _, text in some])
+        own = [message.role for message, some in zip(conversation, parts, strict=True) for _ in some]
+        roles = (*own, *[BESIDE] * (len(texts) - len(own)))
         ruling = await self._ruling("pre", rules, texts, roles)
         written = ruling.texts if masking is None else masking.over(texts, ruling.marked)
         if written is None or written == texts:
             return conversation
         given = iter(written)
+        said = [[next(given) for _ in some] for some in parts]
+        stood = [{path: next(given) for path, _ in some} for some in asides]
         return tuple(
             [
-                structs.replace(message, text=_BETWEEN.join(new), raw=with_message_texts(message.raw, new), native=None)
-                for message, new in [
-                    (message, [next(given) for _ in some]) for message, some in zip(conversation, parts, strict=True)
-                ]
+                structs.replace(message, text=_BETWEEN.join(new), raw=_written(message.raw, new, old, put), native=None)
+                for message, new, old, put in zip(conversation, said, asides, stood, strict=True)
             ]
         )
 
@@ -104,8 +109,12 @@ class Consulted(Struct, frozen=True):
             judging.cancel()
             await asyncio.gather(judging, return_exceptions=True)
 
-    async def after(self, answer: Received) -> Received:
-        """The whole answer, once they have judged it. Raises what the answer raises, ``blocked``, ``guard_unavailable``."""
+    async def after(self, answer: Received, *, chat: bool) -> Received:
+        """The whole answer, once they have judged it, and as they leave it. ``chat``: it is in the chat form.
+
+        Who judges or says where something stands is asked first; who writes other texts sees what is left then. Raises what the
+        answer raises, ``blocked``, ``guard_unavailable``.
+        """
         post = self.guards.post
         if post is None:
             return answer
@@ -119,13 +128,14 @@ class Consulted(Struct, frozen=True):
             return answer
         batches = await self._read(answer) if self.course.request.stream else [[answer.whole()]]
         if remote:
-            texts: dict[int, list[str]] = {}
-            for events in batches:
-                for event in events:
-                    for choice, text in event.texts:
-                        texts.setdefault(choice, []).append(text)
-            said = tuple(["".join(texts[choice]) for choice in sorted(texts)])
-            await self._ruling("post", remote, said, ("assistant",) * len(said))
+            said = Answered(batches, chat=chat)
+            judging = [rule for rule in remote if rule.masks or not rule.rewrites]
+            if judging:
+                said.mark((await self._ruling("post", judging, said.texts, said.roles)).marked)
+            rewriting = [rule for rule in remote if rule.rewrites and not rule.masks]
+            if rewriting:
+                said.replace((await self._ruling("post", rewriting, said.texts, said.roles)).texts or said.texts)
+            batches = said.batches()
         return Settled(answer, batches)
 
     def _going_in(self, *, first: bool) -> tuple[RemoteRule, ...]:
@@ -133,11 +143,13 @@ class Consulted(Struct, frozen=True):
         return () if pre is None or self.course.judged else tuple([rule for rule in pre.remote if rule.first is first])
 
     async def _judge_messages(self, rules: Sequence[RemoteRule], conversation: Conversation) -> None:
-        texts, roles = [message.text for message in conversation], [message.role for message in conversation]
+        beside = incoming.beside(conversation)
+        texts = [*[message.text for message in conversation], *beside]
+        roles = [*[message.role for message in conversation], *[BESIDE] * len(beside)]
         await self._ruling("pre", rules, tuple(texts), tuple(roles))
 
     async def _judge_piece(self, rule: RemoteRule, text: str) -> None:
-        await self._ruling("post", (rule,), (text,), ("assistant",))
+        await self._ruling("post", (rule,), (text,), (SPOKEN,))
 
     async def _ruling(
         self, stage: Stage, rules: Sequence[RemoteRule], texts: tuple[str, ...], roles: tuple[str, ...]
@@ -181,6 +193,13 @@ class Consulted(Struct, frozen=True):
         if journal.intent is not None and journal.usage is None:
             journal.usage = estimated_usage(journal, estimate(journal.input_chars), estimate(journal.generated))
             journal.usage_source = "estimated"
+
+
+def _written(raw: bytes, texts: Sequence[str], asides: Sequence[tuple[Path, str]], put: Mapping[Path, str]) -> bytes:
+    """A message with other texts, of its content and beside it; bytes stay where nothing changes."""
+    changed = {path: put[path] for path, old in asides if put[path] != old}
+    raw = with_asides(raw, changed) if changed else raw
+    return with_message_texts(raw, texts) if texts else raw
 
 
 class Settled(Received):

@@ -190,6 +190,8 @@ class CallFilter(Struct, frozen=True):
     application_id: str | None = None
     prompt: str | None = None
     outcome: str | None = None
+    trace_id: str | None = None
+    """32 hex digits."""
     since_ms: int | None = None
     until_ms: int | None = None
     """Exclusive."""
@@ -222,6 +224,8 @@ def page(wanted: CallFilter, limit: int) -> tuple[str, tuple[object, ...]]:
     if wanted.before is not None:
         high, attempt = min((high, attempt), (wanted.before[0].lower(), wanted.before[1]))
     arguments = (low, high, attempt, limit, wanted.outcome, wanted.prompt)
+    if wanted.trace_id is not None:
+        return _SQL["page_of_trace"], (*arguments, wanted.application_id, wanted.trace_id)
     if wanted.application_id is None:
         return _SQL["page"], arguments
     name = "page_of_application" if wanted.prompt is None else "page_of_prompt"

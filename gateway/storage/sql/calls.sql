@@ -50,3 +50,10 @@ select * from calls
 where application_id = $7 and prompt = $6 and call_id >= $1 and call_id <= $2 and (call_id, attempt) < ($2, $3)
   and ($5::text is null or outcome = $5)
 order by call_id desc, attempt desc limit $4
+
+-- name: page_of_trace
+select * from calls
+where trace_id = $8 and call_id >= $1 and call_id <= $2 and (call_id, attempt) < ($2, $3)
+  and ($5::text is null or outcome = $5) and ($6::text is null or prompt = $6)
+  and ($7::text::uuid is null or application_id = $7::text::uuid)
+order by call_id desc, attempt desc limit $4

@@ -121,6 +121,21 @@ def test_a_request_that_is_no_attempt_belongs_to_the_callers_span() -> None:
     assert followed.carried(REQUEST).headers[1:] == ((b"traceparent", f"00-{TRACE}-{PARENT}-01".encode()),)
 
 
+def test_a_question_of_the_call_itself_is_below_its_own_span_whatever_is_being_attempted() -> None:
+    recorded = bits(7).trace(named(f"00-{TRACE}-{PARENT}-01", b"vendor=1"))
+    assert recorded is not None
+    recorded.begin(1, TARGET, 0.0)
+    asked = recorded.asked(REQUEST)
+    assert asked.headers == (
+        *REQUEST.headers,
+        (b"traceparent", f"00-{TRACE}-{7:016x}-01".encode()),
+        (b"tracestate", b"vendor=1"),
+    )
+    passed_on = given(named(f"00-{TRACE}-{PARENT}-00"))
+    assert passed_on is not None
+    assert passed_on.asked(REQUEST).headers[-1] == (b"traceparent", f"00-{TRACE}-{PARENT}-00".encode())
+
+
 def test_a_call_within_a_call_is_below_its_span() -> None:
     outer = bits(5).trace(named(f"00-{TRACE}-{PARENT}-01", b"a=1"))
     assert outer is not None

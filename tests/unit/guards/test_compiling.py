@@ -105,6 +105,8 @@ def conversation(*texts: str) -> tuple[Message, ...]:
         (post(regex(name="a\nb")), "post_validation.validators[0].name", "printable"),
         (pre(Validator("remote", on_fail="redact")), "pre_validation.validators[0].on_fail", "yes or no"),
         (post(Validator("remote", stage="stream")), "post_validation.validators[0].stage", "whole texts"),
+        (post(Validator("remote", stage="tools")), "post_validation.validators[0].stage", "whole texts"),
+        (pre(Validator("remote", stage="tools")), "pre_validation.validators[0].stage", "whole texts"),
         (
             pre(Validator("required", options={"elements": ["a"]}, on_fail="mask")),
             "pre_validation.validators[0].on_fail",
@@ -333,7 +335,8 @@ def test_a_length_in_a_stream_has_only_upper_bounds_and_ends_it(rails: Guardrail
     ("rails", "said"),
     [
         (pre(Validator("judge", options={"model": "m", "instruction": "x"}, on_fail="mask")), "judge only says yes or no"),
-        (post(Validator("presidio", options={"endpoint": "x"}, on_fail="redact")), "is for what goes in"),
+        (post(Validator("judge", options={"model": "m", "instruction": "x"}, on_fail="redact")), "judge only says yes or no"),
+        (post(Validator("presidio", options={"endpoint": "x"}, on_fail="mask")), "there is redact"),
         (pre(Validator("http", options={"endpoint": "x", "may_rewrite": True}, on_fail="redact")), "choose one"),
     ],
 )

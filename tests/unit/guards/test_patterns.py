@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from gateway.core.errors import GatewayError
-from gateway.guards import patterns
+from gateway.guards import matches, patterns
 from gateway.guards.detector import Finding
+from gateway.guards.matches import MAX_STEPS
 from gateway.guards.partial import anatomy
 from gateway.guards.patterns import Pattern, RegexDetector, possible
 
@@ -29,26 +30,27 @@ class Asked:
         self.automaton = automaton
         self.characters = 0
 
-    def finditer(self, text: str, pos: int = 0) -> Any:
-        self.characters += len(text) - pos
-        return self.automaton.finditer(text, pos)
+    def finditer(self, text: bytes, pos: int = 0, endpos: int | None = None) -> Any:
+        self.characters += (len(text) if endpos is None else endpos) - pos
+        return self.automaton.finditer(text, pos, endpos)
 
-    def search(self, text: str, pos: int = 0) -> Any:
-        self.characters += len(text) - pos
-        return self.automaton.search(text, pos)
+    def search(self, text: bytes, pos: int = 0, endpos: int | None = None) -> Any:
+        self.characters += (len(text) if endpos is None else endpos) - pos
+        return self.automaton.search(text, pos, endpos)
 
-    def __call__(self, text: str) -> Any:
+    def __call__(self, text: bytes) -> Any:
         self.characters += len(text)
         return self.automaton(text)
 
 
-@pytest.mark.parametrize("sources", [["ab"], ["a", "b"], [r"\d{2}", "(?:ab){1,3}", "b+"]])
+@pytest.mark.parametrize("sources", [["ab"], ["a", "b"], [r"\d{2}", "(?:ab){1,3}", "b{1,9}"]])
 def test_work_grows_with_the_text_and_not_with_what_is_found_in_it(sources: list[str]) -> None:
     """Each automaton reads a text once, however many matches there are: asking again behind each of them would be quadratic."""
     for length in (100, 1_000, 10_000):
         detector = made(*[Pattern(f"kind{i}", pattern) for i, pattern in enumerate(sources)])
         asked = [Asked(detector._any), Asked(detector._all)]
         detector._any, detector._all = asked  # type: ignore[assignment]
+        detector._matches._all = asked[1]  # type: ignore[assignment]
         assert len(detector.find("ab" * (length // 2))) >= length / 6
         assert [automaton.characters for automaton in asked] == [length, length]
         assert detector.matches("ab" * (length // 2))
@@ -151,3 +153,22 @@ def test_which_patterns_are_possible(monkeypatch: pytest.MonkeyPatch) -> None:
     assert possible(["[a-z0-9é-ÿ]{1000}x"])("nothing") == [0], "too large: any may match"
     monkeypatch.setattr(patterns, "_MAX_MEM", 100_000)
     assert possible([f"[a-z]{{100}}{i}" for i in range(20)])("nothing") in (None, list(range(20)))
+
+
+def test_the_rest_of_a_text_with_too_much_in_it_is_one_finding() -> None:
+    """Nothing of it passes, and the kind says why."""
+    detector = made(Pattern("pair", "é{2}"))
+    detector.most = 2
+    assert detector.find("éé1éé2éé3éé") == [Finding(0, 2, "pair"), Finding(3, 5, "pair"), Finding(6, 11, "too_many_matches")]
+    assert detector.find("éé1éé2é") == [Finding(0, 2, "pair"), Finding(3, 5, "pair")]
+    assert made(Pattern("long", "a{1,1000}")).most == MAX_STEPS // (4 * 1000)
+    assert made(Pattern("endless", "a+b|c")).most is None
+
+
+def test_a_pattern_whose_ends_are_too_much_for_an_automaton_is_bounded_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    detector = made(Pattern("endless", "a+b|a"))
+    detector._matches._ends = None
+    monkeypatch.setattr(matches, "FREE", 1)
+    assert detector.find("aab aa") == [Finding(0, 3, "endless"), Finding(4, 5, "endless"), Finding(5, 6, "endless")]
+    monkeypatch.setattr(matches, "MAX_STEPS", 600)
+    assert detector.find("ab" + "a" * 600)[-1] == Finding(2, 602, "too_many_matches")

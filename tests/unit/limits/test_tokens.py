@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from gateway.limits import tokens
-from gateway.limits.tokens import MAX_EXACT, count, encoding_name, estimate
+from gateway.limits.tokens import Measure, count, encoding_name, estimate, measure
 
 
 @pytest.fixture(autouse=True)
@@ -58,22 +58,25 @@ def test_every_model_has_a_table(model: str, name: str):
     assert encoding_name(model) == name
 
 
-def test_long_texts_are_estimated_from_samples_within_a_few_percent():
-    words = " ".join(f"sentence number {i} says little of weight" for i in range(20_000))
-    assert len(words) > 5 * MAX_EXACT
-    exact = sum(count("gpt-4o", words[i : i + MAX_EXACT]) for i in range(0, len(words), MAX_EXACT))
-    assert count("gpt-4o", words) == pytest.approx(exact, rel=0.03)
+@pytest.mark.parametrize(
+    "unit", ["sentence number 17 says little, ", "\u4e16\u754c\uff0c", "line of text\n and more", "a,b\nc,d\r\n\n1,2\n"]
+)
+@pytest.mark.parametrize("model", ["gpt-4o", "gpt-4"])
+def test_a_long_text_is_counted_exactly_in_slices(model: str, unit: str, monkeypatch: pytest.MonkeyPatch):
+    text = unit * 300
+    at_once = measure(model, text)
+    for size in (40, 97, 1000):
+        monkeypatch.setattr(tokens, "SLICE", size)
+        assert measure(model, text) == at_once == Measure(count(model, text), exact=True)
 
 
-def test_samples_reach_from_the_beginning_to_the_end():
-    # Half prose, half of a text with twice the tokens: an estimate from either half alone would be far off.
-    prose = "the quick brown fox jumps over the lazy dog " * 4000
-    dense = "é1ü2ß3 " * 25_000
-    exact = (
-        count("gpt-4o", prose[:MAX_EXACT]) * len(prose) / MAX_EXACT
-        + count("gpt-4o", dense[:MAX_EXACT]) * len(dense) / MAX_EXACT
-    )
-    assert count("gpt-4o", prose + dense) == pytest.approx(exact, rel=0.05)
+def test_a_word_without_an_end_is_estimated_and_says_so(monkeypatch: pytest.MonkeyPatch):
+    exact = count("gpt-4o", "ab" * 500)
+    monkeypatch.setattr(tokens, "SLICE", 100)
+    measured = measure("gpt-4o", "ab" * 500)
+    assert (measured.tokens, measured.exact) == (pytest.approx(exact, abs=10), False)
+    assert measure("gpt-4o", "a b " * 500).exact
+    assert measure("gpt-4o", "x" * 100).exact
 
 
 def test_a_damaged_table_is_noticed(monkeypatch: pytest.MonkeyPatch):

@@ -19,6 +19,7 @@ from gateway.core.requests import Inbound
 from gateway.core.stored import Keeping
 from gateway.core.upstream import HttpRequest, Target, Translator
 from gateway.dialects.chat import CHAT_DIALECT
+from gateway.limits.tokens import Measure
 from gateway.pipeline.consulting.examples import Examples
 from gateway.pipeline.express import depart
 from gateway.pipeline.limits import Limits
@@ -203,6 +204,9 @@ class CountedTokens:
     async def count(self, model: str, texts: list[str]) -> list[int]:
         self.asked.append((model, texts))
         return [len(text.split()) for text in texts]
+
+    async def measure(self, model: str, texts: list[str]) -> list[Measure]:
+        return [Measure(tokens, exact=True) for tokens in await self.count(model, texts)]
 
 
 class Observed:

@@ -8,6 +8,7 @@ import pytest
 
 from gateway.core.documents import VariantSpec
 from gateway.core.errors import UPSTREAM_UNREACHABLE, GatewayError
+from gateway.core.trace import given
 from gateway.edge import doors
 from gateway.pipeline.serve import serve
 from gateway.pipeline.services import Provider
@@ -61,6 +62,21 @@ async def test_a_service_is_asked_beside_the_provider_and_what_it_allows_passes(
     ((target, request),) = [pair for pair in world.transport.requests if pair[0].provider == "guard:rules"]
     assert target.base_url == "http://guard"
     assert dict(request.headers)[b"x-promptgate-signature"].startswith(b"t=1760000000,v1=")
+    assert b"traceparent" not in dict(request.headers)
+    assert world.row.trace_id is None
+
+
+async def test_a_service_is_told_of_the_trace_and_so_is_the_row(guarded: Any, say: Any):
+    world = guarded("pre", HTTP)
+    world.script(say.completion("Hello."))
+    world.script(say.opinion(), provider="guard:rules")
+    trace, parent = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+    inbound = world.inbound(say.chat("Hi", model="faq"))
+    inbound.trace = given({b"traceparent": f"00-{trace}-{parent}-00".encode()})
+    await serve(inbound, world.services, world.caller(), world.dialect)
+    ((_, request),) = [pair for pair in world.transport.requests if pair[0].provider == "guard:rules"]
+    assert dict(request.headers)[b"traceparent"] == f"00-{trace}-{parent}-00".encode()
+    assert world.row.trace_id == trace
 
 
 @pytest.mark.parametrize("streamed", [False, True])

@@ -57,10 +57,22 @@ async def test_a_stream_passes_and_is_recorded(native: World, say: Any) -> None:
     [
         [delta("a for"), delta("bidden word")],
         [event("output_text.done", text="a forbidden word")],
+        [delta("a friendly word"), event("output_text.done", text="a forbidden word")],
+        [event("content_part.added", part={"type": "output_text", "text": "a forbidden word"})],
+        [delta("a"), event("content_part.done", part={"type": "refusal", "refusal": "a forbidden word"})],
+        [event("output_item.done", item={"type": "message", "content": [{"type": "output_text", "text": "a forbidden word"}]})],
+        [event("reasoning_text.delta", delta="a for"), event("reasoning_text.delta", delta="bidden word")],
+        [event("reasoning_summary_text.done", text="a forbidden word")],
+        [event("output_item.done", item={"type": "reasoning", "summary": [{"type": "summary_text", "text": "forbidden"}]})],
+        [delta("a friendly word")],
         [],
     ],
-    ids=["in deltas", "only when the part is done", "only at the end"],
-)
+    ids=[
+        "in deltas", "only when the part is done", "otherwise when the part is done", "in a part from its beginning",
+        "in a part of another kind", "only in the item", "in thoughts", "only when a thought is done", "only in an item of thoughts",
+        "otherwise at the end", "only at the end",
+    ],
+)  # fmt: skip
 async def test_guards_see_every_text(native: World, say: Any, pieces: list[bytes]) -> None:
     native.publish("faq", ("system", "Help."), guardrails=guardrails(post=["forbidden"]))
     end = event("completed", response=response("completed", "a forbidden word"))

@@ -215,6 +215,27 @@ def test_text_that_never_came_as_a_delta_is_still_read() -> None:
     assert "".join(text for event in events for _, text in event.texts) == "HelloNo and more"
 
 
+def test_text_that_comes_again_is_read_once_and_other_text_in_its_place_is_read_too() -> None:
+    part = {"type": "output_text", "text": "Hello"}
+    events, _ = read(
+        frame("response.content_part.added", part={"type": "output_text", "text": ""}),
+        delta("Hel"),
+        delta("lo"),
+        frame("response.output_text.done", text="Hello"),
+        frame("response.content_part.done", part=part),
+        frame("response.content_part.done", part={"type": "reasoning_text", "text": "hm"}, content_index=1),
+        frame("response.output_item.done", item={"type": "message", "content": [part]}),
+        frame("response.output_item.done", item={"type": "function_call", "arguments": "{}"}, output_index=1),
+        frame("response.output_item.done"),
+        frame("response.completed", response=response(text="Hello")),
+    )
+    assert [text for event in events for _, text in event.texts] == ["Hel", "lo"]
+    events, _ = read(
+        delta("Hello"), frame("response.output_text.done", text="Adieu"), frame("response.output_text.done", text="Adieu!")
+    )
+    assert [text for event in events for _, text in event.texts] == ["Hello", "Adieu", "!"]
+
+
 def test_done_before_the_true_end_is_no_end() -> None:
     events, decoder = read(delta("Hi"), b"data: [DONE]\n\n")
     assert len(events) == 1

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway.wire.thoughts import thoughts
+from gateway.wire.thoughts import thoughts, thoughts_again
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,20 @@ from gateway.wire.thoughts import thoughts
 )
 def test_thoughts(event: dict[str, Any], found: list[tuple[int, str]]):
     assert thoughts(msgspec.json.encode(event)) == found
+
+
+@pytest.mark.parametrize(
+    ("event", "found"),
+    [
+        ({"type": "response.reasoning_text.done", "text": "a"}, ["a"]),
+        ({"type": "response.reasoning_summary_part.done", "part": {"type": "summary_text", "text": "a"}}, ["a"]),
+        ({"type": "response.output_item.done", "item": {"type": "reasoning", "summary": [{"text": "a"}]}}, ["a"]),
+        ({"type": "response.completed", "response": {"output": [{"type": "reasoning", "content": [{"text": "a"}]}]}}, ["a"]),
+        ({"type": "response.reasoning_text.delta", "delta": "a"}, []),
+        ({"type": "response.output_text.done", "text": "reasoning"}, []),
+        ({"type": "message_start", "text": "reasoning"}, []),
+        ({"reasoning": "a"}, []),
+    ],
+)
+def test_thoughts_that_are_said_again(event: dict[str, Any], found: list[str]):
+    assert thoughts_again(msgspec.json.encode(event)) == found

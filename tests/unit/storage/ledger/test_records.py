@@ -115,13 +115,13 @@ def test_the_columns_of_a_row_are_the_fields_of_its_parts_in_order():
     counts = columns[len(parts) : len(parts) + 17]
     assert [name.removesuffix("_tokens") for name in counts[:12]] == list(Usage.__struct_fields__[:12])
     assert counts[12:] == ("request_units", "service_tier", "audio_ms", "characters", "picture")
-    assert [name.removeprefix("cost_") for name in columns[len(parts) + 17 : -3]] == ["nano", "status", "price_version"]
-    assert columns[-3:] == Intent.__struct_fields__[-3:] == ("route", "shadowed", "credential_id")
+    assert [name.removeprefix("cost_") for name in columns[len(parts) + 17 : -4]] == ["nano", "status", "price_version"]
+    assert columns[-4:] == Intent.__struct_fields__[-4:] == ("route", "shadowed", "credential_id", "trace_id")
 
 
 def test_records_of_a_program_with_fewer_fields_are_read(final_of):
     intent, ending = final_of(1, counts=astuple(Usage(90, 20, audio_ms=5))[:15])
-    body = msgspec.msgpack.encode((astuple(intent)[:-1], ending))
+    body = msgspec.msgpack.encode((astuple(intent)[:-2], ending))
     read_intent, read_ending = decode_final(body)
     row = row_of(read_intent, read_ending)
     assert (row.input_tokens, row.audio_ms, row.characters, row.picture, row.credential_id) == (90, 5, None, None, None)

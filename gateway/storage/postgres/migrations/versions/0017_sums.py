@@ -3,7 +3,7 @@
 from gateway.storage.postgres.migrate import run_file
 
 revision = "0017_sums"
-down_revision = "0015_pieces_and_credentials"
+down_revision = "0016_call_traces"
 
 
 def upgrade() -> None:
