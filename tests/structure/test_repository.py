@@ -5,6 +5,7 @@ import stat
 import subprocess
 import tomllib
 from pathlib import Path
+from typing import Literal, get_origin, get_type_hints
 
 import pytest
 import yaml
@@ -126,8 +127,9 @@ def test_ci_runs_make_test() -> None:
 
 
 def secret_settings() -> list[str]:
-    """The variables of all that ``[security]`` has, which is secrets; a file of theirs is another way to give them."""
-    names = [name for name in Security.__struct_fields__ if not name.endswith("_file")]
+    """The variables of the secrets of ``[security]``: all but a choice among words; a file is another way to give a secret."""
+    choices = {name for name, hint in get_type_hints(Security).items() if get_origin(hint) is Literal}
+    names = [name for name in Security.__struct_fields__ if not name.endswith("_file") and name not in choices]
     return [f"PROMPTGATE_SECURITY_{name.upper()}" for name in names]
 
 
