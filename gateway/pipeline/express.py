@@ -13,7 +13,8 @@ from typing import Any, Protocol
 
 from gateway.core.dialect import Dialect
 from gateway.core.errors import CLIENT_GONE, GatewayError
-from gateway.core.journal import Journal
+from gateway.core.journal import PHASES, Journal
+from gateway.core.ledger import UNBILLED
 from gateway.core.requests import Inbound
 from gateway.core.upstream import CHAT, Sent, UpstreamCall
 from gateway.pipeline.admit import admit_now
@@ -39,6 +40,8 @@ from gateway.routing.walk import Place, first
 _WAITING = frozenset((b"idempotency-key", b"x-first-token-timeout-ms"))
 """Headers of calls that may have to wait for more than an answer."""
 _text_of = attrgetter("text")
+_DEPARTED_LAPS = PHASES.index("call")
+"""How many phases are over when a request is sent."""
 
 
 class ExpressReply(Reply, Protocol):
@@ -63,6 +66,7 @@ class Departed:
         "_dialect",
         "_journal",
         "_native",
+        "_noted",
         "_permit",
         "_place",
         "_plan",
@@ -102,6 +106,8 @@ class Departed:
         self._services = services
         self._began = began
         """When the request was sent, in monotonic seconds."""
+        self._noted = len(journal.notes)
+        """What guards had to say of the request."""
         self._native = native
         """Whether the exchange is held in the caller's dialect."""
 
@@ -117,33 +123,40 @@ class Departed:
         try:
             spoken = dialect.name if native else CHAT
             event = self._provider.translator.answer(body, spoken, self._asked.model)
-            usage = event.usage
-            if usage is None:
+            if event.usage is None:
                 self._hand_over()
                 return
             if guard is not None and guard.busy:
                 judge_whole(guard, event, journal, chat=spoken == CHAT)
             judged = clock()
             body = dialect.whole(event, course.request, journal.inbound, native=native)
+            journal.first_byte = now
+            journal.upstream = now - self._began
+            journal.finish = event.finish
+            journal.usage = event.usage
+            journal.usage_source = "upstream"
+            journal.laps += (now, judged)
+            head = whole_head(journal, self._permit, dialect, services)
         except Exception:  # noqa: BLE001 - it comes up again, and is told, where the call is handed over to
-            journal.guard = None
-            journal.notes = []
+            self._unsay()
             self._hand_over()
             return
         stop, key = self._place
-        journal.first_byte = now
-        journal.upstream = now - self._began
         stop.account.keys.accepted(key)
         stop.health.succeeded(now - self._began, now)
         stop.health.leave()
         sent.release()
-        journal.finish = event.finish
-        journal.usage = usage
-        journal.usage_source = "upstream"
-        journal.laps += (now, judged)
-        head = whole_head(journal, self._permit, dialect, services)
         record(journal, services)
         self._reply.send(200, head, body)
+
+    def _unsay(self) -> None:
+        """Leave the journal as it was when the answer arrived."""
+        journal = self._journal
+        journal.first_byte = journal.finish = journal.usage = journal.usage_source = journal.guard = None
+        journal.upstream = 0.0
+        journal.notes = journal.notes[: self._noted]
+        journal.bill = UNBILLED
+        del journal.laps[_DEPARTED_LAPS:]
 
     def abandon(self) -> None:
         """The caller left before the answer was in: end the provider's work, and write the call down."""
