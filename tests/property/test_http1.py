@@ -11,6 +11,7 @@ from gateway.core.errors import UPSTREAM_INCOMPLETE, UPSTREAM_INVALID, UPSTREAM_
 from gateway.core.upstream import Timeouts
 from gateway.transport.answer import Answer
 from gateway.transport.deadlines import Wheel
+from gateway.transport.gathering import Outbox
 from gateway.transport.http1 import Connection
 from gateway.transport.pool import Pool
 
@@ -50,7 +51,7 @@ def receive(parts: list[bytes], *, by_chunks: bool, close: bool) -> tuple[Any, .
 
     async def main() -> tuple[Any, ...]:
         pool: Pool[Connection] = Pool(1, 1e9, lambda: 0.0)
-        connection = Connection(pool, Clockless(lambda: 0.0), lambda: 0.0)
+        connection = Connection(pool, Clockless(lambda: 0.0), Outbox(), lambda: 0.0)
         connection.connection_made(Socket())  # type: ignore[arg-type]
         await pool.claim(1)
         headed = connection.start("acme", Timeouts(), (b"head", b"body"), 0.0, (1e9, False))
