@@ -11,13 +11,14 @@ import shutil
 import tempfile
 import tomllib
 import uuid
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import asyncpg
+import coverage
 import pytest
 import redis
 from hypothesis import settings
@@ -49,6 +50,23 @@ REAL_TIME = (
     "unit/transport",
 )
 """Where real processes, sockets and clocks are: a stalled machine can fail such a test though the product is right."""
+
+
+MANY_TIMES = ("adversarial", "corpus", "fuzz", "property")
+"""Where the same lines run with thousands of inputs: measuring their coverage there takes most of the time and tells nothing new."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Coverage rests during tests of :data:`MANY_TIMES`."""
+    measured = coverage.Coverage.current()
+    if measured is None or not item.path.relative_to(Path(__file__).parent).as_posix().startswith(MANY_TIMES):
+        return (yield)
+    measured.stop()
+    try:
+        return (yield)
+    finally:
+        measured.start()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -149,9 +149,12 @@ def _native(native: bytes, known: str) -> list[str]:
 
 def beside(conversation: Conversation) -> list[str]:
     """All texts of messages that are not in :attr:`Message.text`. Raises ``malformed``."""
-    known = "\0".join([message.text for message in conversation])
     found = [one.text for message in conversation for one in asides_of(message)]
-    return found + [text for message in conversation if message.native for text in _native(message.native, known)]
+    natives = [message.native for message in conversation if message.native]
+    if natives:
+        known = "\0".join([message.text for message in conversation])
+        found += [text for native in natives for text in _native(native, known)]
+    return found
 
 
 def _calls(message: Message) -> list[tuple[int, Call]]:
