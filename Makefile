@@ -14,9 +14,8 @@ TOOLS := .promptgate/bootstrap
 FUZZER := .promptgate/fuzzer
 STAMP := .venv/.made-from-lock
 PORT ?= $(or $(PROMPTGATE_PORT),8080)
-# Two workers on two cores; a file stays on one worker, so that its servers and databases are made once. In the order of the folders, long
-# files come first; by the number of tests, few long ones would come last, and one worker would wait for the other.
-PYTEST := $(BIN)/coverage run -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+# Two workers on two cores; a file stays on one worker, so that its servers and databases are made once.
+PYTEST := $(BIN)/coverage run -m pytest -n 2 --dist loadfile
 LOCK := uv pip compile --universal --generate-hashes --no-emit-index-url --no-emit-find-links --python-version 3.11
 # The pure half is easy to test whole; the shell also runs in child processes, of which killed ones leave no record.
 PURE := gateway/core/*,gateway/wire/*,gateway/providers/*,gateway/guards/*,gateway/prompts/*,gateway/routing/*,gateway/limits/*,gateway/pricing/*

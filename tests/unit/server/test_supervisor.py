@@ -11,6 +11,7 @@ import pytest
 
 from gateway.server.supervisor import _describe, bind, port_is_free, supervise
 from gateway.settings import Server, Settings
+from tests.conftest import PATIENCE
 
 
 @pytest.fixture(autouse=True)
@@ -82,7 +83,7 @@ def test_it_runs_workers_replaces_the_dead_and_ends_when_told(number: int) -> No
             signal.sigwait({signal.SIGTERM})
             return 0
 
-        signal.alarm(30)  # whatever goes wrong, it ends, and its workers with it
+        signal.alarm(4 * PATIENCE)  # whatever goes wrong, it ends, and its workers with it
         code = 1
         try:
             code = supervise(settings(port, workers=2), worker)
