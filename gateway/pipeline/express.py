@@ -7,6 +7,7 @@ handed over to it: before ``call`` nothing has been done that it could not do ag
 sent. So nothing is decided here: the phases are the same functions, and what they refuse is refused there.
 """
 
+import asyncio
 from collections.abc import Coroutine
 from operator import attrgetter
 from typing import Any, Protocol
@@ -60,6 +61,7 @@ class Departed:
     """A call whose request is under way to its provider."""
 
     __slots__ = (
+        "_arrival",
         "_asked",
         "_began",
         "_course",
@@ -108,11 +110,17 @@ class Departed:
         """When the request was sent, in monotonic seconds."""
         self._noted = len(journal.notes)
         """What guards had to say of the request."""
+        self._arrival: asyncio.Future[None] | None = None
+        """What a task waits for, where one does."""
         self._native = native
         """Whether the exchange is held in the caller's dialect."""
 
     def arrived(self) -> None:
         """The answer is in, or there will be none: answer the caller, or hand over."""
+        if self._arrival is not None:
+            if not self._arrival.done():
+                self._arrival.set_result(None)
+            return
         journal, services, sent, course = self._journal, self._services, self._sent, self._course
         body = sent.body_now(services.max_answer_bytes)
         if body is None:
@@ -160,13 +168,21 @@ class Departed:
 
     def abandon(self) -> None:
         """The caller left before the answer was in: end the provider's work, and write the call down."""
-        journal, services, (stop, _) = self._journal, self._services, self._place
-        journal.upstream = services.clock() - self._began
+        self._let_go()
+        failed(self._journal, self._reply, GatewayError(CLIENT_GONE, "the caller left"))
+        record(self._journal, self._services)
+
+    def wait(self) -> None:
+        """Have a task wait for the answer: the worker stops, and ends the tasks that take too long."""
+        self._arrival = asyncio.get_running_loop().create_future()
+        self._hand_over()
+
+    def _let_go(self) -> None:
+        stop, _ = self._place
+        self._journal.upstream = self._services.clock() - self._began
         self._sent.drop()
         stop.health.breaker.abandoned()
         stop.health.leave()
-        failed(journal, self._reply, GatewayError(CLIENT_GONE, "the caller left"))
-        record(journal, services)
 
     def _hand_over(self) -> None:
         journal = self._journal
@@ -174,6 +190,12 @@ class Departed:
 
     async def _rest(self) -> None:
         course, journal, services = self._course, self._journal, self._services
+        if self._arrival is not None:
+            try:
+                await self._arrival
+            except asyncio.CancelledError:
+                self._let_go()
+                raise
         taken_up = TakenUp(self._provider.transport, self._sent, self._began)
         errand = Errand(self._asked, course.request, journal, services, taken_up)
         begun = travel(errand, self._plan, self._place)

@@ -171,6 +171,8 @@ class GatewayProtocol(HttpToolsProtocol):
     def shutdown(self) -> None:
         """The worker stops: answer what is under way or about to come, then close."""
         self._stopping = True
+        if self._active is not None and self._active.departed is not None:
+            self._active.departed.wait()
         cycle = cast("RequestResponseCycle | HotReply | None", self.cycle)
         if cycle is None or cycle.response_complete:
             self.loop.call_later(LINGER_SECONDS, self._close_silent)
@@ -368,7 +370,8 @@ class GatewayProtocol(HttpToolsProtocol):
     def _run_hot(self, cycle: HotReply, body: bytes) -> None:
         inbound = self.front.receiver.receive(cycle.route.door, cycle.headers, body)
         self._active = cycle
-        cycle.departed = cycle.route.express(inbound, self.front.services, cycle)
+        if not self._stopping:
+            cycle.departed = cycle.route.express(inbound, self.front.services, cycle)
         if cycle.departed is None:
             self.run(cycle, cycle.route.handler(inbound, self.front.services, cycle))
 
@@ -466,7 +469,8 @@ def _cancel(cycle: HotReply) -> None:
         departed.abandon()
         cycle.protocol.front.admission.done()
     if cycle.task is not None and not cycle.task.done():
-        cycle.task.cancel()
+        # A task that has not had its first step would end without a word, whatever it has to record.
+        cycle.protocol.loop.call_soon(cycle.task.cancel)
 
 
 def _turn_half(front: FrontDoor, loop: asyncio.AbstractEventLoop) -> None:

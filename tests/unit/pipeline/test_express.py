@@ -123,3 +123,28 @@ async def test_a_caller_who_leaves_ends_the_work_and_is_recorded(world: Any, say
     assert world.row.upstream_us > 0
     assert [stop.health.in_flight for stop in world.table.plan("gpt-4o-mini").stops] == [0]
     assert not caller.started
+
+
+@pytest.mark.parametrize("patience", ["answered", "ended"])
+async def test_a_worker_that_stops_waits_in_a_task(world: Any, say: Any, patience: str) -> None:
+    world.table = RouteTable([Route(("*",), world.targets)])
+    await _warm(world, say)
+    go = asyncio.Event()
+    world.script(go, say.completion())
+    caller = world.caller()
+    departed = depart(world.inbound(say.chat()), world.services, caller, world.dialect)
+    assert departed is not None
+    departed.wait()
+    await asyncio.sleep(0)
+    assert not caller.rest.done()
+    if patience == "answered":
+        go.set()
+        await caller.wait()
+        assert (caller.status, world.row.outcome) == (200, "ok")
+    else:
+        caller.rest.cancel()
+        with pytest.raises(GatewayError) as caught:
+            await caller.rest
+        assert (caught.value.kind.name, world.row.outcome) == ("draining", "draining")
+        assert world.row.upstream_us > 0
+    assert [stop.health.in_flight for stop in world.table.plan("gpt-4o-mini").stops] == [0]
