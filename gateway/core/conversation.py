@@ -19,6 +19,17 @@ class Message(Struct, frozen=True, gc=False):
     """What the model thought, for providers that want it back signed: the fields ``reasoning_content``, ``thinking_blocks``,
     ``extra_content`` and ``tool_calls`` (with ``id`` and ``extra_content`` only) of a message in the chat form. Apart from ``raw``,
     because OpenAI and its like refuse fields that they do not know, and callers of other dialects do not know who answers."""
+    ours: bool = False
+    """Whether it is a message of the prompt, which says its text and nothing beside it."""
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether it says its text and nothing beside it, as far as that shows at once."""
+        # No shorter object than {"role":"user","content":"Hello"} can say as much, so one of its length says nothing else.
+        return self.ours or (len(self.raw) == len(self.text) + len(self.role) + _AROUND and self.text != "")
+
+
+_AROUND = len('{"role":"","content":""}')
 
 
 Conversation = tuple[Message, ...]

@@ -134,6 +134,8 @@ class Aside(Struct):
 
 def asides_of(message: Message) -> list[Aside]:
     """The texts of a message beside its content. Raises ``malformed``."""
+    if message.is_bare:
+        return []
     try:
         return [Aside(path, text) for path, text in message_asides(message.raw)]
     except DECODE_ERRORS as error:
@@ -149,8 +151,11 @@ def _native(native: bytes, known: str) -> list[str]:
 
 def beside(conversation: Conversation) -> list[str]:
     """All texts of messages that are not in :attr:`Message.text`. Raises ``malformed``."""
-    found = [one.text for message in conversation for one in asides_of(message)]
-    natives = [message.native for message in conversation if message.native]
+    more = [message for message in conversation if message.native or not message.is_bare]
+    if not more:
+        return []
+    found = [one.text for message in more for one in asides_of(message)]
+    natives = [message.native for message in more if message.native]
     if natives:
         known = "\0".join([message.text for message in conversation])
         found += [text for native in natives for text in _native(native, known)]

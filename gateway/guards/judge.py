@@ -23,13 +23,12 @@ def lacking(element: str, choice: int | None) -> Block:
 
 def judge(text: str, terms: TermSet | None, required: RequiredSet | None, choice: int | None = None) -> OutputVerdict:
     """Judge a whole text: terms first, then required elements."""
-    folded = text.casefold()  # fold, without a call: every text of every call is judged
     if terms is not None:
-        found = terms.match(folded)
-        hit = terms.first(found, folded, "") if found is not None else None
+        found = terms.match(text if text.isascii() else fold(text))
+        hit = terms.first(found, fold(text), "") if found is not None else None
         if hit is not None:
             return prohibited(terms.terms[hit.term], choice)
-    missing = required.missing(folded) if required is not None else None
+    missing = required.missing(fold(text)) if required is not None else None
     return lacking(missing, choice) if missing is not None else ALLOW
 
 

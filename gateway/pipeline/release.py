@@ -1,14 +1,20 @@
 """A release: what a document of the registry becomes before the first request uses it, and which variant of it a request gets."""
 
+from typing import TYPE_CHECKING
+
 from msgspec import Struct, structs
 
 from gateway.core.documents import AnswerCache, ReleaseDocument, Variant, decode_guardrails
 from gateway.core.documents import Split as SplitDocument
 from gateway.core.errors import MALFORMED, GatewayError
 from gateway.core.journal import PromptFacts
+from gateway.core.requests import Caller
 from gateway.experiments.assignment import Assignment
 from gateway.guards.plan import GuardPlan, combined, compile_guards
 from gateway.prompts.compiler import CompiledPrompt, compile_prompt
+
+if TYPE_CHECKING:
+    from gateway.pipeline.resolve import Recipe
 
 PIN = "x-prompt-variant"
 """The header by which a caller pins a variant."""
@@ -30,6 +36,8 @@ class Release(Struct, frozen=True):
     split: "Split | None" = None
     """Not None: the alias is split, and one of the variants in here answers instead of this release itself."""
     _joint: dict[bytes, GuardPlan] = {}
+    recipes: "dict[tuple[str, str], tuple[Caller, Recipe]]" = {}
+    """What :mod:`gateway.pipeline.resolve` has made of it, by key and model name, but for a request's own fields."""
 
     def guards_now(self, application: bytes) -> GuardPlan | None:
         """Its guards after those of its application (:attr:`gateway.core.requests.Caller.guardrails`); None: not compiled yet."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, structs
 
 from gateway.core.documents import AnswerCache
 from gateway.core.errors import MALFORMED, UNKNOWN_PROMPT, GatewayError
@@ -27,6 +27,10 @@ class Recipe(Struct, frozen=True, gc=False):
     """What the version lets be recalled; None when that is nothing."""
     guards: GuardPlan = NO_GUARDS
     """What is judged on the way in and on the way out."""
+
+
+_REMEMBERED = 256
+"""Recipes kept with a release; model names come from callers, so the memory is bounded."""
 
 
 async def resolve(request: ChatRequest, caller: Caller, services: Services) -> Recipe:
@@ -71,9 +75,29 @@ def resolve_now(request: ChatRequest, caller: Caller, services: Services) -> Rec
         plain = request.reference is None and request.model == named.slug and prompt_id_of(named.slug) is None
         if not plain or not releases.lacks(application_id, named):
             return None
+    elif release.split is None and named.variant is None:
+        return _remembered(release, request, caller, services)
     release = _chosen(release, request, caller)
     guards = _guards_now(release, caller, releases)
     return None if guards is None else _recipe(release, request, caller, services, guards)
+
+
+def _remembered(release: Release, request: ChatRequest, caller: Caller, services: Services) -> Recipe | None:
+    """As :func:`resolve_now` for a release that is the same for all calls: what the key and the model name make of it is kept."""
+    place = (caller.key_id, request.model)
+    kept = release.recipes.get(place)
+    if kept is not None and kept[0] is caller:
+        recipe = kept[1]
+        return Recipe(release, recipe.model, release.prompt.merge_fields(request.fields), recipe.cache, recipe.guards)
+    _chosen(release, request, caller)
+    guards = _guards_now(release, caller, services.releases)
+    if guards is None:
+        return None
+    recipe = _recipe(release, request, caller, services, guards)
+    if len(release.recipes) >= _REMEMBERED:
+        release.recipes.clear()
+    release.recipes[place] = (caller, structs.replace(recipe, fields={}))
+    return recipe
 
 
 def _chosen(release: Release | None, request: ChatRequest, caller: Caller) -> Release | None:

@@ -113,4 +113,4 @@ _BEFORE_TEXT = {role: b'{"role":"%b","content":' % role.encode() for role in get
 
 def encode_message(role: str, text: str) -> Message:
     """A message of the prompt, as JSON in the OpenAI chat form."""
-    return Message(role, text, _BEFORE_TEXT[role] + _encode(text) + b"}")
+    return Message(role, text, _BEFORE_TEXT[role] + _encode(text) + b"}", None, None, True)
