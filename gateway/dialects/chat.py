@@ -1,5 +1,8 @@
 """OpenAI's Chat Completions API as a client format: the common dialect, so that most bytes pass as they are."""
 
+from collections import deque
+from itertools import repeat
+
 from msgspec import Raw
 
 from gateway.core.conversation import Message
@@ -14,6 +17,7 @@ MAX_CHOICES = 8
 """``n``: every number that multiplies cost is bounded (threat T12)."""
 
 _ACTED_ON = ("model", "messages", "stream", "prompt", "variables")
+_ABSENT = repeat(None)
 _NULL_USAGE = b',"usage":null'
 """What providers add to every chunk once usage is asked for; as a JSON text it cannot occur inside a string."""
 _NANO = 1_000_000_000
@@ -34,8 +38,7 @@ class ChatDialect:
         except wire.DECODE_ERRORS as error:
             raise malformed(error) from None
         messages = _messages(body.messages, fields["messages"]) if body.messages else ()
-        for name in _ACTED_ON:
-            fields.pop(name, None)
+        deque(map(fields.pop, _ACTED_ON, _ABSENT), 0)  # a loop of pops that takes a quarter of one
         check_names(body.model, body.user)
         choices = 1 if body.n is None else body.n
         if not 1 <= choices <= MAX_CHOICES:
@@ -137,7 +140,10 @@ def _usage_chunk(last: Event, usage: Usage, cost: int | None) -> bytes:
 def _messages(read: list[wire.InputMessage], raw: Raw) -> tuple[Message, ...]:
     """The messages in ``raw``, a JSON array, each kept byte for byte; ``read`` is what was decoded of it."""
     # Of a single one, nearly every call's, the array's brackets are taken off, which spares going through its text once more.
-    raws = [bytes(raw)[1:-1].strip()] if len(read) == 1 else map(bytes, wire.decode_items(raw))
+    if len(read) == 1:
+        message = read[0]
+        return (Message(message.role, wire.message_text(message), bytes(raw)[1:-1].strip()),)
+    raws = map(bytes, wire.decode_items(raw))
     return tuple([Message(message.role, wire.message_text(message), raw) for message, raw in zip(read, raws, strict=True)])
 
 

@@ -67,11 +67,7 @@ class HotRoute(Struct, frozen=True):
     dialect: Dialect
     """How refusals are said that never reach the handler."""
     quick: Callable[[Inbound, Services, ExpressReply, Dialect], Departed | None] | None = None
-    """Answers without a task what it can; None: everything is the handler's."""
-
-    def express(self, inbound: Inbound, services: Services, reply: ExpressReply) -> Departed | None:
-        """Answer without a task, if that can be; None: the handler has to."""
-        return None if self.quick is None else self.quick(inbound, services, reply, self.dialect)
+    """Answers without a task what it can, and says None to what it cannot; None: everything is the handler's."""
 
     def told(self, rest: Coroutine[Any, Any, None], inbound: Inbound, reply: Reply) -> Coroutine[Any, Any, None]:
         """The rest of a call that had departed; its caller is told of a failure."""

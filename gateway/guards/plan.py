@@ -127,6 +127,8 @@ class GuardPlan(Struct, frozen=True):
     """The types of guards that are not called like them, by what they are called."""
     consults: bool = False
     """Whether somebody outside the process is asked, or an answer is read to its end before any of it is shown."""
+    quick: bool = True
+    """Whether the quick scans are all there is to do: nothing is rewritten, nobody is asked, no guard has a name of its own."""
 
 
 NO_GUARDS = GuardPlan()
@@ -153,7 +155,9 @@ def combined(
     consults = (pre is not None and bool(pre.remote)) or (post is not None and (post.holds or bool(post.remote)))
     sections = [section for config, _ in configs for section in (config.pre_validation, config.post_validation)]
     types = {validator.name: validator.type for section in sections for validator in section.validators if validator.name}
-    return GuardPlan(pre, post, _needs_chat(pre, post), max(config.max_reasks for config, _ in configs), types, consults)
+    needs_chat = _needs_chat(pre, post)
+    quick = not (types or consults or needs_chat) and (post is None or post.quick)
+    return GuardPlan(pre, post, needs_chat, max(config.max_reasks for config, _ in configs), types, consults, quick)
 
 
 class _Section(Struct):

@@ -219,10 +219,7 @@ def depart(inbound: Inbound, services: Services, reply: ExpressReply, dialect: D
         if request.stream or request.turn is not None:
             return None
         recipe = resolve_now(request, caller, services)
-        if recipe is None or recipe.cache is not None:
-            return None
-        guards = recipe.guards
-        if guards.types or guards.consults or guards.needs_chat or not (guards.post is None or guards.post.quick):
+        if recipe is None or recipe.cache is not None or not recipe.guards.quick:
             return None
         journal.prompt = recipe.release.facts if recipe.release else None
         resolved = clock()
@@ -241,14 +238,15 @@ def depart(inbound: Inbound, services: Services, reply: ExpressReply, dialect: D
         conversation, masks = guard_in(recipe, request, conversation, journal)
         guarded = clock()
         plan = route(recipe, request, journal, services)
-        stop = plan.stops[0]
-        if not masks and plan.policy.hedge_after is None and stop.target.timeouts.first_token is None:
-            asked = upstream_call(stop.target, request, recipe, conversation, dialect.name)
-            provider = services.providers[stop.target.provider]
-            upstream, native = spoken_to(provider, stop.target, asked, request)
+        if plan.patient and not masks:
+            stop = plan.stops[0]
+            target = stop.targets[0]
+            asked = upstream_call(target, request, recipe, conversation, dialect.name)
+            provider = services.providers[target.provider]
+            upstream, native = spoken_to(provider, target, asked, request)
             transport = provider.transport
             now = clock()
-            if transport.is_ready(stop.target) and (place := first(plan, now)) is not None:
+            if transport.is_ready(target) and (place := first(plan, now)) is not None:
                 target = stop.targets[place[1]]
                 sent = transport.prepare(target, provider.translator.request(target, upstream), inbound.deadline)
                 if sent is not None:

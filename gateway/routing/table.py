@@ -58,6 +58,8 @@ class Plan(Struct, frozen=True, gc=False):
     when: Condition | None = None
     otherwise: "Plan | None" = None
     """For calls that do not meet ``when``."""
+    patient: bool = False
+    """Whether an answer is waited for until the call's own time is up: no hedge, and no deadline for the first token."""
 
     @property
     def targets(self) -> tuple[Target, ...]:
@@ -192,6 +194,7 @@ class RouteTable:
                 groups=groups if drawn else (),
                 when=policy.when,
                 otherwise=self._plan(model, number + 1) if policy.when is not None else None,
+                patient=policy.hedge_after is None and all(stop.target.timeouts.first_token is None for stop in stops),
             )
         return None
 

@@ -370,10 +370,12 @@ class GatewayProtocol(HttpToolsProtocol):
     def _run_hot(self, cycle: HotReply, body: bytes) -> None:
         inbound = self.front.receiver.receive(cycle.route.door, cycle.headers, body)
         self._active = cycle
-        if not self._stopping:
-            cycle.departed = cycle.route.express(inbound, self.front.services, cycle)
-        if cycle.departed is None:
-            self.run(cycle, cycle.route.handler(inbound, self.front.services, cycle))
+        route, services = cycle.route, self.front.services
+        departed = None
+        if route.quick is not None and not self._stopping:
+            departed = cycle.departed = route.quick(inbound, services, cycle, route.dialect)
+        if departed is None:
+            self.run(cycle, route.handler(inbound, services, cycle))
 
     def run(self, cycle: HotReply, work: Coroutine[Any, Any, None]) -> None:
         """Answer, or go on answering, in a task."""
