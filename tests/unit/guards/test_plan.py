@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.core.conversation import Message
-from gateway.core.documents import Guardrails, PostValidation, PreValidation
+from gateway.core.documents import Guardrails, PostValidation, PreValidation, Validator
 from gateway.core.errors import MALFORMED, GatewayError
 from gateway.core.verdicts import ALLOW, Block
 from gateway.guards.plan import NO_GUARDS, compile_guards
@@ -63,3 +63,19 @@ def test_the_stages_are_independent():
     assert plan.post is not None
     assert plan.post.terms is None
     assert plan.post.tails is None
+
+
+@pytest.mark.parametrize(
+    ("guardrails", "quick"),
+    [
+        (Guardrails(), True),
+        (Guardrails(PreValidation(prohibited_terms=["a"]), PostValidation(required_elements=["b"])), True),
+        (Guardrails(PreValidation(validators=[Validator(type="regex", options={"patterns": ["a"]})])), True),
+        (Guardrails(PreValidation(validators=[Validator(type="regex", name="x", options={"patterns": ["a"]})])), False),
+        (Guardrails(PreValidation(validators=[Validator(type="pii", on_fail="mask")])), False),
+        (Guardrails(post_validation=PostValidation(validators=[Validator(type="regex", options={"patterns": ["a"]})])), False),
+        (Guardrails(post_validation=PostValidation(validators=[Validator(type="http", options={"endpoint": "g"})])), False),
+    ],
+)
+def test_a_plan_says_whether_quick_scans_are_all(guardrails: Guardrails, quick: bool):
+    assert compile_guards(guardrails).quick is quick

@@ -331,3 +331,29 @@ async def test_a_slug_goes_before_an_id(shop: Any, say: Any) -> None:
     shop.script(say.completion())
     caller = await shop.call({"prompt": {"id": by_id}, "messages": USER})
     assert caller.head["x-prompt"] == f"{by_id}@production:1"
+
+
+async def test_what_a_key_makes_of_a_release_is_kept_but_for_the_requests_fields(shop: Any) -> None:
+    body = {"model": "billing/refund", "messages": USER}
+    first = await answered(shop, {**body, "temperature": 0.1})
+    assert await answered(shop, {**body, "temperature": 0.9}) != first
+    again = await answered(shop, body)
+    assert (again.release, again.model, again.guards) == (first.release, "o3", first.guards)
+    assert {name: bytes(raw) for name, raw in again.fields.items()} == {"temperature": b"0.5"}
+    assert len(first.release.recipes) == 1
+    entry = await shop.releases.key(shop.key.digest)
+    inbound = shop.inbound({"model": "faq", "messages": USER})
+    request = CHAT_DIALECT.read(inbound)
+    other = msgspec.structs.replace(entry.caller, default_model="another")
+    assert (await resolve(request, other, shop.services)).model == "another"
+    assert (await resolve(request, entry.caller, shop.services)).model != "another"
+
+
+async def test_what_is_kept_of_a_release_is_bounded(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.pipeline.resolve._REMEMBERED", 2)
+    kept: list[int] = []
+    for model in ("gpt-1", "gpt-2", "gpt-3", "gpt-4"):
+        recipe = await answered(shop, {"prompt": {"id": "faq"}, "model": model})
+        assert recipe.model == model
+        kept.append(len(recipe.release.recipes))
+    assert kept == [0, 1, 2, 1]  # the first had to wait for its release

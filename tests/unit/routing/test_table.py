@@ -1,8 +1,9 @@
 import pytest
+from msgspec import structs
 
 from gateway.core.credentials import AccountKey
 from gateway.core.errors import GatewayError
-from gateway.core.upstream import Target
+from gateway.core.upstream import Target, Timeouts
 from gateway.routing.health import Rules
 from gateway.routing.policy import Candidate, Condition, Policy
 from gateway.routing.table import _WATCHED, MAX_ATTEMPTS, Route, RouteTable
@@ -42,6 +43,20 @@ def test_a_plain_route_is_settled_once_and_shared_by_all_calls() -> None:
     plan = table.plan("m")
     assert plan.drawn(0, lambda: 0.5) is plan
     assert (plan.attempts, plan.groups, plan.when) == (2, (), None)
+
+
+def test_a_plan_says_whether_its_answers_are_waited_for() -> None:
+    hurried = structs.replace(FIXED, timeouts=Timeouts(first_token=1.0))
+    hedged = Policy(hedge_after=0.5)
+    table = RouteTable(
+        [
+            Route(("a",), (FIXED,)),
+            Route(("b",), (FIXED, hurried)),
+            Route(("c",), (FIXED, OPENAI), hedged),
+            Route(("*",), (OPENAI,)),
+        ]
+    )
+    assert [table.plan(name).patient for name in "abcd"] == [True, False, False, True]
 
 
 def test_routes_to_the_same_target_share_what_is_known_of_it() -> None:
