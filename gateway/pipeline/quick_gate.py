@@ -146,7 +146,7 @@ def judge_whole(guard: OutputGuard, event: Event, journal: Journal, *, chat: boo
     verdict = guard.check(event.texts)
     if verdict is not ALLOW:
         refuse(verdict, journal)
-    if guard.terms is None or (is_plain(event.data) if chat else not may_think(event.data)):
+    if guard.terms is None or event.plain or (is_plain(event.data) if chat else not may_think(event.data)):
         return
     beside = [(aside.choice or 0, aside.text) for aside in beside_of(event)] if chat else Thoughts().of(event)
     for choice, text in beside:

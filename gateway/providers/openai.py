@@ -11,7 +11,9 @@ from gateway.providers import responses
 from gateway.providers.failures import broken_answer, broken_event, failed_midway, judge
 from gateway.providers.quirks import Quirks, fit
 from gateway.wire import openai as wire
+from gateway.wire.plain import read_plain
 from gateway.wire.sse import MAX_EVENT_BYTES, SseParser
+from gateway.wire.usage import tier_of
 
 _JSON_HEADERS = (b"content-type", b"application/json")
 _STREAM_OPTIONS = Raw(b'{"include_usage":true}')
@@ -63,6 +65,11 @@ class OpenAITranslator:
         del model
         if dialect == responses.RESPONSES:
             return responses.answer(body)
+        plain = read_plain(body)
+        if plain is not None:
+            (choice,), counts, tier = plain.choices, plain.usage, plain.service_tier
+            usage = None if counts is None else wire.usage_of(counts, None if tier is None else tier_of(tier))
+            return Event(body, ((choice.index, choice.message.content or ""),), choice.finish_reason, usage, plain=True)
         try:
             completion = wire.decode_completion(body)
         except wire.DECODE_ERRORS as error:
