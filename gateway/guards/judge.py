@@ -26,7 +26,7 @@ def judge(text: str, terms: TermSet | None, required: RequiredSet | None, choice
     folded = text.casefold()  # fold, without a call: every text of every call is judged
     if terms is not None:
         found = terms.match(folded)
-        hit = terms.first(found, folded, "") if found is not None else None
+        hit = terms.first(found, folded, "") if found else None
         if hit is not None:
             return prohibited(terms.terms[hit.term], choice)
     missing = required.missing(folded) if required is not None else None
