@@ -66,7 +66,7 @@ class TermSet:
             escaped = re2.escape(term)
             matcher.Add(_edge(term[0]) + escaped + _edge(term[-1]) if self.whole_words else escaped)
         matcher.Compile()
-        # The function in C below the wrapper in Python, which doubles the time that a short text takes.
+        # The function in C below the wrapper in Python, which is a fifth of the time that an ordinary text takes.
         return matcher._set.Match  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
     def match(self, folded: str) -> list[int]:

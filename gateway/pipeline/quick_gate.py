@@ -70,7 +70,7 @@ class QuickGate:
 
     def _is_plain(self, event: Event) -> bool:
         """Whether there is no text in it but those that it came with."""
-        return is_plain(event.data) if self._chat else not may_think(event.data)
+        return event.plain or (is_plain(event.data) if self._chat else not may_think(event.data))
 
     def _feed_each(self, scan: OutputScan, events: list[Event]) -> None:
         for event in events:

@@ -7,7 +7,7 @@ import pytest
 
 from gateway.wire import openai as wire
 from gateway.wire.chat_said import is_plain
-from gateway.wire.plain import PlainAnswer, PlainChoice, PlainMessage, read_plain
+from gateway.wire.plain import AnswerChoice, PlainAnswer, PlainChunk, PlainSaid, decode_plain_answer, decode_plain_chunk
 
 _CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
 _USAGE = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7, "prompt_tokens_details": {"cached_tokens": 3}}
@@ -32,8 +32,7 @@ def _answer(message: dict[str, Any] | None = None, choice: dict[str, Any] | None
     ],
 )
 def test_a_plain_answer_is_read_as_by_those_who_read_every_answer(data: bytes) -> None:
-    plain, other = read_plain(data), wire.decode_completion(data)
-    assert plain is not None
+    plain, other = decode_plain_answer(data), wire.decode_completion(data)
     assert is_plain(data)
     ((choice,), (also,)) = plain.choices, other.choices
     assert (choice.index, choice.finish_reason) == (also.index, also.finish_reason)
@@ -70,14 +69,32 @@ def test_a_plain_answer_is_read_as_by_those_who_read_every_answer(data: bytes) -
     ],
 )
 def test_what_says_more_or_is_none_is_left_to_others(data: bytes) -> None:
-    assert read_plain(data) is None
+    with pytest.raises(wire.DECODE_ERRORS):
+        decode_plain_answer(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"error":{"message":"no"},"choices":[{"delta":{"content":"a"}}]}',
+        b'{"choices":[{"delta":{"content":"a"}}],"usage":{"prompt_tokens":1}}',
+        b'{"choices":[{"delta":{"content":"a","reasoning_content":"hm"}}]}',
+        b'{"choices":[{"delta":{"content":"a"},"message":{"content":"b"}}]}',
+        b'{"choices":[{"delta":{"content":"a"}},{"index":1,"delta":{"content":"b"}}]}',
+        b'{"choices":[],"usage":null}',
+        b"{}",
+        b"[DONE]",
+    ],
+)
+def test_a_chunk_that_says_more_is_left_to_others(data: bytes) -> None:
+    with pytest.raises(wire.DECODE_ERRORS):
+        decode_plain_chunk(data)
 
 
 def test_a_field_that_the_full_reading_does_not_know_cannot_be_known_here() -> None:
-    full = {"choices", "message", "usage", "service_tier"}
-    for kind, known in ((PlainMessage, "said"), (PlainChoice, "choice"), (PlainAnswer, "answer")):
-        for name in set(kind.__struct_fields__) - full:
+    for kind, place in ((PlainSaid, "said"), (AnswerChoice, "choice"), (PlainAnswer, "answer"), (PlainChunk, "answer")):
+        for name in set(kind.__struct_fields__) - {"choices", "message", "usage", "service_tier", "error"}:
             value: Any = [] if name in {"tool_calls", "annotations"} else 0 if name == "index" else None
             extra = {name: value}
-            data = _answer(extra) if known == "said" else _answer(choice=extra) if known == "choice" else _answer(**extra)
+            data = _answer(extra) if place == "said" else _answer(choice=extra) if place == "choice" else _answer(**extra)
             assert is_plain(data), name
