@@ -81,3 +81,5 @@ class Event(Struct, gc=False):
     usage: Usage | None = None
     usage_only: bool = False
     """True for the closing usage chunk (empty ``choices``), which callers get only if they asked."""
+    plain: bool = False
+    """Whether :attr:`texts` and tool calls are known to be all the text in :attr:`data`, so that nobody has to look for more."""

@@ -25,7 +25,7 @@ def judge(text: str, terms: TermSet | None, required: RequiredSet | None, choice
     """Judge a whole text: terms first, then required elements."""
     if terms is not None:
         found = terms.match(text if text.isascii() else fold(text))
-        hit = terms.first(found, fold(text), "") if found is not None else None
+        hit = terms.first(found, fold(text), "") if found else None
         if hit is not None:
             return prohibited(terms.terms[hit.term], choice)
     missing = required.missing(fold(text)) if required is not None else None

@@ -31,7 +31,7 @@ class TermDetector:
         """Every term that begins at ``start`` or later."""
         before, folded = fold(text[:start])[-1:], fold(text[start:])
         candidates = self._terms.match(before + folded)
-        if candidates is None:
+        if not candidates:
             return []
         where = origins(text[start:], folded)
         places = [(begin, -len(self._terms.folded[i])) for i in candidates for begin in self._terms.places(i, folded, before)]

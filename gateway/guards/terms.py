@@ -43,7 +43,7 @@ class TermSet:
     ``whole_words``: a term that begins or ends with a character of a word does so at the word's edge.
     """
 
-    __slots__ = ("_left", "_right", "folded", "match", "terms", "whole_words")
+    __slots__ = ("_left", "_right", "_search", "folded", "terms", "whole_words")
 
     def __init__(self, terms: list[str], param: str, *, whole_words: bool = True) -> None:
         if len(terms) > MAX_TERMS:
@@ -55,11 +55,9 @@ class TermSet:
         self.whole_words = whole_words
         self._left = [whole_words and is_word(term[0]) for term in self.folded]
         self._right = [whole_words and is_word(term[-1]) for term in self.folded]
-        self.match: Callable[[str], list[int] | None] = self._compile().Match
-        """Ids of the terms that may occur in a folded text, or in one of ASCII as it is, word edges left aside; None: none, the
-        common case."""
+        self._search = self._compile()
 
-    def _compile(self) -> "re2.Set":
+    def _compile(self) -> Callable[[bytes], list[int]]:
         options = re2.Options()
         options.max_mem = _MAX_MEM
         options.log_errors = False
@@ -70,7 +68,12 @@ class TermSet:
             escaped = re2.escape(term)
             matcher.Add(_edge(term[0]) + escaped + _edge(term[-1]) if self.whole_words else escaped)
         matcher.Compile()
-        return matcher
+        # The function in C below the wrapper in Python, which is a fifth of the time that an ordinary text takes.
+        return matcher._set.Match  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
+    def match(self, folded: str) -> list[int]:
+        """Ids of the terms that may occur in a folded text, or in one of ASCII as it is, word edges left aside: nearly always none."""
+        return self._search(folded.encode())
 
     def first(self, candidates: list[int], folded: str, before: str) -> Hit | None:
         """Of what :attr:`match` found, the hit that reading character by character would be sure of first; None: no hit.

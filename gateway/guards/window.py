@@ -44,7 +44,7 @@ class ChoiceScan:
             text = self._held + text
         folded = fold(text)
         found = self._terms.match(folded)
-        if found is not None:
+        if found:
             hit = self._terms.first(found, folded, self._before)
             if hit is not None and hit.decided <= len(folded):
                 self._verdict = prohibited(self._terms.terms[hit.term], self._choice)
@@ -76,7 +76,7 @@ class ChoiceScan:
             return self._verdict
         if self._terms is not None and self._held:
             folded = fold(self._held)
-            hit = self._terms.first(self._terms.match(folded) or [], folded, self._before)
+            hit = self._terms.first(self._terms.match(folded), folded, self._before)
             if hit is not None:
                 self._verdict = prohibited(self._terms.terms[hit.term], self._choice)
                 return self._verdict

@@ -70,7 +70,7 @@ class QuickGate:
 
     def _is_plain(self, event: Event) -> bool:
         """Whether there is no text in it but those that it came with."""
-        return is_plain(event.data) if self._chat else not may_think(event.data)
+        return event.plain or (is_plain(event.data) if self._chat else not may_think(event.data))
 
     def _feed_each(self, scan: OutputScan, events: list[Event]) -> None:
         for event in events:
@@ -143,11 +143,13 @@ class QuickGate:
 
 def judge_whole(guard: OutputGuard, event: Event, journal: Journal, *, chat: bool) -> None:
     """Judge a whole answer by its prohibited terms and required elements. ``chat``: as of :class:`QuickGate`. Raises ``blocked``."""
-    verdict = guard.check(event.texts)
-    if verdict is not ALLOW:
-        refuse(verdict, journal)
-    if guard.terms is None or (is_plain(event.data) if chat else not may_think(event.data)):
+    terms, required = guard.terms, guard.required
+    for choice, text in event.texts:
+        verdict = judge(text, terms, required, choice)
+        if verdict is not ALLOW:
+            refuse(verdict, journal)
+    if terms is None or event.plain or (is_plain(event.data) if chat else not may_think(event.data)):
         return
     beside = [(aside.choice or 0, aside.text) for aside in beside_of(event)] if chat else Thoughts().of(event)
     for choice, text in beside:
-        refuse(judge(text, guard.terms, None, choice), journal)
+        refuse(judge(text, terms, None, choice), journal)

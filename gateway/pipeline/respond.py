@@ -18,7 +18,11 @@ from gateway.pipeline.turns import keep
 _JSON = b"content-type: application/json\r\n"
 _SSE = b"content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
 _NANO = 1_000_000_000
-_TIMING = "server-timing: " + ", ".join(f"{phase};dur=%.3f" for phase in (*PHASES[:-1], "upstream", "gateway")) + "\r\n"
+_PAID = "x-cost-usd: %d.%09d\r\n"
+_TIMING = (
+    "server-timing: " + ", ".join(f"{phase};dur=%.3f" for phase in (*PHASES[:-1], "upstream", "gateway")) + "\r\n"
+).encode()
+"""Bytes, because numbers are written into them in three quarters of the time."""
 
 
 async def respond(  # noqa: PLR0913, PLR0917 - the phase where everything that is known comes together
@@ -119,13 +123,13 @@ def _head(journal: Journal, permit: Permit, dialect: Dialect, services: Services
     named = "" if prompt is None else prompt.head
     lines = named if target is None else _heads.get((target.provider, target.model, named)) or _lines(target, named)
     request_id = dialect.problem_head(journal.inbound.request_id)
-    paid = "" if cost is None else f"x-cost-usd: {cost // _NANO}.{cost % _NANO:09d}\r\n"
+    paid = "" if cost is None else _PAID % divmod(cost, _NANO)
     noted = header(journal.notes) if journal.notes else ""
     degraded = "x-degraded: registry\r\n" if services.releases.degraded else ""
-    timing = server_timing(journal, services.clock()) if services.server_timing else ""
-    return (
-        f"{lines}{request_id}x-attempts: {journal.attempts}\r\n{permit.head()}{paid}{journal.head}{noted}{degraded}{timing}"
+    head = (
+        f"{lines}{request_id}x-attempts: {journal.attempts}\r\n{permit.head()}{paid}{journal.head}{noted}{degraded}"
     ).encode("latin-1")
+    return head + server_timing(journal, services.clock()) if services.server_timing else head
 
 
 def _lines(target: Target, named: str) -> str:
@@ -136,7 +140,7 @@ def _lines(target: Target, named: str) -> str:
     return lines
 
 
-def server_timing(journal: Journal, now: float) -> str:
+def server_timing(journal: Journal, now: float) -> bytes:
     """One entry per phase in ms, and the provider's share apart from ours (W3C Server Timing)."""
     started, upstream = journal.inbound.started, journal.upstream
     q, a, b, c, d, e, f, g, h = journal.laps

@@ -11,7 +11,9 @@ from gateway.providers import responses
 from gateway.providers.failures import broken_answer, broken_event, failed_midway, judge
 from gateway.providers.quirks import Quirks, fit
 from gateway.wire import openai as wire
+from gateway.wire.plain import decode_plain_answer, decode_plain_chunk
 from gateway.wire.sse import MAX_EVENT_BYTES, SseParser
+from gateway.wire.usage import tier_of
 
 _JSON_HEADERS = (b"content-type", b"application/json")
 _STREAM_OPTIONS = Raw(b'{"include_usage":true}')
@@ -64,6 +66,14 @@ class OpenAITranslator:
         if dialect == responses.RESPONSES:
             return responses.answer(body)
         try:
+            plain = decode_plain_answer(body)
+        except wire.DECODE_ERRORS:  # it says more, or is none: told below
+            pass
+        else:
+            (choice,), counts, tier = plain.choices, plain.usage, plain.service_tier
+            usage = None if counts is None else wire.usage_of(counts, None if tier is None else tier_of(tier))
+            return Event(body, ((choice.index, choice.message.content or ""),), choice.finish_reason, usage, plain=True)
+        try:
             completion = wire.decode_completion(body)
         except wire.DECODE_ERRORS as error:
             raise broken_answer("a chat completion", error, body) from None
@@ -88,10 +98,12 @@ class OpenAITranslator:
 class ChunkDecoder:
     """``StreamDecoder``: SSE bytes to events. The stream is complete only once ``[DONE]`` was read."""
 
-    __slots__ = ("_feed", "done", "failure")
+    __slots__ = ("_feed", "_plain", "done", "failure")
 
     def __init__(self, max_event_bytes: int) -> None:
         self._feed = SseParser(max_event_bytes).feed
+        self._plain = True
+        """Whether the next chunk is likely to be plain: one that is not is mostly followed by its like."""
         self.done = False
         self.failure: GatewayError | None = None
 
@@ -107,6 +119,16 @@ class ChunkDecoder:
             return events
         decode, absent = wire.decode_chunk, wire.ABSENT
         for payload in payloads:
+            if self._plain:
+                try:
+                    (plain,) = decode_plain_chunk(payload).choices
+                except wire.DECODE_ERRORS:
+                    pass
+                else:
+                    text = plain.delta.content
+                    said = ((plain.index, text),) if text else ()
+                    events.append(Event(payload, said, plain.finish_reason, plain=True))
+                    continue
             try:
                 chunk = decode(payload)
             except wire.DECODE_ERRORS as error:
@@ -119,6 +141,7 @@ class ChunkDecoder:
                 self.failure = stream_error(chunk.error)
                 break
             choices = chunk.choices
+            self._plain = not choices
             if len(choices) == 1:
                 choice = choices[0]
                 delta = choice.delta

@@ -47,7 +47,7 @@ class Gathered(asyncio.Transport):
         """Send ``data`` at the end of the turn."""
         unsent = self._unsent
         if not unsent and len(data) <= JOIN_BYTES:
-            self._unsent = bytes(data)
+            self._unsent = data if type(data) is bytes else bytes(data)
             self._outbox.add(self)
         elif len(unsent) + len(data) <= JOIN_BYTES:
             self._unsent = unsent + data

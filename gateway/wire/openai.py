@@ -224,7 +224,11 @@ def read_usage(raw: Raw, tier: Raw = ABSENT) -> Usage | None:
         return None
     if wire is None:
         return None
-    billed = None if len(tier) == 0 or bytes(tier) == _STANDARD_TIER else read_tier(tier)
+    return usage_of(wire, None if len(tier) == 0 or bytes(tier) == _STANDARD_TIER else read_tier(tier))
+
+
+def usage_of(wire: WireUsage, billed: str | None) -> Usage | None:
+    """Usage in our terms; None for nonsense. ``billed``: the tier, as :attr:`Usage.tier`."""
     prompt, completion = wire.prompt_tokens, wire.completion_tokens
     read, made = wire.prompt_tokens_details, wire.completion_tokens_details
     elsewhere = wire.prompt_cache_hit_tokens or wire.cached_tokens

@@ -5,7 +5,7 @@ from msgspec import Raw
 from gateway.core.conversation import Message
 from gateway.core.errors import GatewayError
 from gateway.core.events import Usage
-from gateway.core.upstream import Target, UpstreamCall
+from gateway.core.upstream import CHAT, Target, UpstreamCall
 from gateway.providers.openai import OpenAITranslator
 
 TARGET = Target("openai", "gpt-4o", "https://api.openai.com/v1", "sk-test")
@@ -202,3 +202,13 @@ def test_the_providers_own_body_stays_private() -> None:
     error = OpenAITranslator().failure(TARGET, 500, {}, b"<html>stack trace with sk-secret</html>")
     assert "sk-secret" not in error.detail
     assert "sk-secret" in (error.cause or "")
+
+
+def test_events_tell_whether_their_texts_are_all_the_text_in_them() -> None:
+    deltas = ['{"content":"a"}', '{"content":"b","reasoning":"hm"}', '{"content":"c"}', "{}"]
+    chunks = [f'data: {{"choices":[{{"index":0,"delta":{delta}}}]}}\n\n' for delta in deltas]
+    chunks.insert(3, 'data: {"choices":[]}\n\n')
+    events = OpenAITranslator().decoder(CHAT).feed("".join(chunks).encode())
+    # Behind one that says more, the next ones are not tried: whoever wants to know reads them.
+    assert [event.plain for event in events] == [True, False, False, False, True]
+    assert [event.texts for event in events] == [((0, "a"),), ((0, "b"),), ((0, "c"),), (), ()]
