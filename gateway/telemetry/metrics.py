@@ -11,7 +11,8 @@ from array import array
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import product
+from itertools import groupby, product
+from math import fsum
 from operator import attrgetter
 
 from msgspec import Struct
@@ -216,6 +217,8 @@ class Meter:
         self._phases = [table.phases[phase] for phase in PHASES]
         self._calls: list[tuple[str, str, float, float]] = []
         """(door, outcome, seconds, seconds of our own) of each call since the last fold."""
+        self._laps: list[tuple[float, ...]] = []
+        """The start and the ends of phases, in monotonic seconds, of the calls that are looked at closely."""
         self._used: list[tuple[Usage, int | None]] = []
         """(usage, cost in nano-dollars) of those that a provider answered."""
         self._first_bytes: dict[str, list[float]] = {provider: [] for provider in table.providers}
@@ -238,16 +241,20 @@ class Meter:
             self._row[self._table.unledgered] += 1.0
         self._seen += 1
         if not self._seen & SAMPLE_MASK:
-            self._count_phases(journal)
+            self._laps.append((started, *journal.laps))
         if journal.notes:
             self._count_findings(journal)
 
-    def _count_phases(self, journal: Journal) -> None:
-        row, previous = self._row, journal.inbound.started
-        for start, end in zip(self._phases, journal.laps, strict=False):
-            row[start] += end - previous
-            row[start + 1] += 1.0
-            previous = end
+    def _count_phases(self) -> None:
+        row = self._row
+        # The mean of differences is the difference of means; calls that came equally far are added up together.
+        for _, calls in groupby(sorted(self._laps, key=len), len):
+            columns = list(zip(*calls, strict=True))
+            ends = [fsum(column) for column in columns]
+            for start, before, end in zip(self._phases, ends, ends[1:], strict=False):
+                row[start] += end - before
+                row[start + 1] += len(columns[0])
+        self._laps.clear()
 
     def _count_findings(self, journal: Journal) -> None:
         findings = self._table.findings
@@ -269,6 +276,7 @@ class Meter:
                     row[cell] += count
             _count(row, table.latency, totals)
             _count(row, table.overhead, own)
+            self._count_phases()
         for provider, seconds in self._first_bytes.items():
             if seconds:
                 _count(row, table.first_byte[provider], seconds)
