@@ -37,10 +37,15 @@ Result = TypeVar("Result")
 
 IN_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 """Of pytest-xdist, as in the whole suite."""
-if IN_WORKER:
-    # The programs that tests start are not measured: it makes them half as fast, and the floors hold without.
-    os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
 
+
+def leave_programs_unmeasured() -> None:
+    """Have coverage leave alone the programs that tests start: they take twice as long with it, and the floors hold without."""
+    if IN_WORKER:
+        os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
+
+
+leave_programs_unmeasured()
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")  # how long an example takes is the machine's affair
 
@@ -82,6 +87,7 @@ def unmeasured() -> Iterator[None]:
         yield
     finally:
         measured.start()
+        leave_programs_unmeasured()  # which starting undid
 
 
 @pytest.hookimpl(wrapper=True)
