@@ -6,7 +6,10 @@ Each pytest-xdist worker has its own pair, so flushing Redis or dropping a datab
 """
 
 import asyncio
+import gc
+import importlib
 import os
+import pkgutil
 import shutil
 import tempfile
 import tomllib
@@ -23,6 +26,8 @@ import pytest
 import redis
 from hypothesis import settings
 
+import admin_cli
+import gateway
 from gateway.embedded.postgres import Postgres
 from gateway.embedded.redis import Redis
 from gateway.storage.postgres.migrate import migrate
@@ -30,10 +35,17 @@ from tests.redis_cluster import RedisCluster
 
 Result = TypeVar("Result")
 
-if "PYTEST_XDIST_WORKER" in os.environ:
-    # The programs that tests start are not measured: it makes them half as fast, and the floors hold without.
-    os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
+IN_WORKER = "PYTEST_XDIST_WORKER" in os.environ
+"""Of pytest-xdist, as in the whole suite."""
 
+
+def leave_programs_unmeasured() -> None:
+    """Have coverage leave alone the programs that tests start: they take twice as long with it, and the floors hold without."""
+    if IN_WORKER:
+        os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
+
+
+leave_programs_unmeasured()
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")  # how long an example takes is the machine's affair
 
@@ -52,21 +64,54 @@ REAL_TIME = (
 """Where real processes, sockets and clocks are: a stalled machine can fail such a test though the product is right."""
 
 
-MANY_TIMES = ("adversarial", "corpus", "fuzz", "property")
+MANY_TIMES = (
+    "tests/adversarial/",
+    "tests/corpus/",
+    "tests/fuzz/",
+    "tests/property/",
+    "tests/unit/admin_cli/test_promptfile.py::test_what_is_written_is_read_back_the_same",
+    "tests/unit/guards/sql/test_guard.py::test_hostile_statements_are_read_to_their_end",
+)
 """Where the same lines run with thousands of inputs: measuring their coverage there takes most of the time and tells nothing new."""
+
+
+@contextmanager
+def unmeasured() -> Iterator[None]:
+    """Coverage rests. Only in a worker: it warns of a measurement that begins twice in the process it was started in."""
+    measured = coverage.Coverage.current() if IN_WORKER else None
+    if measured is None:
+        yield
+        return
+    measured.stop()
+    try:
+        yield
+    finally:
+        measured.start()
+        leave_programs_unmeasured()  # which starting undid
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Import what is measured; then coverage rests while tests are collected, which takes more than twice as long with it."""
+    if IN_WORKER and coverage.Coverage.current() is not None:
+        for package in (gateway, admin_cli):
+            for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+                importlib.import_module(module.name)
+    with unmeasured():
+        found = yield
+    # What was collected stays to the end: half a million objects that the garbage collector need not look at again and again.
+    gc.collect()
+    gc.freeze()
+    return found
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Coverage rests during tests of :data:`MANY_TIMES`."""
-    measured = coverage.Coverage.current()
-    if measured is None or not item.path.relative_to(Path(__file__).parent).as_posix().startswith(MANY_TIMES):
+    if not item.nodeid.startswith(MANY_TIMES):
         return (yield)
-    measured.stop()
-    try:
+    with unmeasured():
         return (yield)
-    finally:
-        measured.start()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

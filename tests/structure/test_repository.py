@@ -1,5 +1,6 @@
 """What is committed: no secrets, no machine's own paths, a lock with hashes and no addresses, targets that exist."""
 
+import os
 import re
 import stat
 import subprocess
@@ -118,6 +119,19 @@ def test_make_knows_the_promised_targets_and_help_lists_them() -> None:
     ]
     shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert [target for target in promised if not re.search(rf"^  {target} +\S", shown, re.MULTILINE)] == []
+
+
+def test_what_make_starts_keeps_its_bytecode() -> None:
+    probe = "probe: ; @echo $${PYTHONDONTWRITEBYTECODE-kept}"
+    shown = subprocess.run(
+        ["make", "--no-print-directory", "--eval", probe, "probe"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert shown.stdout == "kept\n"
 
 
 def test_ci_runs_make_test() -> None:
