@@ -21,7 +21,7 @@ def length_ms(data: bytes, start: int = 0, stop: int | None = None) -> int | Non
     """Milliseconds of the sound in ``data[start:stop]``; None for a form that is not known, or that does not say."""
     sound = memoryview(data)[start:stop]
     for mark, at, read in _FORMS:
-        if sound[at : at + len(mark)] == mark:
+        if bytes(sound[at : at + len(mark)]) == mark:
             return _sensible(read, sound)
     if len(sound) > 4 and sound[0] == 0xFF and sound[1] & 0xE0 == 0xE0:
         return _sensible(_mpeg, sound)
@@ -104,7 +104,7 @@ def _mpeg(sound: memoryview) -> float | None:
         return None
     family = 3 if version == 3 else 2
     at = _XING_AT[family, head >> 6 & 3 == 3]
-    if sound[at : at + 4] in {b"Xing", b"Info"} and struct.unpack_from(">I", sound, at + 4)[0] & 1:
+    if bytes(sound[at : at + 4]) in {b"Xing", b"Info"} and struct.unpack_from(">I", sound, at + 4)[0] & 1:
         (frames,) = struct.unpack_from(">I", sound, at + 8)
         samples = 384 if layer == 3 else 576 if layer == 1 and family == 2 else 1152
         return frames * samples / _RATES[version][rate]
