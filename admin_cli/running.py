@@ -1,5 +1,5 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-"""Calling a prompt as an application would: ``run`` (through the openai SDK) and ``render`` (no upstream call)."""
+"""Calling a prompt as an application would: ``run`` (through the openai SDK), ``render`` and ``explain`` (no upstream call)."""
 
 import sys
 from pathlib import Path
@@ -26,7 +26,7 @@ _FILE = click.option(
 _RETRIES = 0
 """A person sees the error and may try again; a script has its own policy. The gateway has retried already."""
 _RENDER_TIMEOUT_S = 30.0
-"""Rendering asks no provider: more than this and something is broken."""
+"""Rendering and explaining ask no provider: more than this and something is broken."""
 
 
 def variables(pairs: tuple[str, ...], file: Path | None) -> dict[str, Any]:
@@ -117,13 +117,78 @@ def run(
 @verb
 def render(session: Session, reference: str, pairs: tuple[str, ...], file: Path | None) -> None:
     """Show the messages a prompt becomes with these variables; no provider is asked."""
+    path = f"prompts/{quote(reference, safe='@:/')}/render"
+    document = _ask(session, path, {"variables": variables(pairs, file)})
+
+    session.show(document, lambda: _messages(document["messages"]))
+
+
+@click.command("explain")
+@click.argument("reference", metavar="NAME[@ALIAS|:VERSION]|MODEL")
+@click.argument("text", metavar="[USER TEXT]", required=False)
+@_VARIABLE
+@_FILE
+@click.option("--tag", "tags", multiple=True, help="A tag of the call, as x-tags: routes and limits may go by it.")
+@verb
+def explain(
+    session: Session, reference: str, text: str | None, pairs: tuple[str, ...], file: Path | None, tags: tuple[str, ...]
+) -> None:
+    """Show what would become of a call: version, messages, limits, guards, targets and price. No provider is asked."""
+    messages = [{"role": "user", "content": text}] if text is not None else []
+    given = variables(pairs, file)
+    body = {"model": reference, "messages": messages, **({"variables": given} if given else {})}
+    document = _ask(session, "explain", body, {"x-tags": ",".join(tags)} if tags else {})
+
+    session.show(document, lambda: _explained(document))
+
+
+def _explained(told: dict[str, Any]) -> None:
+    resolved, rendered, route = told.get("resolve") or {}, told.get("render"), told.get("route")
+    if resolved.get("prompt"):
+        variant = f", variant {resolved['variant']}" if resolved.get("variant") else ""
+        screen.line(f"prompt    {resolved['prompt']}{variant}")
+    if resolved:
+        screen.line(f"model     {resolved['model']} with {msgspec.json.encode(resolved['params']).decode()}")
+    if rendered:
+        _messages(rendered["messages"])
+        screen.line(f"input     {rendered['input_tokens']} tokens")
+    for rule in told["limits"].get("rules", []):
+        fits = {True: "fits", False: "does not fit", None: "cannot be asked"}[rule.get("fits")]
+        left = "unknown" if rule.get("remaining") is None else rule["remaining"]
+        screen.line(f"limit     {rule['name']}: needs {rule['needs']}, {left} of {rule['limit']} left: {fits}")
+    if told.get("guards"):
+        guards = told["guards"]
+        screen.line(f"guards    {guards['verdict']}{' by ' + guards['guard'] if guards.get('guard') else ''}")
+    if told.get("recall"):
+        screen.line(f"recall    {told['recall']['state']}")
+    if route:
+        costs = ("input_cost_usd", "max_cost_usd")
+        rows = [[each["provider"], each["model"], *(_dollars(each.get(name)) for name in costs)] for each in route]
+        screen.table(("PROVIDER", "MODEL", "INPUT COSTS", "AT MOST"), rows)
+    refusal = told.get("error")
+    if refusal is not None:
+        screen.line(f"refused by {told['refused_by']} ({refusal['status']} {refusal['kind']}): {refusal['message']}")
+
+
+def _dollars(amount: float | None) -> str | None:
+    return None if amount is None else f"${amount:.9f}"
+
+
+def _messages(messages: list[dict[str, Any]]) -> None:
+    for message in messages:
+        content = message.get("content")
+        screen.line(f"[{message['role']}]")
+        screen.block(content if isinstance(content, str) else msgspec.json.encode(content).decode())
+
+
+def _ask(session: Session, path: str, body: object, headers: dict[str, str] | None = None) -> Any:
+    """What a route of the data plane answers to the environment's API key. Raises ``ApiError``."""
     base = session.environment.openai_base_url
-    content = msgspec.json.encode({"variables": variables(pairs, file)})
-    headers = {"authorization": f"Bearer {_key(session)}", "content-type": "application/json"}
-    url = f"{base}/prompts/{quote(reference, safe='@:/')}/render"
+    sent = {"authorization": f"Bearer {_key(session)}", "content-type": "application/json", **(headers or {})}
+    url = f"{base}/{path}"
     try:
         with httpx.Client(transport=session.transport, trust_env=trusts_proxies(base), timeout=_RENDER_TIMEOUT_S) as client:
-            answer = client.post(url, content=content, headers=headers)
+            answer = client.post(url, content=msgspec.json.encode(body), headers=sent)
         document: Any = msgspec.json.decode(answer.content)
     except httpx.TransportError as error:
         raise ApiError(f"cannot reach the gateway at {base}: {error or type(error).__name__}") from None
@@ -132,14 +197,7 @@ def render(session: Session, reference: str, pairs: tuple[str, ...], file: Path 
     if not answer.is_success:
         error = document.get("error") if isinstance(document, dict) else None
         raise ApiError(_message(error, f"HTTP {answer.status_code}"), status=answer.status_code, error=_body(error))
-
-    def people() -> None:
-        for message in document["messages"]:
-            content = message.get("content")
-            screen.line(f"[{message['role']}]")
-            screen.block(content if isinstance(content, str) else msgspec.json.encode(content).decode())
-
-    session.show(document, people)
+    return document
 
 
 def _write(text: str) -> None:
@@ -156,4 +214,4 @@ def _message(error: object, otherwise: str) -> str:
     return str(error.get("message", otherwise)) if isinstance(error, dict) else otherwise
 
 
-COMMANDS = (run, render)
+COMMANDS = (run, render, explain)

@@ -40,6 +40,7 @@ from gateway.edge.schema import data_plane_paths
 from gateway.limits.tokens import Measure, count, measure
 from gateway.pipeline.accounts import Accounts
 from gateway.pipeline.charging import Charging
+from gateway.pipeline.key_news import KeyNews
 from gateway.pipeline.limits import Limits
 from gateway.pipeline.memory import Memory
 from gateway.pipeline.news import Follower
@@ -75,7 +76,8 @@ from gateway.storage.redis.leases import RedisLeases
 from gateway.storage.redis.limits import RedisLimits
 from gateway.storage.redis.link import Link
 from gateway.storage.redis.news import News
-from gateway.storage.redis.outages import OWN_OUTAGES, RedisOutages
+from gateway.storage.redis.outages import INSTALLATION_KEYS, OWN_KEYS, OWN_OUTAGES, RedisOutages
+from gateway.storage.redis.seal import name_of_key
 from gateway.storage.vault import Vault, keys_of
 from gateway.telemetry.metrics import Table, exposition
 
@@ -236,6 +238,15 @@ async def build(settings: Settings, slot: int, table: Table, observer: Observer,
         asyncio.ensure_future(News(settings.redis.url, secret).subscribe(follower.hear)),
         asyncio.ensure_future(
             OutageNews(accounts, RedisOutages(link, secret), RedisOutages(link, secret, OWN_OUTAGES), time.monotonic).run()
+        ),
+        asyncio.ensure_future(
+            KeyNews(
+                accounts,
+                RedisOutages(link, secret, INSTALLATION_KEYS),
+                RedisOutages(link, secret, OWN_KEYS),
+                lambda key: name_of_key(secret, key),
+                time.monotonic,
+            ).run()
         ),
         asyncio.ensure_future(limits.run()),
         asyncio.ensure_future(sums.run()),

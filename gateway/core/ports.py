@@ -181,6 +181,10 @@ class Swap(Struct, frozen=True, gc=False):
     """What lay there instead of the expected value; None when nothing did, or the swap was done."""
 
 
+PIECES = 16
+"""Of a row that are read at once: half a second of a stream, so that whoever is behind catches up and no reply is large."""
+
+
 class AnswerStore(Protocol):
     """Answers kept for whoever asks the same again (Redis or its memory twin). Every call is bounded in time; nothing raises.
 
@@ -203,6 +207,18 @@ class AnswerStore(Protocol):
 
     async def put(self, application_id: str, name: str, value: bytes, seconds: float) -> None:
         """Keep a value for so many seconds, whatever lay there."""
+        ...
+
+    async def append(self, application_id: str, name: str, number: int, value: bytes, seconds: float, *, oldest: int) -> bool:
+        """Put one more piece into a row of numbered ones, which lives for so many seconds from now on.
+
+        Pieces below ``oldest`` go. One that is not above the last stays out: it was written before. False: nobody can say
+        whether it is there now.
+        """
+        ...
+
+    async def after(self, application_id: str, name: str, number: int) -> list[tuple[int, bytes]]:
+        """Pieces of a row above ``number``, in order, at most :data:`PIECES`. Empty: no more yet, or no answer in time."""
         ...
 
 

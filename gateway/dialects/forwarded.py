@@ -14,6 +14,7 @@ from gateway.dialects.chat import CHAT_DIALECT, malformed
 from gateway.dialects.naming import MAX_LABEL, MAX_MODEL, check_names, labels
 from gateway.wire import openai as wire
 from gateway.wire.multipart import MultipartError, text_fields
+from gateway.wire.sound import length_ms
 
 MAX_INPUTS = 2048
 """Texts in one embeddings call: OpenAI's own bound. Every number that multiplies cost is bounded (threat T12)."""
@@ -22,6 +23,8 @@ MAX_PICTURES = 10
 
 _READ = ("model", "user", "stream")
 _DRAWN = (*_READ, "n", "size", "quality")
+_SOUND = "file"
+"""The field of a transcription that holds the sound."""
 _NO_PIECES = Usage(0, 0)
 _WORD = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}", re.ASCII)
 _UNSAID = "-"
@@ -63,7 +66,8 @@ class Body(Struct, frozen=True):
     weight: int
     """Characters of input that are paid for, for the estimate of a call that is interrupted."""
     pieces: Usage
-    """What it asks for that is billed by the piece: characters of a text to be read aloud, pictures of a size and quality."""
+    """What it asks for that is billed by the piece: characters of a text to be read aloud, pictures of a size and quality, and the
+    length of a sound to be written down, as its file tells it."""
     _fields: dict[str, Raw] | None
     _form: bytes
     _model: slice | None
@@ -116,15 +120,20 @@ class ForwardedSpeech:
 
 
 def _form_body(inbound: Inbound, content_type: bytes, data: bytes) -> Body:
-    draws = inbound.door == IMAGES
+    draws, hears = inbound.door == IMAGES, inbound.door == AUDIO
     try:
-        places = text_fields(content_type.decode("latin-1"), data, _DRAWN if draws else _READ)
+        places = text_fields(content_type.decode("latin-1"), data, _DRAWN if draws else _READ, _SOUND if hears else None)
+        sound = places.pop(_SOUND, None)
         texts = {name: data[where] for name, where in places.items()}
         drawn = {name: texts[name].decode() for name in ("n", "size", "quality") if name in texts}
         read = _Read(texts.get("model", b"").decode(), texts.get("user", b"").decode() or None, texts.get("stream") in _TRUE)
     except (MultipartError, UnicodeDecodeError) as error:
         raise GatewayError(MALFORMED, f"the form cannot be read: {error}") from None
-    pieces = _pictures(_count(drawn.get("n")), drawn.get("size"), drawn.get("quality")) if draws else _NO_PIECES
+    pieces = _NO_PIECES
+    if draws:
+        pieces = _pictures(_count(drawn.get("n")), drawn.get("size"), drawn.get("quality"))
+    elif sound is not None:
+        pieces = Usage(0, 0, audio_ms=length_ms(data, sound.start, sound.stop) or 0)
     return Body(_request(inbound, read), content_type, None, 0, pieces, None, data, places.get("model"))
 
 

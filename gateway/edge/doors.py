@@ -11,7 +11,7 @@ from gateway.dialects.chat import CHAT_DIALECT
 from gateway.dialects.completions import COMPLETIONS
 from gateway.dialects.messages.dialect import MESSAGES_DIALECT
 from gateway.dialects.responses.dialect import RESPONSES
-from gateway.edge import anthropic, explain, forwarding, native, openai, responses, runs
+from gateway.edge import counting, explain, forwarding, native, openai, responses, runs
 from gateway.edge.openai import Door, HotRoute
 from gateway.edge.problems import refuse
 from gateway.pipeline.reply import Reply
@@ -25,6 +25,7 @@ _NAMED = frozenset((COMPLETIONS, RESPONSES, "models", *FORWARDED))
 _NAMES = {"/v1/explain": "explain", runs.TEST: "test"}
 """Doors that are called otherwise."""
 _RESPONSES = "/v1/responses"
+_INPUT_TOKENS = "/v1/responses/input_tokens"
 _PARTS = frozenset(("", "input_items", "cancel"))
 """What may follow the id of a kept response."""
 _KEPT = {"DELETE": "delete_response", "POST": "cancel_response"}
@@ -66,7 +67,9 @@ def name_of(method: str, path: str) -> str:
     if path.startswith(runs.EXECUTE):
         return "execute"
     if path.startswith(_MESSAGES_PATH):
-        return anthropic.COUNT_TOKENS if path.endswith("/count_tokens") else MESSAGES
+        return counting.COUNT_TOKENS if path.endswith("/count_tokens") else MESSAGES
+    if path == _INPUT_TOKENS:
+        return counting.COUNT_TOKENS
     if path.startswith(_RESPONSES + "/"):
         return _KEPT.get(method, "read_response")
     first = path[len(PREFIX) :].partition("/")[0]
@@ -77,30 +80,31 @@ def name_of(method: str, path: str) -> str:
     return CHAT if first in {CHAT, "prompts"} else _UNKNOWN
 
 
+_FIXED: dict[str, Mapping[str, Door]] = {
+    "/v1/chat/completions": {"POST": openai.chat},
+    "/v1/completions": {"POST": openai.completions},
+    _MESSAGES_PATH: {"POST": openai.messages},
+    "/v1/messages/count_tokens": {"POST": counting.of_message},
+    _RESPONSES: {"POST": openai.responses},
+    _INPUT_TOKENS: {"POST": counting.of_response},
+    "/v1/explain": {"POST": explain.door},
+    "/v1/models": {"GET": native.models},
+    runs.TEST: {"POST": runs.test_prompt},
+}
+"""Paths without a name in them."""
+
+
 def _find(path: str) -> Mapping[str, Door]:
     """The doors at a path, by method; none when there is no such path."""
-    if path == "/v1/chat/completions":
-        return {"POST": openai.chat}
-    if path == "/v1/completions":
-        return {"POST": openai.completions}
-    if path == _MESSAGES_PATH:
-        return {"POST": openai.messages}
-    if path == "/v1/messages/count_tokens":
-        return {"POST": anthropic.count_tokens}
-    if path == _RESPONSES:
-        return {"POST": openai.responses}
+    fixed = _FIXED.get(path)
+    if fixed is not None:
+        return fixed
     response = path.removeprefix(_RESPONSES + "/")
     if response not in {path, ""}:
         return _response(response)
-    if path == "/v1/explain":
-        return {"POST": explain.door}
-    if path == "/v1/models":
-        return {"GET": native.models}
     name = path.removeprefix("/v1/models/")
     if name != path and name:
         return {"GET": lambda inbound, services, reply: native.model(inbound, services, reply, name)}
-    if path == runs.TEST:
-        return {"POST": runs.test_prompt}
     rest = path.removeprefix(runs.EXECUTE)
     if rest != path:
         return {"POST": lambda inbound, services, reply: runs.execute(inbound, services, reply, rest)}

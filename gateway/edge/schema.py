@@ -127,6 +127,9 @@ def data_plane_paths() -> dict[str, PathItem]:
             post=_post("The input tokens of such a call, without making it", _MESSAGES_CALL, _PINS)
         ),
         "/v1/responses": PathItem(post=_post("The same in the form of OpenAI's Responses API", _RESPONSES, _PINS)),
+        "/v1/responses/input_tokens": PathItem(
+            post=_post("The input tokens of such a call, without making it", _RESPONSES, _PINS)
+        ),
         "/v1/responses/{id}": PathItem(
             get=_operation("A kept response, whole or as its stream", [_RESPONSE_ID, *_REPLAY]),
             delete=_operation("Forget a kept response", [_RESPONSE_ID]),

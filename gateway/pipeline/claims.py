@@ -5,7 +5,7 @@ the place when it is empty: no message between workers can be lost, for there is
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
@@ -27,7 +27,7 @@ async def claimed(
     application_id: str,
     name: str,
     claim: bytes,
-    look: Callable[[bytes | None], T | None],
+    look: Callable[[bytes | None], Awaitable[T | None]],
     left: Callable[[], float],
 ) -> T | bool:
     """True: the place is ours. False: nobody can say. Otherwise what ``look`` makes of what lies there; None is waited out.
@@ -39,7 +39,7 @@ async def claimed(
         swap = await memory.store.swap(application_id, name, None, claim, LEASE_S)
         if swap is None or swap.done:
             return swap is not None
-        seen = look(swap.found)
+        seen = await look(swap.found)
         if seen is not None:
             return seen
         seconds = left()

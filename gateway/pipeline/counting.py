@@ -20,17 +20,26 @@ _LARGEST_COUNT = 64 * 1024
 
 
 async def count(
-    plan: Plan, request: ChatRequest, recipe: Recipe, conversation: Conversation, journal: Journal, services: Services
+    plan: Plan,
+    request: ChatRequest,
+    recipe: Recipe,
+    conversation: Conversation,
+    dialect: str,
+    journal: Journal,
+    services: Services,
 ) -> tuple[int, str, Target]:
     """How many, whether that is ``exact`` or ``estimated``, and whose tokens these are.
 
+    ``dialect``: that of messages, which goes on as it came, or the common one.
+
     The targets are tried in order, as for a call; the first that does not count by itself ends the search with an estimate.
     """
-    able = _counting(plan, services)
+    # What the common dialect has no words for, a provider's count would leave out.
+    able = () if dialect != MESSAGES and request.untranslatable is not None else _counting(plan, services)
     estimating = plan.stops[len(able) :]
     if able:
         asked = structs.replace(plan, stops=able, attempts=plan.attempts if plan.policy.attempts else len(able))
-        tries = _tries(request, recipe, conversation, journal, services)
+        tries = _tries(request, recipe, conversation, dialect, journal, services)
         try:
             answered = await travel(tries, asked)
         except GatewayError as error:
@@ -56,15 +65,17 @@ def _counting(plan: Plan, services: Services) -> tuple[Stop, ...]:
     return plan.stops
 
 
-def _tries(request: ChatRequest, recipe: Recipe, conversation: Conversation, journal: Journal, services: Services) -> Tries:
+def _tries(
+    request: ChatRequest, recipe: Recipe, conversation: Conversation, dialect: str, journal: Journal, services: Services
+) -> Tries:
     stored = {name: value for name, value in recipe.fields.items() if name not in request.fields}
 
     async def work(target: Target) -> Answered:
         translator = services.providers[target.provider].translator
         assert isinstance(translator, CountsTokens)
         call = UpstreamCall(
-            target.model, conversation, stream=False, fields=recipe.fields, dialect=MESSAGES, native=request.native,
-            stored=stored, headers=request.headers,
+            target.model, conversation, stream=False, fields=recipe.fields, dialect=dialect,
+            native=request.native if dialect == MESSAGES else {}, stored=stored, headers=request.headers,
         )  # fmt: skip
         exchange = await send(target, translator.count_request(target, call), journal, services)
         try:

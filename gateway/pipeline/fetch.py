@@ -4,6 +4,7 @@ Where the version shares calls, another worker may make it: then its answer land
 """
 
 import asyncio
+from contextlib import nullcontext
 
 import msgspec
 from msgspec import Struct
@@ -15,6 +16,7 @@ from gateway.core.journal import Journal
 from gateway.core.requests import ChatRequest
 from gateway.core.upstream import CHAT
 from gateway.core.verdicts import ALLOW
+from gateway.pipeline.broadcast import Listener
 from gateway.pipeline.call import call
 from gateway.pipeline.flights import Flight
 from gateway.pipeline.memory import Memory
@@ -110,8 +112,9 @@ class Fetch(Struct):
     async def _make(self) -> None:
         """Ask the provider."""
         self.memory.misses += 1
-        await self._read()
-        self.flight.end()
+        async with nullcontext() if self.sharing is None else self.sharing.telling(self.flight):
+            await self._read()
+            self.flight.end()
         if self.keeps or (self.sharing is not None and self.sharing.held):
             await self._keep()
         if self.answer is not None:
@@ -120,7 +123,11 @@ class Fetch(Struct):
     async def _share(self, sharing: Sharing) -> None:
         """Let the answer of another worker's call land; without one ask the provider, and let the others wait."""
         try:
-            found = await sharing.wait()
+            found = await sharing.wait(streamed=self.flight.streamed)
+            if isinstance(found, Listener):
+                self.flight.join()
+                await found.follow(self.flight)
+                return
             kept = None if found is None else read_kept(found)
             if kept is None or not self.flight.land(landed(kept.body, kept.usage, streamed=self.flight.streamed)):
                 async with sharing.holding():

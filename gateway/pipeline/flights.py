@@ -32,14 +32,14 @@ class Flight:
         """One passenger more."""
         self._passengers += 1
 
-    def leave(self, journal: Journal) -> None:
-        """One passenger fewer; without any the provider's work ends."""
+    def leave(self, journal: Journal | None) -> None:
+        """One passenger fewer, whose row that is; without any the provider's work ends."""
         self._passengers -= 1
         if self.over:
             return
         if not self._passengers:
             self.abandon()
-        elif journal is self._payer:
+        elif journal is not None and journal is self._payer:
             self.inherited = journal.recorded = True
 
     def add(self, events: list[Event]) -> None:
@@ -63,6 +63,11 @@ class Flight:
         self.batches, self.usage = other.batches, other.usage
         self.end()
         return True
+
+    def join(self) -> None:
+        """From here on the answer of a call that another worker makes comes in: nobody here pays for it."""
+        self.elsewhere = True
+        self._payer = None
 
     def raise_failure(self) -> None:
         """Raise what ended the call, if it failed: each passenger its own copy, since each says it in its own dialect."""

@@ -128,7 +128,7 @@ async def _free(application_id: str, name: str, mine: Once, services: Services) 
 async def _claim(application_id: str, name: str, mine: Once, services: Services, deadline: float) -> Once | bool:
     """True: the key is ours. False: nobody can say. Otherwise the answer of the call that this one repeats."""
 
-    def look(found: bytes | None) -> Once | None:
+    async def look(found: bytes | None) -> Once | None:
         there = _read(found)
         if there is not None and there.fingerprint != mine.fingerprint:
             raise GatewayError(

@@ -93,11 +93,13 @@ class Health:
 class Account:
     """One provider account: its keys, and how many repetitions it may be asked to bear."""
 
-    __slots__ = ("hedged", "hedges", "keys", "provider", "retried", "retries", "rotated")
+    __slots__ = ("hedged", "hedges", "keys", "provider", "retried", "retries", "rotated", "secrets")
 
     def __init__(self, provider: str, keys: int, rules: Rules) -> None:
         self.provider = provider
         self.keys = KeyRing(max(keys, 1))
+        self.secrets: tuple[str, ...] = ()
+        """The keys themselves, by their numbers in ``keys``."""
         self.retries = Budget(rules.retry_ratio, rules.retries_per_second)
         self.hedges = Budget(rules.hedge_ratio, rules.hedges_per_second)
         self.retried = 0

@@ -13,7 +13,7 @@ LONGEST_COOLING = 120.0
 class KeyRing:
     """The keys of one provider, by number. A lone key is never taken out: there is nothing to use in its place."""
 
-    __slots__ = ("_cool_until", "_dead_until", "_next", "_out", "_trouble_until", "size")
+    __slots__ = ("_cool_until", "_dead_until", "_next", "_out", "_trouble_until", "size", "untold")
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -22,6 +22,8 @@ class KeyRing:
         self._cool_until = [0.0] * size
         self._out = [0.0] * size
         self._trouble_until = 0.0
+        self.untold: dict[tuple[int, bool], float] = {}
+        """What the others have not heard of yet: (key, whether it is refused), until when. Whoever tells it removes it."""
 
     def pick(self, now: float, but: tuple[int, ...] = ()) -> int | None:
         """The key for an attempt, in turn; ``but`` were tried by this call. A cooling key only if no other lives; None: all are out."""
@@ -49,14 +51,27 @@ class KeyRing:
         """429: the key rests for what the provider asked."""
         self._trouble(self._cool_until, key, now + min(COOLING if retry_after is None else retry_after, LONGEST_COOLING))
 
+    def hear(self, key: int, seconds: float, now: float, *, dead: bool) -> None:
+        """Another worker met a refusal or a limit, which holds for so many more seconds."""
+        longest = LONGEST_OUT if dead else LONGEST_COOLING
+        kind = self._dead_until if dead else self._cool_until
+        until = now + min(seconds, longest)
+        if until > kind[key]:
+            if dead:
+                self._out[key] = max(self._out[key], min(seconds, longest))  # refused here too, it is out for longer
+            kind[key] = until
+            self._trouble_until = max(self._trouble_until, until)
+
     def _trouble(self, kind: list[float], key: int, until: float) -> None:
         kind[key] = until
         self._trouble_until = max(self._trouble_until, until)
+        self.untold[key, kind is self._dead_until] = until
 
     def accepted(self, key: int) -> None:
         """The provider took the key."""
         if self._out[key]:
             self._out[key] = self._dead_until[key] = 0.0
+            self.untold.pop((key, True), None)
 
     def dead(self, now: float) -> int:
         """How many are refused at present."""

@@ -219,7 +219,9 @@ class RouteTable:
             return self._base.account_for(candidate, self._base.accounts)
         account = self.accounts.get(provider)
         if account is None:
-            account = self.accounts[provider] = Account(provider, len(self.keys_for(candidate)), self._rules)
+            keys = self.keys_for(candidate)
+            account = self.accounts[provider] = Account(provider, len(keys), self._rules)
+            account.secrets = tuple([key.secret for key in keys])
             before = former.get(provider)
             if before is not None:
                 account.retries, account.hedges = before.retries, before.hedges

@@ -23,10 +23,10 @@ class MultipartError(ValueError):
     """The body is no form as we accept it; the text says why."""
 
 
-def text_fields(content_type: str, body: bytes, wanted: Collection[str]) -> dict[str, slice]:
+def text_fields(content_type: str, body: bytes, wanted: Collection[str], file: str | None = None) -> dict[str, slice]:
     """Where the values of the ``wanted`` fields are in ``body``, by name; fields that are not there are left out.
 
-    Raises :class:`MultipartError`.
+    ``file``: a field whose place is told too if it is one file, or the first of several. Raises :class:`MultipartError`.
     """
     mark = b"--" + _boundary(content_type)
     found: dict[str, slice] = {}
@@ -50,6 +50,8 @@ def text_fields(content_type: str, body: bytes, wanted: Collection[str]) -> dict
             if is_file or name in found:
                 raise MultipartError(f"{name}: must be one text field")
             found[name] = slice(value, end)
+        elif is_file and name == file:
+            found.setdefault(name, slice(value, end))
         position = end + len(delimiter)
     raise MultipartError(f"more than {MAX_PARTS} parts")
 

@@ -36,6 +36,13 @@ class _Pictures(Struct):
     data: list[Raw] = []
 
 
+class _Transcript(Struct, gc=False):
+    """A transcription with its times (``verbose_json``)."""
+
+    duration: float | str | None = None
+    """Seconds; OpenAI's own schema once said that it is a text."""
+
+
 class _Heard(Struct, gc=False):
     """``usage.input_token_details`` of a transcription: Images and Responses call it otherwise."""
 
@@ -57,6 +64,7 @@ decode_object = msgspec.json.Decoder(UpstreamObject).decode
 decode_page = msgspec.json.Decoder(ObjectPage).decode
 _decode_holder = msgspec.json.Decoder(_Holder).decode
 _decode_pictures = msgspec.json.Decoder(_Pictures).decode
+_decode_transcript = msgspec.json.Decoder(_Transcript).decode
 _decode_shape = msgspec.json.Decoder(_Shape).decode
 
 
@@ -85,6 +93,15 @@ def usage_of(body: bytes, *, draws: bool = False) -> Usage | None:
     elif draws and not is_given(shape.output_tokens_details):
         usage = structs.replace(usage, image_output=usage.output)
     return usage
+
+
+def length_of(transcription: bytes) -> Usage | None:
+    """The length of the sound that a transcription tells beside its words; None where it does not."""
+    try:
+        said = _decode_transcript(transcription).duration
+        return _heard_for(None if said is None else float(said))
+    except (*DECODE_ERRORS, ValueError):
+        return None
 
 
 def _heard_for(seconds: float | None) -> Usage | None:

@@ -112,8 +112,9 @@ class OpenAIUpstream:
             ]
         )
 
+        runner = web.AppRunner(app, shutdown_timeout=0.1)
+
         async def start() -> None:
-            runner = web.AppRunner(app)
             await runner.setup()
             site = web.TCPSite(runner, "127.0.0.1", 0)
             await site.start()
@@ -122,6 +123,8 @@ class OpenAIUpstream:
 
         self._loop.run_until_complete(start())
         self._loop.run_forever()
+        self._loop.run_until_complete(runner.cleanup())
+        self._loop.close()
 
     def _notes(self) -> Any:
         @web.middleware

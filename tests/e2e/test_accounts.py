@@ -17,6 +17,7 @@ import redis
 from click.testing import CliRunner
 
 from admin_cli.main import main
+from gateway.storage.redis.outages import OWN_KEYS
 from tests.e2e.conftest import ROOT, GatewayProcess, free_port
 
 PATIENCE_S = 40
@@ -276,7 +277,14 @@ def test_a_stored_key_at_its_limit_rests_for_as_long_as_it_was_asked_to(site: Si
     failed = {"attempt": 1, "outcome": "upstream_rate_limited", "status": 429, "name": "busy"}
     served = {"attempt": 2, "outcome": "ok", "status": 200, "name": "free"}
     eventually(lambda: (failed, served) in itertools.pairwise(site.attempts(app)))
-    # Each worker asks the busy one once; then it rests, a second each without the provider's word.
+
+    # Whoever asked the busy one tells the others, and not by the key itself.
+    def told() -> bytes:
+        with redis.Redis.from_url(site.gateway.redis_url) as server:
+            return b" ".join(server.zrange(OWN_KEYS, 0, -1))
+
+    eventually(lambda: b" a limited " in told())
+    assert b"sk-busy" not in told()
     eventually(lambda: all(site.keys_used(key, "mock-by-key") == (200, ["sk-free"]) for _ in range(6)))
     assert site.keys_of(app) == {"total": 2, "alive": 1, "refused": 0, "limited": 1, "stored": True}
 

@@ -281,6 +281,10 @@ async def test_tokens_are_counted_for_anthropics_clients(clients: Clients) -> No
     raw = await got(clients.anthropic.messages.with_raw_response.count_tokens(model="gpt-4o-mini", messages=HELLO))
     assert (await got(raw.parse())).input_tokens > 0
     assert raw.headers["x-token-count"] == "estimated"
+    counted = await got(
+        clients.openai.responses.input_tokens.count(model="gpt-4o-mini", input="Hello", instructions="Be brief.")
+    )
+    assert (counted.object, counted.input_tokens > 0) == ("response.input_tokens", True)
 
 
 async def test_doors_that_pass_on(clients: Clients) -> None:

@@ -1,7 +1,9 @@
 """The official openai SDK on every door that passes calls on, against the real process and a small OpenAI behind it."""
 
+import io
 import time
 import uuid
+import wave
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -211,8 +213,20 @@ def test_a_transcription_is_routed_by_the_forms_model(client: OpenAI, gateway: A
     assert answer.text == f"{len(SOUND)} bytes to whisper-1"
     written = row(gateway, request_id)
     assert (written["door"], written["requested_model"], written["cost_nano"]) == ("audio", "whisper-1", 300_000)
-    text = client.audio.transcriptions.create(model="whisper-1", file=("a.mp3", b"x"), response_format="text")
+
+
+def test_a_transcription_as_text_costs_what_its_sound_is_long(client: OpenAI, gateway: Any, upstream: OpenAIUpstream) -> None:
+    sound = io.BytesIO()
+    with wave.open(sound, "wb") as file:
+        file.setparams((1, 2, 8000, 0, "NONE", ""))
+        file.writeframes(bytes(3 * 16_000))
+    request_id, headers = named()
+    text = client.audio.transcriptions.create(
+        model="whisper-1", file=("a.wav", sound.getvalue()), response_format="text", extra_headers=headers
+    )
     assert text == "hello\n"
+    written = row(gateway, request_id)
+    assert (written["audio_ms"], written["cost_nano"], written["cost_status"]) == (3000, 300_000, "estimated")
 
 
 # --- files and batches ------------------------------------------------------------------------------------------------

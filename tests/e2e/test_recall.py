@@ -198,6 +198,38 @@ async def test_equal_calls_at_one_time_are_one_call_of_all_workers(
     assert sources.count(("upstream", None, False)) == 1  # the slow model has no price
 
 
+async def test_a_stream_that_workers_share_comes_to_all_callers_before_it_ends(gateway: Any, faults: str) -> None:
+    user = str(uuid.uuid4())
+    call: dict[str, Any] = {
+        "model": "mock-stall-3",  # three tokens, and then nothing for as long as anybody waits
+        "messages": [],
+        "user": user,
+        "stream": True,
+        "extra_headers": {"x-prompt": "joined"},
+        "extra_body": {"variables": {"q": user}},
+    }
+
+    async def beginning() -> tuple[str, int]:
+        async with AsyncOpenAI(
+            base_url=f"{gateway.url}/v1", api_key=gateway.api_key, max_retries=0, timeout=PATIENCE
+        ) as client:
+            raw = await client.chat.completions.with_raw_response.create(**call)
+            tokens = 0
+            async for chunk in raw.parse():
+                tokens += bool(chunk.choices and chunk.choices[0].delta.content)
+                if tokens == 3:
+                    break
+            begun.append(raw.headers["x-cache"])
+            while len(begun) < CALLERS:
+                await asyncio.sleep(0.01)
+            return raw.headers["x-cache"], tokens
+
+    begun: list[str] = []
+    answers = await asyncio.gather(*(beginning() for _ in range(CALLERS)))
+    assert sorted(answers) == [("coalesced", 3)] * (CALLERS - 1) + [("miss", 3)]
+    assert asked(faults, user) == 1
+
+
 def test_what_is_forged_in_redis_is_a_miss_and_without_redis_calls_go_on(gateway: Any, faults: str) -> None:
     user, key = str(uuid.uuid4()), str(uuid.uuid4())
     call: dict[str, Any] = {"model": "gpt-4o-mini", "messages": HELLO, "user": user, **once(key)}

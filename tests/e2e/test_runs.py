@@ -5,6 +5,9 @@ import uuid
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
+
+from admin_cli.main import main
 
 DRAFT = {
     "messages": [{"type": "message", "role": "user", "content": "Say {{ word }}"}],
@@ -79,6 +82,9 @@ def test_a_call_is_explained_as_it_then_is_made(gateway: Any) -> None:
     assert told["render"]["messages"] == [{"role": "user", "content": "One hi"}]
     assert (refused["refused_by"], refused["error"]["kind"]) == ("render", "missing_variable")
     row(gateway, user)
+    shown = CliRunner().invoke(main, ["explain", "tried", "--var", "word=hi"], env=gateway.env, catch_exceptions=False)
+    assert f"prompt    {made.headers['x-prompt']}\n" in shown.stdout
+    assert "[user]\nOne hi\n" in shown.stdout
 
 
 def test_the_page_of_the_api_knows_them(gateway: Any) -> None:

@@ -3,7 +3,7 @@
 from msgspec import structs
 
 from gateway.core.errors import UPSTREAM_INVALID, GatewayError
-from gateway.core.forward import BATCHES, FILES, IMAGES
+from gateway.core.forward import AUDIO, BATCHES, FILES, IMAGES
 from gateway.core.journal import Journal
 from gateway.core.requests import Caller
 from gateway.core.upstream import Target
@@ -14,7 +14,7 @@ from gateway.pipeline.record import record, settle
 from gateway.pipeline.reply import Reply
 from gateway.pipeline.respond import header_value
 from gateway.pipeline.services import Services
-from gateway.wire.objects import decode_object, usage_of
+from gateway.wire.objects import decode_object, length_of, usage_of
 from gateway.wire.openai import DECODE_ERRORS
 from gateway.wire.sse import SseParser
 
@@ -104,9 +104,12 @@ async def respond(asking: Asking, answered: Answered, caller: Caller, permit: Pe
     """Send the answer of a call that succeeded. Raises what its body raises, ``upstream_invalid``, ``store_unavailable``."""
     relay.answered = answered
     journal, services, errand, target, body = relay.journal, relay.services, asking.errand, answered.target, answered.body
-    if errand.path == SPEECH and asking.body.pieces.characters:
-        # The provider took the text, and bills it whoever stays to listen; where it bills tokens instead, its last event says so.
-        journal.usage, journal.usage_source = asking.body.pieces, "counted"
+    pieces = asking.body.pieces
+    # The provider took the text or the sound, and bills it whoever stays for the answer; where it says what it bills, that counts.
+    if errand.path == SPEECH and pieces.characters:
+        journal.usage, journal.usage_source = pieces, "counted"
+    elif pieces.audio_ms:
+        journal.usage, journal.usage_source = pieces, "estimated"
     if body is None:
         await relay.stream(answered, permit)
         return
@@ -116,8 +119,10 @@ async def respond(asking: Asking, answered: Answered, caller: Caller, permit: Pe
         usage = usage_of(body, draws=errand.door == IMAGES)
         if usage is not None:
             if usage.images:
-                usage = structs.replace(usage, picture=asking.body.pieces.picture)
+                usage = structs.replace(usage, picture=pieces.picture)
             journal.usage, journal.usage_source = usage, "upstream" if forwarder.counts else "estimated"
+        elif errand.door == AUDIO and (told := length_of(body)) is not None:
+            journal.usage, journal.usage_source = told, "estimated"
     if errand.makes:
         await _claim(body, target, caller, services)
     if errand.removes:

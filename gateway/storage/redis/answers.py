@@ -1,6 +1,6 @@
 """Kept answers, shared by all workers: one sealed string per place, gone by itself when its time is over.
 
-    pg:{application_id}:answer:{name}    sealed bytes
+    pg:{application_id}:answer:{name}    sealed bytes, or a stream (Redis' own kind) of them whose ids are their numbers
 
 The seal covers the key, and the key begins with the tenant: an entry that was moved, forged or cut is nothing.
 """
@@ -12,12 +12,14 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from gateway.core.ports import Swap
+from gateway.core.ports import PIECES, Swap
 from gateway.storage.redis.link import Link
+from gateway.storage.redis.script import Script
 from gateway.storage.redis.seal import seal, unseal
 
 SWAP_TIMEOUT_S = 0.25
 """Whoever claims or keeps an answer has said that a repetition costs more than a wait; a megabyte takes some milliseconds."""
+_APPEND = Script("append.lua")
 _SWAP = (Path(__file__).parent / "swap.lua").read_text(encoding="utf-8")
 
 
@@ -66,6 +68,34 @@ class RedisAnswers:
             return await client.execute_command("SET", place, sealed, "PX", int(seconds * 1000))
 
         await self._link.ask(work, SWAP_TIMEOUT_S)
+
+    async def append(self, application_id: str, name: str, number: int, value: bytes, seconds: float, *, oldest: int) -> bool:
+        """Put one more piece into a row of numbered ones."""
+        place = _place(application_id, name)
+        sealed = seal(self._secret, f"{place}:{number}", value)
+
+        async def work(client: Redis) -> bool:
+            await _APPEND.run(client, [place], number, oldest, int(seconds * 1000), sealed)
+            return True
+
+        return await self._link.ask(work, SWAP_TIMEOUT_S) is True
+
+    async def after(self, application_id: str, name: str, number: int) -> list[tuple[int, bytes]]:
+        """Pieces of a row above a number; what was tampered with is missing."""
+        place = _place(application_id, name)
+
+        async def work(client: Redis) -> Any:
+            return await client.execute_command("XRANGE", place, f"({number}", "+", "COUNT", PIECES)
+
+        found: list[tuple[int, bytes]] = []
+        for place_in_row, fields in await self._link.ask(work, SWAP_TIMEOUT_S) or ():
+            its = int(place_in_row.partition(b"-")[0])
+            value = unseal(self._secret, f"{place}:{its}", fields.get(b"piece", b""))
+            if value is None:
+                self.rejected += 1
+            else:
+                found.append((its, value))
+        return found
 
     async def _swap(self, place: str, expected: bytes, wanted: bytes, seconds: float) -> Swap | bytes | None:
         async def work(client: Redis) -> tuple[Any]:

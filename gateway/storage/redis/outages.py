@@ -1,4 +1,4 @@
-"""What workers tell each other of targets that fail: one script and one round trip, about once a second, never on a call's way."""
+"""What workers tell each other of targets and keys that fail: one script, about twice a second, never on a call's way."""
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
@@ -18,6 +18,10 @@ INSTALLATION_OUTAGES = "pg:outages"
 """The Redis key of what is told of the installation's targets."""
 OWN_OUTAGES = "pg:outages:own"
 """And of targets that applications ask with keys of their own: apart, so that none of them crowds out the others."""
+
+INSTALLATION_KEYS = "pg:outages:keys"
+"""Of what is told of the installation's keys at providers."""
+OWN_KEYS = "pg:outages:keys:own"
 
 
 class RedisOutages:

@@ -17,7 +17,7 @@ class Script:
         self.text = "\n".join([(Path(__file__).parent / file).read_text(encoding="utf-8") for file in files])
         self._digest = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
-    async def run(self, client: Redis, keys: list[str], *arguments: str | int) -> Any:
+    async def run(self, client: Redis, keys: list[str], *arguments: str | int | bytes) -> Any:
         """One round trip; two where the server has not seen the script since it started."""
         try:
             return await client.execute_command("EVALSHA", self._digest, len(keys), *keys, *arguments)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -37,6 +37,27 @@ async def warm(transport: Http1Transport, target: Target, ask: HttpRequest) -> N
     assert transport.is_ready(target)
 
 
+Begun = Callable[..., Awaitable[Target]]
+
+
+@pytest.fixture
+def begun(upstream: Any, ask: HttpRequest, transport: Http1Transport) -> Begun:
+    """Plays an upstream that answers one call, and ``then`` does what it is told. The target, with that call's idle connection."""
+
+    async def begin(then: Callable[[Any], Awaitable[None]], **timeouts: float) -> Target:
+        async def script(wire: Any) -> None:
+            await wire.request()
+            await wire.send(OK)
+            await then(wire)
+
+        await upstream.play(script)
+        target = upstream.target(**timeouts)
+        await warm(transport, target, ask)
+        return target
+
+    return begin
+
+
 async def ahead(transport: Http1Transport, target: Target, ask: HttpRequest, deadline: float | None = None) -> Sent:
     """A request, sent and arrived."""
     told = asyncio.Event()
@@ -52,20 +73,16 @@ async def ahead(transport: Http1Transport, target: Target, ask: HttpRequest, dea
     "answer", [OK, b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n"]
 )
 async def test_an_answer_in_any_pieces_arrives_once_and_whole(
-    upstream: Any, ask: HttpRequest, transport: Http1Transport, answer: bytes, step: int
+    upstream: Any, begun: Begun, ask: HttpRequest, transport: Http1Transport, answer: bytes, step: int
 ) -> None:
-    async def script(wire: Any) -> None:
-        await wire.request()
-        await wire.send(OK)
+    async def then(wire: Any) -> None:
         for _ in range(2):
             head, body = await wire.request()
             assert head.startswith(b"POST /v1/chat/completions HTTP/1.1\r\n")
             assert body == ask.body
             await wire.send(answer, step=step)
 
-    await upstream.play(script)
-    target = upstream.target()
-    await warm(transport, target, ask)
+    target = await begun(then)
     for _ in range(2):
         sent = await ahead(transport, target, ask)
         assert sent.body_now(5) == sent.body_now(100) == b"hello"
@@ -75,17 +92,13 @@ async def test_an_answer_in_any_pieces_arrives_once_and_whole(
 
 
 async def test_a_refusal_is_taken_up_as_if_it_had_been_waited_for(
-    upstream: Any, ask: HttpRequest, transport: Http1Transport
+    begun: Begun, ask: HttpRequest, transport: Http1Transport
 ) -> None:
-    async def script(wire: Any) -> None:
-        await wire.request()
-        await wire.send(OK)
+    async def then(wire: Any) -> None:
         await wire.request()
         await wire.send(b"HTTP/1.1 429 No\r\nretry-after: 3\r\ncontent-length: 4\r\n\r\nslow")
 
-    await upstream.play(script)
-    target = upstream.target()
-    await warm(transport, target, ask)
+    target = await begun(then)
     sent = await ahead(transport, target, ask)
     assert sent.body_now(100) is None
     exchange = await transport.take_up(sent, target, ask, soon())
@@ -95,20 +108,16 @@ async def test_a_refusal_is_taken_up_as_if_it_had_been_waited_for(
 
 
 async def test_a_stale_connection_is_replaced_when_it_is_taken_up(
-    upstream: Any, ask: HttpRequest, transport: Http1Transport
+    begun: Begun, ask: HttpRequest, transport: Http1Transport
 ) -> None:
-    async def script(wire: Any) -> None:
-        await wire.request()
-        await wire.send(OK)
+    async def then(wire: Any) -> None:
         if wire.number == 0:
             await wire.request()
             wire.reset()
             return
         await wire.gone()
 
-    await upstream.play(script)
-    target = upstream.target()
-    await warm(transport, target, ask)
+    target = await begun(then)
     sent = await ahead(transport, target, ask)
     assert sent.body_now(100) is None
     exchange = await transport.take_up(sent, target, ask, soon())
@@ -118,17 +127,13 @@ async def test_a_stale_connection_is_replaced_when_it_is_taken_up(
 
 
 async def test_an_answer_cut_short_is_told_when_it_is_taken_up(
-    upstream: Any, ask: HttpRequest, transport: Http1Transport
+    begun: Begun, ask: HttpRequest, transport: Http1Transport
 ) -> None:
-    async def script(wire: Any) -> None:
-        await wire.request()
-        await wire.send(OK)
+    async def then(wire: Any) -> None:
         await wire.request()
         await wire.send(b"HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\nhel")
 
-    await upstream.play(script)
-    target = upstream.target()
-    await warm(transport, target, ask)
+    target = await begun(then)
     sent = await ahead(transport, target, ask)
     assert sent.body_now(100) is None
     with pytest.raises(GatewayError) as caught:
@@ -139,19 +144,15 @@ async def test_an_answer_cut_short_is_told_when_it_is_taken_up(
 
 @pytest.mark.parametrize("timeout", ["first_byte", "idle", "deadline"])
 async def test_timeouts_hold_though_nobody_waits(
-    upstream: Any, ask: HttpRequest, transport: Http1Transport, timeout: str
+    begun: Begun, ask: HttpRequest, transport: Http1Transport, timeout: str
 ) -> None:
-    async def script(wire: Any) -> None:
-        await wire.request()
-        await wire.send(OK)
+    async def then(wire: Any) -> None:
         await wire.request()
         if timeout == "idle":
             await wire.send(b"HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\nhel")
         await wire.gone()
 
-    await upstream.play(script)
-    target = upstream.target(**({} if timeout == "deadline" else {timeout: 0.1}))
-    await warm(transport, target, ask)
+    target = await begun(then, **({} if timeout == "deadline" else {timeout: 0.1}))
     deadline = soon(0.1 if timeout == "deadline" else 600)
     sent = await ahead(transport, target, ask, deadline)
     with pytest.raises(GatewayError) as caught:
@@ -161,20 +162,16 @@ async def test_timeouts_hold_though_nobody_waits(
 
 
 async def test_an_answer_too_long_to_keep_is_read_by_who_takes_it_up(
-    upstream: Any, ask: HttpRequest, transport: Http1Transport
+    begun: Begun, ask: HttpRequest, transport: Http1Transport
 ) -> None:
     size = MAX_UNREAD_BYTES * 8
 
-    async def script(wire: Any) -> None:
-        await wire.request()
-        await wire.send(OK)
+    async def then(wire: Any) -> None:
         await wire.request()
         await wire.send(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % size + b"a" * size)
         await wire.gone()
 
-    await upstream.play(script)
-    target = upstream.target()
-    await warm(transport, target, ask)
+    target = await begun(then)
     sent = await ahead(transport, target, ask)
     assert sent.body_now(2 * size) is None
     exchange = await transport.take_up(sent, target, ask, soon())
@@ -184,21 +181,17 @@ async def test_an_answer_too_long_to_keep_is_read_by_who_takes_it_up(
 
 
 async def test_what_is_dropped_is_seen_by_the_upstream_and_told_to_nobody(
-    upstream: Any, ask: HttpRequest, transport: Http1Transport
+    begun: Begun, ask: HttpRequest, transport: Http1Transport
 ) -> None:
     asked, left = asyncio.Event(), asyncio.Event()
 
-    async def script(wire: Any) -> None:
-        await wire.request()
-        await wire.send(OK)
+    async def then(wire: Any) -> None:
         await wire.request()
         asked.set()
         await wire.gone()
         left.set()
 
-    await upstream.play(script)
-    target = upstream.target()
-    await warm(transport, target, ask)
+    target = await begun(then)
     sent = transport.prepare(target, ask, soon())
     assert sent is not None
     told: list[None] = []

@@ -330,9 +330,48 @@ def test_render_prints_the_messages(run: Run, monkeypatch: pytest.MonkeyPatch, t
     assert result.stdout == "[system]\nHi\nAnn\n"
 
 
+def test_explain_tells_a_person_what_would_become_of_a_call(run: Run, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "pg_key")
+    rule = {"name": "money", "needs": 3, "limit": 10, "remaining": 7, "fits": True}
+    answer = {
+        "resolve": {"prompt": "faq@production:1", "variant": "b", "model": "gpt", "params": {"temperature": 0}},
+        "render": {"messages": [{"role": "user", "content": "why?"}], "input_tokens": 2},
+        "limits": {"rules": [rule, {**rule, "name": "unasked", "remaining": None, "fits": None}]},
+        "guards": {"verdict": "block", "guard": "pre:prohibited_terms"},
+        "recall": {"state": "miss"},
+        "route": [{"provider": "openai", "model": "gpt", "input_cost_usd": 0.000001, "max_cost_usd": None}],
+        "refused_by": "guard_in",
+        "error": {"kind": "blocked", "status": 400, "message": "no \x1b bombs"},
+    }
+    result, script = run(
+        {"POST /v1/explain": (200, answer)}, "explain", "faq", "hi", "--var", "q=why?", "--tag", "a", "--tag", "b"
+    )
+    assert result.exit_code == 0, result.output
+    assert script.body() == {"model": "faq", "messages": [{"role": "user", "content": "hi"}], "variables": {"q": "why?"}}
+    assert script.asked[0].headers["x-tags"] == "a,b"
+    for line in (
+        "prompt    faq@production:1, variant b",
+        'model     gpt with {"temperature":0}',
+        "[user]\nwhy?\ninput     2 tokens",
+        "limit     money: needs 3, 7 of 10 left: fits",
+        "limit     unasked: needs 3, unknown of 10 left: cannot be asked",
+        "guards    block by pre:prohibited_terms",
+        "recall    miss",
+        "$0.000001000",
+        "refused by guard_in (400 blocked): no \\x1b bombs",
+    ):
+        assert line in result.stdout
+    plain = {"resolve": {"model": "gpt", "params": {}}, "limits": {}}
+    result, script = run({"POST /v1/explain": (200, plain)}, "explain", "gpt")
+    assert result.stdout == "model     gpt with {}\n"
+    assert script.body() == {"model": "gpt", "messages": []}
+    result, _ = run({"POST /v1/explain": (200, answer)}, "explain", "faq", "--json")
+    assert msgspec.json.decode(result.stdout) == answer
+
+
 def test_without_a_key_of_ours_nothing_is_sent(run: Run, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-not-ours")
-    for command in ("render", "run"):
+    for command in ("render", "run", "explain"):
         result, script = run({}, command, "a")
         assert result.exit_code == 1
         assert "promptgate key create" in result.stderr

@@ -298,3 +298,44 @@ async def test_prompts_guards_and_keys_hold_for_counts(world: Any, say: Any) -> 
     assert blocked.json["error"]["details"]["error_code"] == "guardrail_blocked"
     unknown = await count(world, model="faq@nowhere")
     assert unknown.status == 404
+
+
+async def count_response(world: Any, **fields: Any) -> Any:
+    body = {"input": "Hello", **fields}
+    inbound = world.inbound({"model": "claude-opus-5-5", **body})
+    path, caller = "/v1/responses/input_tokens", world.caller()
+    name = doors.name_of("POST", path)
+    assert name == "count_tokens"
+    await doors.answer("POST", path, msgspec.structs.replace(inbound, door=name), world.services, caller)
+    return caller
+
+
+async def test_the_input_of_a_response_is_counted_by_anthropic(claude: Any, say: Any) -> None:
+    exchange = say.completion()
+    exchange.pieces = [b'{"input_tokens": 12}']
+    claude.script(exchange, provider="claude")
+    tool = {"type": "function", "name": "f", "parameters": {"type": "object"}, "strict": False}
+    answer = await count_response(claude, instructions="Be brief.", tools=[tool], temperature=0.5)
+    assert answer.json == {"object": "response.input_tokens", "input_tokens": 12}
+    assert answer.head["x-token-count"] == "exact"
+    request = claude.transport.requests[0][1]
+    assert request.path == "/messages/count_tokens"
+    sent = msgspec.json.decode(request.body)
+    assert sent["messages"] == [{"role": "user", "content": [{"type": "text", "text": "Hello"}]}]
+    assert (sent["system"], [each["name"] for each in sent["tools"]]) == ("Be brief.", ["f"])
+    assert "temperature" not in sent
+
+
+async def test_what_only_the_responses_api_can_say_is_estimated(claude: Any) -> None:
+    answer = await count_response(claude, tools=[{"type": "web_search"}])
+    assert answer.json["object"] == "response.input_tokens"
+    assert answer.json["input_tokens"] >= 1
+    assert answer.head["x-token-count"] == "estimated"
+    assert claude.transport.requests == []
+
+
+async def test_a_count_of_a_response_is_refused_in_openais_form(world: Any) -> None:
+    refused = await count_response(world, input=7)
+    assert (refused.status, refused.json["error"]["param"]) == (400, "input")
+    unkept = await count_response(world, previous_response_id="resp_1")
+    assert (unkept.status, unkept.json["error"]["param"]) == (400, "previous_response_id")

@@ -45,6 +45,8 @@ def called(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
     for module, name in ((openai, "chat"), (native, "models"), (native, "model"), (native, "render_prompt")):
         monkeypatch.setattr(module, name, spy(name))
+    monkeypatch.setitem(doors._FIXED, "/v1/chat/completions", {"POST": openai.chat})
+    monkeypatch.setitem(doors._FIXED, "/v1/models", {"GET": native.models})
     return calls
 
 
@@ -142,5 +144,6 @@ def test_doors_have_names_for_the_books() -> None:
 def test_anthropics_routes_have_names_and_a_dialect_of_their_own() -> None:
     assert doors.name_of("POST", "/v1/messages") == "messages"
     assert doors.name_of("POST", "/v1/messages/count_tokens") == "count_tokens"
+    assert doors.name_of("POST", "/v1/responses/input_tokens") == "count_tokens"
     paths = ("/v1/messages", "/v1/messages/x", "/v1/models")
     assert [doors.dialect_of(path).name for path in paths] == ["messages", "messages", "chat"]

@@ -89,6 +89,7 @@ async def test_prompts_of_the_list_answer_however_they_are_named(shop: Any, say:
         ("/v1/responses", {"model": "secret"}, {}),
         ("/v1/messages", {"model": "secret", "max_tokens": 9, "messages": HI}, {}),
         ("/v1/messages/count_tokens", {"model": "secret", "messages": HI}, {}),
+        ("/v1/responses/input_tokens", {"model": "secret", "input": "hi"}, {}),
         ("/v1/prompts/secret/completions", {}, {}),
         ("/v1/prompts/secret/render", {}, {}),
         ("/api/v1/execute/secret/latest", {}, {}),

@@ -1,5 +1,6 @@
 """Forwarded calls that are billed by the piece, from the request to the row, at the prices of the package."""
 
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import msgspec
 import pytest
 
 from gateway.core.events import Usage
+from gateway.core.forward import AUDIO
 from gateway.core.ledger import Counts, LedgerRow
 from gateway.pipeline.forwarding.placing import Errand
 from tests.unit.pipeline.conftest import World
@@ -17,6 +19,12 @@ __all__ = ["forwarding"]
 """The fixture."""
 
 GOLDEN = sorted((Path(__file__).parents[2] / "golden").glob("*/pieces_*.json"))
+WAV = (
+    b"RIFF\x00\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00"
+    + struct.pack("<IIHH", 8000, 16_000, 2, 16)
+    + b"data\x40\x1f\x00\x00"
+)
+WAV += bytes(8000)
 COUNTS = LedgerRow.__struct_fields__[
     LedgerRow.__struct_fields__.index("input_tokens") : LedgerRow.__struct_fields__.index("cost_nano")
 ]
@@ -96,3 +104,58 @@ async def test_a_text_that_is_none_is_refused_by_name(forwarding: Forwarding) ->
     error = await forwarding.fail("malformed", SPEAK, {"model": "tts-1", "voice": "alloy", "input": ["a"]})
     assert "input" in error.detail
     assert forwarding.world.transport.requests == []
+
+
+def recording(model: str = "whisper-1", sound: bytes = WAV) -> tuple[bytes, dict[str, str]]:
+    """A form with half a second of sound, and its content type."""
+    head = b'--b\r\nContent-Disposition: form-data; name="%b"'
+    fields = head % b"model" + b"\r\n\r\n" + model.encode() + b"\r\n"
+    file = head % b"file" + b'; filename="a.wav"\r\n\r\n' + sound + b"\r\n--b--\r\n"
+    return fields + file, {"content_type": "multipart/form-data; boundary=b"}
+
+
+@pytest.mark.parametrize("path", ["/audio/transcriptions", "/audio/translations"])
+async def test_a_transcription_that_tells_no_usage_is_estimated_by_the_length_of_its_sound(
+    forwarding: Forwarding, path: str
+) -> None:
+    body, head = recording()
+    forwarding.answer(b"1\n00:00:00,000 --> 00:00:00,500\nhello\n", b"", content_type=b"text/plain; charset=utf-8")
+    caller = await forwarding.call(Errand(AUDIO, b"POST", path), body, **head)
+    row = forwarding.world.row
+    assert (row.audio_ms, row.usage_source, row.cost_nano, row.cost_status) == (500, "estimated", 50_000, "estimated")
+    assert caller.body.endswith(b"hello\n")
+
+
+@pytest.mark.parametrize(
+    ("answer", "ms", "source"),
+    [
+        ({"text": "hello"}, 500, "estimated"),
+        ({"text": "hello", "duration": 0.4}, 400, "estimated"),
+        ({"text": "hello", "duration": "0.4"}, 400, "estimated"),
+        ({"text": "hello", "duration": "long"}, 500, "estimated"),
+        ({"text": "hello", "duration": [1]}, 500, "estimated"),
+        ({"text": "hello", "duration": 0.4, "usage": {"type": "duration", "seconds": 1}}, 1000, "upstream"),
+    ],
+)
+async def test_what_a_transcription_says_of_its_length_goes_before_the_file(
+    forwarding: Forwarding, answer: object, ms: int, source: str
+) -> None:
+    body, head = recording()
+    forwarding.answer(answer)
+    await forwarding.call(Errand(AUDIO, b"POST", "/audio/transcriptions"), body, **head)
+    row = forwarding.world.row
+    assert (row.audio_ms, row.usage_source) == (ms, source)
+
+
+async def test_a_sound_that_does_not_say_how_long_it_is_has_no_price(forwarding: Forwarding) -> None:
+    body, head = recording(sound=b"no sound")
+    forwarding.answer(b"hello", b"", content_type=b"text/plain")
+    await forwarding.call(Errand(AUDIO, b"POST", "/audio/transcriptions"), body, **head)
+    row = forwarding.world.row
+    assert (row.audio_ms, row.usage_source, row.cost_nano, row.cost_status) == (None, None, None, None)
+
+
+async def test_a_budget_holds_the_length_of_a_sound(forwarding: Forwarding) -> None:
+    body, head = recording()
+    forwarding.world.allow(limits=[rule("money", "cost_nano", 40_000, "month", scope="application")])
+    await forwarding.fail("budget_exhausted", Errand(AUDIO, b"POST", "/audio/transcriptions"), body, **head)

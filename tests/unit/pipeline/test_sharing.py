@@ -4,44 +4,16 @@ import asyncio
 from typing import Any
 
 import pytest
-from msgspec import structs
 
 from gateway.core.documents import AnswerCache
 from gateway.core.errors import UPSTREAM_ERROR, GatewayError
 from gateway.core.ports import Swap
 from gateway.pipeline import claims
-from gateway.pipeline.memory import Memory
-from gateway.pipeline.serve import serve
 from gateway.pipeline.sharing import LINGER_S, Sharing, is_awaited
+from tests.unit.pipeline.workers import ASK, Worker, asked, markers
 
 SHARED = AnswerCache(coalesce=True)
 BOTH = AnswerCache(ttl_seconds=60, coalesce=True)
-ASK: dict[str, Any] = {"model": "faq", "messages": [], "variables": {"q": "why?"}}
-
-
-class Worker:
-    """A process of its own on the world's stores: what it keeps in memory is nobody else's."""
-
-    def __init__(self, world: Any) -> None:
-        self.world = world
-        self.memory = Memory(world.answers, max_bytes=1 << 20, keep_seconds=86_400, sleep=lambda _: asyncio.sleep(0.001))
-
-    def call(self, caller: Any = None, body: dict[str, Any] | None = None, **headers: str) -> "asyncio.Task[Any]":
-        """Begin an equal call here."""
-        return asyncio.ensure_future(self._call(caller or self.world.caller(), body or ASK, headers))
-
-    async def _call(self, caller: Any, body: dict[str, Any], headers: dict[str, str]) -> Any:
-        world = self.world
-        world.ids = getattr(world, "ids", 0) + 1
-        inbound = world.inbound(body, **headers)
-        inbound.call_id = f"00000000-0000-7000-8000-{world.ids:012d}"
-        await serve(inbound, structs.replace(world.services, memory=self.memory), caller, world.dialect)
-        return caller
-
-    async def settled(self) -> None:
-        """Until nothing runs in the background."""
-        while self.memory._tasks:
-            await asyncio.sleep(0)
 
 
 @pytest.fixture
@@ -58,16 +30,6 @@ def there(world: Any) -> Worker:
 def faq(request: pytest.FixtureRequest, world: Any) -> None:
     """The prompt that is asked, whose answers are shared, kept or not."""
     world.publish("faq", ("user", "{{ q }}"), cache=request.param)
-
-
-async def asked(world: Any, times: int = 1) -> None:
-    """Until the provider was asked so often."""
-    while len(world.transport.requests) < times:
-        await asyncio.sleep(0)
-
-
-def markers(world: Any) -> list[tuple[Any, ...]]:
-    return [(r.outcome, r.usage_source, r.attempt, r.input_tokens is None) for r in world.ledger.rows]
 
 
 @pytest.mark.usefixtures("faq")
@@ -304,7 +266,7 @@ async def test_an_answer_that_is_too_large_or_unreadable_is_asked_for_anew(
 async def test_tenants_wait_for_none_but_their_own(world: Any) -> None:
     mine = Sharing("app-1", "name", b"a", False, world.memory, lambda: 1.0)
     theirs = Sharing("app-2", "name", b"b", False, world.memory, lambda: 1.0)
-    assert [await mine.wait(), await theirs.wait()] == [None, None]
+    assert [await mine.wait(streamed=False), await theirs.wait(streamed=False)] == [None, None]
     assert (mine.held, theirs.held) == (True, True)
     await theirs.end()
     assert await world.answers.swap("app-1", "flight:name", None, b"c", 1) == Swap(done=False, found=b"a")

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.core.trace import Sampler, TracedAttempt
 from gateway.core.upstream import Target
-from gateway.edge.anthropic import count_tokens
+from gateway.edge.counting import of_message
 from gateway.edge.openai import chat as door
 from gateway.pipeline.receive import Receiver
 from gateway.providers.anthropic.translator import AnthropicTranslator
@@ -118,7 +118,7 @@ async def test_counting_tokens_is_an_attempt_like_any_other(traced: Any, say: An
     traced.script(type(say.completion())(200, b"application/json", [b'{"input_tokens": 3}']))
     body = {"model": "claude", "max_tokens": 5, "messages": [{"role": "user", "content": "Hi"}]}
     caller = traced.caller()
-    await count_tokens(traced.inbound(body, traceparent=SAMPLED), traced.services, caller)
+    await of_message(traced.inbound(body, traceparent=SAMPLED), traced.services, caller)
     assert caller.json == {"input_tokens": 3}
     assert told(traced) == [child(1)]
     assert caller.head["traceresponse"].split("-")[1] == TRACE

@@ -32,6 +32,14 @@ def test_fields_are_found_between_files() -> None:
     assert values(body, wanted=("user",)) == {}
 
 
+def test_the_place_of_a_file_that_is_asked_for() -> None:
+    named = '; filename="a.mp3"'
+    body = form(part("model", b"m"), part("file", b"one", named), part("file", b"two", named), part("other", b"x", named))
+    found = text_fields(TYPE, body, ("model",), "file")
+    assert {name: body[where] for name, where in found.items()} == {"model": b"m", "file": b"one"}
+    assert text_fields(TYPE, form(part("file", b"a text")), (), "file") == {}
+
+
 @pytest.mark.parametrize(
     "content_type",
     ["multipart/form-data; boundary=b1", "Multipart/Form-Data;boundary=b1", 'multipart/form-data; charset=x; boundary="b1"'],
