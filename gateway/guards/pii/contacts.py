@@ -16,6 +16,9 @@ _CALLING_CODES = re.compile(
 """Country codes (ITU-T E.164, list of assigned codes; ranges of spare codes are not told apart)."""
 _NO_PHONE = re.compile("[0-9]{2}[./-][0-9]{2}[./-](?:19|20)[0-9]{2}|[0-9]{3}-[0-9]{2}-[0-9]{4}$")
 """A date; a social security number of the United States, which if it is one has a row of its own."""
+_BLOCKS = {4: 24, 6: 47}
+"""Prefixes up to which a block is a network's and not a customer's: 256 addresses, the least that networks announce to each other; a
+customer is given a /48 to /64 of IPv6 (RFC 6177)."""
 _BASE58 = {char: value for value, char in enumerate("123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz")}
 _BECH32 = {char: value for value, char in enumerate("qpzry9x8gf2tvdw0s3jn54khce6mua7l")}
 _BECH32_GENERATORS = (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
@@ -65,14 +68,20 @@ def _paired(text: str) -> bool:
 
 
 def ip(text: str) -> bool:
-    """IPv4 (RFC 791) or IPv6 (RFC 4291). Loopback, unspecified and reserved addresses are nobody's; words with ``::`` have no digit."""
+    """IPv4 (RFC 791) or IPv6 (RFC 4291). Loopback, unspecified and reserved addresses are nobody's; words with ``::`` have no digit.
+
+    With a prefix length (RFC 4632, RFC 4291 2.3) it may be a block of addresses: a large one is nobody's either.
+    """
+    alone, slash, prefix = text.partition("/")
     try:
-        address = ipaddress.ip_address(text)
+        address = ipaddress.ip_address(alone)
     except ValueError:
         return False
     if address.is_loopback or address.is_unspecified or (address.version == 4 and address.is_reserved):
         return False
-    return any(char.isdigit() for char in text)
+    if slash and int(prefix) <= _BLOCKS[address.version] and not int(address) & (1 << address.max_prefixlen - int(prefix)) - 1:
+        return False
+    return any(char.isdigit() for char in alone)
 
 
 def mac(text: str) -> bool:
