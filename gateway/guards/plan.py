@@ -226,6 +226,8 @@ def _post(sections: list[_Section]) -> OutputGuard | None:
 
 
 def _needs_chat(pre: InputGuard | None, post: OutputGuard | None) -> bool:
+    if any(rule.calls for guard in (pre, post) if guard is not None for rule in guard.remote):
+        return True
     if pre is not None and (pre.tools or any(rule.rewrites for rule in (*pre.rules, *pre.remote))):
         return True
     if post is None:

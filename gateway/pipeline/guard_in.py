@@ -53,11 +53,7 @@ def guard_in(
     pre = guards.pre
     if pre is None:
         return conversation, NO_MASKS
-    definitions = (
-        [bytes(recipe.fields[name]).decode(errors="replace") for name in _DEFINITIONS if name in recipe.fields]
-        if pre.tools
-        else ()
-    )
+    definitions = definitions_of(recipe.fields) if pre.tools else ()
     judged = conversation
     if _PREDICTION in recipe.fields:
         judged = (*conversation, *_predicted(recipe.fields[_PREDICTION], pre))
@@ -68,6 +64,11 @@ def guard_in(
         return verdict.conversation, verdict.masks
     assert isinstance(verdict, Block)
     raise BlockedError("pre", verdict, journal)
+
+
+def definitions_of(fields: Mapping[str, Raw]) -> list[str]:
+    """The tool definitions of a request, as JSON texts."""
+    return [bytes(fields[name]).decode(errors="replace") for name in _DEFINITIONS if name in fields]
 
 
 def _predicted(raw: Raw, pre: InputGuard) -> Conversation:
