@@ -9,7 +9,7 @@ from gateway.edge.problems import refuse
 from gateway.pipeline.admit import admit_alone
 from gateway.pipeline.authenticate import authenticate
 from gateway.pipeline.counting import count
-from gateway.pipeline.guard_in import guard_in
+from gateway.pipeline.guard_in import guard_in_apart
 from gateway.pipeline.receive import check
 from gateway.pipeline.record import record
 from gateway.pipeline.render import render
@@ -58,7 +58,7 @@ async def _counted(journal: Journal, services: Services) -> tuple[int, str]:
     conversation = render(recipe, request)
     journal.input_chars = sum([len(message.text) for message in conversation])
     await admit_alone(caller, services)
-    conversation, _ = guard_in(recipe, request, conversation, journal)
+    conversation, _ = await guard_in_apart(recipe, request, conversation, journal, services.apart)
     plan = route(recipe, request, journal, services)
     number, source, target = await count(plan, request, recipe, conversation, journal, services)
     return number, (

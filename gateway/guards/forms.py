@@ -31,6 +31,10 @@ REACH = 64
 """Characters left of a match that an announcement may span, with the character left of itself."""
 
 
+WINDOW = 1 << 15
+"""Characters that are searched at once: a millisecond, in which no other thread of Python gets its turn."""
+
+
 class Form(Struct, frozen=True):
     """One way in which a kind of thing is written."""
 
@@ -79,7 +83,7 @@ class FormDetector:
     yield give way.
     """
 
-    __slots__ = ("_allowed", "_claims", "_forms", "_match", "_partial", "_search", "_size", "before", "longest")
+    __slots__ = ("_allowed", "_claims", "_forms", "_match", "_partial", "_reach", "_search", "_size", "before", "longest")
 
     def __init__(self, forms: Sequence[Form], allowed: frozenset[str] = frozenset(), others: Sequence[Form] = ()) -> None:
         # Two more characters, whatever they are: what must be seen right of a form.
@@ -102,6 +106,7 @@ class FormDetector:
             re.compile(f"{form.after}(?<!{form.left})({form.pattern})(?!{form.right})", re.ASCII).search for form in everything
         ]
         self._partial = re2.compile(f"(?:{'|'.join([part.partial for part in parts])})\\z", options)
+        self._reach = 2 + max(anatomy(form.pattern).longest or 0 for form in everything)
         self.longest: int | None = 2 + max(anatomy(form.pattern).longest or 0 for form in forms)
         """Characters of the longest form, and two that must be seen right of it."""
         self.before = REACH if any(form.after for form in everything) else 1
@@ -151,7 +156,7 @@ class FormDetector:
         search, form = self._search[i], self._forms[i]
         if not form.around:
             start = max(0, start - REACH) if form.after else start
-            while (match := search(text, start)) is not None:
+            while (match := self._next(search, text, start)) is not None:
                 yield match
                 start = match.start() + 1
             return
@@ -163,6 +168,18 @@ class FormDetector:
                 yield match
                 start = match.start() + 1
             place = text.find(form.around, max(place + 1, start))
+
+    def _next(self, search: Callable[[str, int, int], re.Match[str] | None], text: str, start: int) -> re.Match[str] | None:
+        """The first match that begins at ``start`` or later, looked for in windows that see all of what begins in them."""
+        beyond = REACH + self._reach
+        while True:
+            border = start + WINDOW
+            match = search(text, start, border + beyond)
+            if match is not None and match.start() < border:
+                return match
+            if border >= len(text):
+                return None
+            start = border
 
     def hold(self, text: str) -> int:
         """Characters at the end of a text that may be, or become, part of a finding."""

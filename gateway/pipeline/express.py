@@ -19,6 +19,7 @@ from gateway.core.ledger import UNBILLED
 from gateway.core.requests import Inbound
 from gateway.core.upstream import CHAT, Sent, UpstreamCall
 from gateway.pipeline.admit import admit_now
+from gateway.pipeline.apart import LONG
 from gateway.pipeline.authenticate import authenticate_now
 from gateway.pipeline.call import travel, upstream_call
 from gateway.pipeline.course import Course
@@ -122,11 +123,11 @@ class Departed:
                 self._arrival.set_result(None)
             return
         journal, services, sent, course = self._journal, self._services, self._sent, self._course
-        body = sent.body_now(services.max_answer_bytes)
-        if body is None:
+        body, guard = sent.body_now(services.max_answer_bytes), course.recipe.guards.post
+        if body is None or (guard is not None and len(body) > LONG):
             self._hand_over()
             return
-        clock, dialect, native, guard = services.clock, self._dialect, self._native, course.recipe.guards.post
+        clock, dialect, native = services.clock, self._dialect, self._native
         now = clock()
         try:
             spoken = dialect.name if native else CHAT
@@ -222,6 +223,8 @@ def depart(inbound: Inbound, services: Services, reply: ExpressReply, dialect: D
         if recipe is None or recipe.cache is not None:
             return None
         guards = recipe.guards
+        if guards.pre is not None and len(inbound.body) > LONG:
+            return None
         if guards.types or guards.consults or guards.needs_chat or not (guards.post is None or guards.post.quick):
             return None
         journal.prompt = recipe.release.facts if recipe.release else None
