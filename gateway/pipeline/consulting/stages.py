@@ -79,7 +79,7 @@ class Consulted(Struct, frozen=True):
         written = ruling.texts if masking is None else masking.over(texts, ruling.marked)
         if history is not None:
             self._settle_calls("pre", history, ruling, _writing if masking is None else masking.write)
-        calls = {} if history is None else history.changes()
+        calls: Mapping[int, Mapping[int, str]] = {} if history is None else history.changes()
         if (written is None or written == texts) and not calls:
             return conversation
         given = iter(texts if written is None else written)
