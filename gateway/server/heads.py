@@ -35,7 +35,9 @@ def learn(data: bytes, headers: list[tuple[bytes, bytes]], cycle: object) -> Rep
     if not isinstance(cycle, HotReply) or not cycle.keep_alive:
         return None
     names = [name for name, _ in headers]
-    if names.count(b"content-length") != 1 or b"transfer-encoding" in names or b"expect" in names or b"connection" in names:
+    if names.count(b"content-length") != 1 or b"transfer-encoding" in names or b"expect" in names:
+        return None
+    if any(name == b"connection" and value.lower() != b"keep-alive" for name, value in headers):
         return None
     head = data[: data.find(b"\r\n\r\n")]
     start = head.lower().find(b"\r\ncontent-length:") + len(b"\r\ncontent-length:")

@@ -93,3 +93,12 @@ def test_the_length_may_be_the_last_line() -> None:
     assert found.body_of(head.replace(b": 3", b": 12") + b"hello world.") == b"hello world."
     assert found.body_of(head.replace(b": 3", b": 3\r\nx: y") + b"abc") is None
     assert found.body_of(head[:-4].replace(b": 3", b": 0")) is None
+
+
+@pytest.mark.parametrize("value", [b"keep-alive", b"Keep-Alive"])
+def test_what_client_libraries_say_of_the_connection_is_learnt(value: bytes) -> None:
+    head = HEAD.replace(b"x-tags", b"connection: %b\r\nx-tags" % value)
+    assert learn(head + b"abc", parsed(head), cycle()) is not None
+    for other in (b"close", b"keep-alive, upgrade", b"upgrade"):
+        unlike = head.replace(value, other)
+        assert learn(unlike + b"abc", parsed(unlike), cycle()) is None
