@@ -72,16 +72,32 @@ def ip(text: str) -> bool:
 
     With a prefix length (RFC 4632, RFC 4291 2.3) it may be a block of addresses: a large one is nobody's either.
     """
-    alone, slash, prefix = text.partition("/")
+    alone, _, prefix = text.partition("/")
+    if ":" not in alone:
+        return _ipv4(alone, prefix)
     try:
-        address = ipaddress.ip_address(alone)
+        address = ipaddress.IPv6Address(alone)
     except ValueError:
         return False
-    if address.is_loopback or address.is_unspecified or (address.version == 4 and address.is_reserved):
-        return False
-    if slash and int(prefix) <= _BLOCKS[address.version] and not int(address) & (1 << address.max_prefixlen - int(prefix)) - 1:
+    if address.is_loopback or address.is_unspecified or _is_block(int(address), 128, prefix, _BLOCKS[6]):
         return False
     return any(char.isdigit() for char in alone)
+
+
+def _ipv4(alone: str, prefix: str) -> bool:
+    parts = alone.split(".")
+    if len(parts) != 4 or any(len(part) > 1 and part[0] == "0" for part in parts):
+        return False
+    first, *rest = [int(part) for part in parts]
+    # 127.0.0.0/8 is loopback, 240.0.0.0/4 reserved (IANA's registry of special addresses).
+    if max(rest) > 255 or first >= 240 or first == 127 or not (first or any(rest)):
+        return False
+    return not _is_block(first << 24 | rest[0] << 16 | rest[1] << 8 | rest[2], 32, prefix, _BLOCKS[4])
+
+
+def _is_block(address: int, bits: int, prefix: str, largest: int) -> bool:
+    """Whether it is no address of one, but a block of many that has this prefix length; empty: none."""
+    return bool(prefix) and int(prefix) <= largest and not address & (1 << bits - int(prefix)) - 1
 
 
 def mac(text: str) -> bool:
