@@ -79,6 +79,8 @@ class PreValidation(Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     validators: Annotated[list[Validator], Meta(max_length=64)] = []
     budget_ms: Annotated[int, Meta(ge=1, le=60_000)] | None = None
     """How long the guards of this section that ask others may take together; None: 5 s."""
+    on_media: Literal["open", "closed"] = "open"
+    """Whether pictures, sound and files, which no guard can read, may pass: ``closed`` blocks them."""
 
 
 class PostValidation(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -92,6 +94,7 @@ class PostValidation(Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     budget_ms: Annotated[int, Meta(ge=1, le=60_000)] | None = None
     format_schema: dict[str, Any] | None = None
     """A JSON Schema (draft 2020-12) that the whole answer must be an instance of, as JSON: short for a ``json`` validator."""
+    on_media: Literal["open", "closed"] = "open"
 
 
 class Guardrails(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

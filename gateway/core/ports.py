@@ -73,6 +73,9 @@ class Lease(Struct, frozen=True):
     """What is left in the window for everybody, after this grant."""
     window_ends: float
     """Monotonic seconds at which the window resets."""
+    seeded_ms: int = 0
+    """When the counter was made again from the ledger, by the store's clock in milliseconds since the epoch, while the ledger is yet to
+    be asked a last time; 0: it is not."""
 
 
 class LeaseStore(Protocol):
@@ -138,6 +141,13 @@ class LimitStore(Protocol):
 
     async def early(self, application_id: str) -> list[str] | None:
         """Ids of calls that started before the seed ``first`` and were counted in this store after it, until the seed ``last``."""
+        ...
+
+    async def note(self, application_id: str, reservations: Sequence[str]) -> bool:
+        """Calls that spend permits leased after the seed ``first``, for :meth:`early`. False: the store cannot be asked.
+
+        Those that started later are left aside, and so is everything after the seed ``last``.
+        """
         ...
 
     async def charge(self, application_id: str, name: str, started_ms: int, spent: Sequence[Seed]) -> bool:

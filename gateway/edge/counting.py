@@ -12,7 +12,7 @@ from gateway.edge.problems import refuse
 from gateway.pipeline.admit import admit_alone
 from gateway.pipeline.authenticate import authenticate
 from gateway.pipeline.counting import count
-from gateway.pipeline.guard_in import guard_in
+from gateway.pipeline.guard_in import guard_in_apart
 from gateway.pipeline.receive import check
 from gateway.pipeline.record import record
 from gateway.pipeline.render import render
@@ -74,7 +74,7 @@ async def _counted(journal: Journal, services: Services, dialect: Dialect) -> tu
     conversation = render(recipe, request)
     journal.input_chars = sum([len(message.text) for message in conversation])
     await admit_alone(caller, services)
-    conversation, _ = guard_in(recipe, request, conversation, journal)
+    conversation, _ = await guard_in_apart(recipe, request, conversation, journal, services.apart)
     plan = route(recipe, request, journal, services)
     spoken = MESSAGES if dialect is MESSAGES_DIALECT else CHAT
     number, source, target = await count(plan, request, recipe, conversation, spoken, journal, services)

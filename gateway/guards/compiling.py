@@ -88,7 +88,7 @@ def _check(validator: Validator, judge: Detector | Remote, direction: Direction,
         raise _wrong(f"{here}.stage", f"{validator.stage} is for what comes out; going in there are text and tools")
     if isinstance(judge, Remote):
         _check_places(validator, judge, here)
-        if validator.stage in {"stream", "tools"}:
+        if validator.stage == "stream" or (validator.stage == "tools" and not judge.judges_calls):
             raise _wrong(f"{here}.stage", f"{validator.type} judges whole texts only")
         return
     if isinstance(judge, Joint) and direction == "in" and action in REWRITING:

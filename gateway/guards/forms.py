@@ -31,6 +31,10 @@ REACH = 64
 """Characters left of a match that an announcement may span, with the character left of itself."""
 
 
+WINDOW = 1 << 15
+"""Characters that are searched at once: a millisecond, in which no other thread of Python gets its turn."""
+
+
 class Form(Struct, frozen=True):
     """One way in which a kind of thing is written."""
 
@@ -48,6 +52,9 @@ class Form(Struct, frozen=True):
     """What may not stand directly before it: one character."""
     right: str = r"\w|[.-][0-9]"
     """What may not follow it: two characters at most."""
+    yields: bool = False
+    """Whether it is none where a word announces the same text as something else, be its check right or wrong: a number that is called a
+    patient's is no telephone's, even with a digit mistyped."""
 
 
 def either(words: str) -> str:
@@ -72,31 +79,37 @@ def announced(words: str) -> str:
 class FormDetector:
     """Finds forms. Where two overlap, what begins first wins, then what is longer, then what is named first.
 
-    ``allowed`` are texts, case-folded, that are never found.
+    ``allowed`` are texts, case-folded, that are never found. ``others`` are forms that are not looked for, and to which those that
+    yield give way.
     """
 
-    __slots__ = ("_allowed", "_forms", "_match", "_partial", "_search", "before", "longest")
+    __slots__ = ("_allowed", "_claims", "_forms", "_match", "_partial", "_reach", "_search", "_size", "before", "longest")
 
-    def __init__(self, forms: Sequence[Form], allowed: frozenset[str] = frozenset()) -> None:
+    def __init__(self, forms: Sequence[Form], allowed: frozenset[str] = frozenset(), others: Sequence[Form] = ()) -> None:
         # Two more characters, whatever they are: what must be seen right of a form.
         parts = [anatomy(f"(?:{_relaxed(form.pattern)})(?s:..)") for form in forms]
         options = re2.Options()
         options.max_mem = _MAX_MEM
         options.log_errors = False
+        yielding = {form.what for form in forms if form.yields}
+        everything = (*forms, *[form for form in others if yielding and form.after])
+        self._size = len(forms)
+        self._claims = frozenset([i for i, form in enumerate(everything) if form.after and form.what not in yielding])
         matcher = re2.Set.SearchSet(options)
-        for form in forms:
+        for form in everything:
             matcher.Add(anatomy(_relaxed(f"{form.after}(?:{form.pattern})")).full)
         matcher.Compile()
         self._match = matcher.Match
-        self._forms = tuple(forms)
+        self._forms = everything
         self._allowed = allowed
         self._search = [
-            re.compile(f"{form.after}(?<!{form.left})({form.pattern})(?!{form.right})", re.ASCII).search for form in forms
+            re.compile(f"{form.after}(?<!{form.left})({form.pattern})(?!{form.right})", re.ASCII).search for form in everything
         ]
         self._partial = re2.compile(f"(?:{'|'.join([part.partial for part in parts])})\\z", options)
+        self._reach = 2 + max(anatomy(form.pattern).longest or 0 for form in everything)
         self.longest: int | None = 2 + max(anatomy(form.pattern).longest or 0 for form in forms)
         """Characters of the longest form, and two that must be seen right of it."""
-        self.before = REACH if any(form.after for form in forms) else 1
+        self.before = REACH if any(form.after for form in everything) else 1
         """A digit or a letter directly before makes a number part of something else; words announce it."""
 
     def find(self, text: str) -> list[Finding]:
@@ -111,7 +124,7 @@ class FormDetector:
             return self.find_from(encodable(text), start)
         if not possible:
             return []
-        found = [finding for i in sorted(possible) for finding in self._located(i, text, start)]
+        found = self._all(sorted(possible), text, start)
         found.sort(key=_order)
         out: list[Finding] = []
         end = start
@@ -121,21 +134,29 @@ class FormDetector:
                 end = finding.end
         return out
 
-    def _located(self, i: int, text: str, start: int) -> Iterator[Finding]:
-        form = self._forms[i]
-        for match in self._matches(i, text, start):
-            begin, end = match.span(1)
-            if begin >= start:
+    def _all(self, possible: Sequence[int], text: str, start: int) -> list[Finding]:
+        """What these forms find, overlaps and all."""
+        found: list[tuple[Finding, bool]] = []
+        claimed: set[tuple[int, int]] = set()
+        for i in possible:
+            form, claims = self._forms[i], i in self._claims
+            for match in self._matches(i, text, start):
+                begin, end = match.span(1)
+                if begin < start:
+                    continue
+                if claims:
+                    claimed.add((begin, end))
                 itself = match[1]
-                if form.accept(itself) and itself.casefold() not in self._allowed:
-                    yield Finding(begin, end, form.what)
+                if i < self._size and form.accept(itself) and itself.casefold() not in self._allowed:
+                    found.append((Finding(begin, end, form.what), form.yields))
+        return [one for one, yields in found if not (yields and (one.start, one.end) in claimed)]
 
     def _matches(self, i: int, text: str, start: int) -> Iterator[re.Match[str]]:
         """One match for each place where there is one."""
         search, form = self._search[i], self._forms[i]
         if not form.around:
             start = max(0, start - REACH) if form.after else start
-            while (match := search(text, start)) is not None:
+            while (match := self._next(search, text, start)) is not None:
                 yield match
                 start = match.start() + 1
             return
@@ -147,6 +168,18 @@ class FormDetector:
                 yield match
                 start = match.start() + 1
             place = text.find(form.around, max(place + 1, start))
+
+    def _next(self, search: Callable[[str, int, int], re.Match[str] | None], text: str, start: int) -> re.Match[str] | None:
+        """The first match that begins at ``start`` or later, looked for in windows that see all of what begins in them."""
+        beyond = REACH + self._reach
+        while True:
+            border = start + WINDOW
+            match = search(text, start, border + beyond)
+            if match is not None and match.start() < border:
+                return match
+            if border >= len(text):
+                return None
+            start = border
 
     def hold(self, text: str) -> int:
         """Characters at the end of a text that may be, or become, part of a finding."""

@@ -104,7 +104,7 @@ class Incoming:
             if message.role != "assistant":
                 continue
             put: dict[int, str] = {}
-            for place, call in _calls(message):
+            for place, call in calls_of(message):
                 complete = complete_call(call)
                 arguments = judge_call(complete, rules, self._tools, self._write)
                 if isinstance(arguments, Block):
@@ -162,7 +162,8 @@ def beside(conversation: Conversation) -> list[str]:
     return found
 
 
-def _calls(message: Message) -> list[tuple[int, Call]]:
+def calls_of(message: Message) -> list[tuple[int, Call]]:
+    """The tool calls of an assistant message, by their place in it. Raises ``malformed``."""
     try:
         return message_calls(message.raw)
     except DECODE_ERRORS as error:

@@ -8,6 +8,7 @@ characters.
 A stream is ended at the first character that is too much. That a text is too short only its end can tell.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Annotated
 
@@ -15,10 +16,13 @@ from msgspec import Meta, Struct
 
 from gateway.core.errors import MALFORMED, GatewayError
 from gateway.guards.counters import Characters, Counter, Lines, Sentences, Words, sentence_ends
+from gateway.guards.normal import PIECE
 from gateway.guards.whole import WholeText
 
 _MOST = 100_000_000
 """Of anything: more than any body holds."""
+
+_WORD = re.compile(r"\S++")
 
 _Count = Annotated[int, Meta(ge=0, le=_MOST)] | None
 
@@ -45,9 +49,13 @@ def _lines(text: str) -> int:
     return text.count("\n") + (not text.endswith("\n")) if text else 0
 
 
+def _words(text: str) -> int:
+    return len(text.split()) if len(text) <= PIECE else sum(1 for _ in _WORD.finditer(text))
+
+
 _UNITS: dict[str, Callable[[str], int]] = {
     "characters": len,
-    "words": lambda text: len(text.split()),
+    "words": _words,
     "sentences": _sentences,
     "lines": _lines,
 }
@@ -90,9 +98,11 @@ class LengthGuard(WholeText):
 
     def judge(self, text: str) -> str | None:
         """``too_long`` or ``too_short`` with the unit (``too_long: words``)."""
-        passed = self.counter().feed(text)
-        if passed is not None:
-            return passed[1]
+        counter = self.counter()
+        for start in range(0, len(text), PIECE):
+            passed = counter.feed(text[start : start + PIECE])
+            if passed is not None:
+                return passed[1]
         return next((f"too_short: {unit}" for unit, least in self._least.items() if _UNITS[unit](text) < least), None)
 
     def counter(self) -> LengthCount:

@@ -15,6 +15,7 @@ from gateway.guards.catalogue import GuardType
 from gateway.guards.compiling import rules_of
 from gateway.guards.incoming import Incoming, beside
 from gateway.guards.judge import judge, prohibited_rule, required_rule
+from gateway.guards.media import MEDIA_BLOCK, holds_media, media_note
 from gateway.guards.outgoing import Outgoing
 from gateway.guards.required import RequiredSet
 from gateway.guards.rules import RemoteRule, Rule, Tally
@@ -42,6 +43,8 @@ class InputGuard(Struct, frozen=True):
     remote: tuple[RemoteRule, ...] = ()
     """Asked by whoever can wait; :meth:`check` leaves them aside."""
     budget_ms: int = BUDGET_MS
+    media: bool = True
+    """Whether pictures, sound and files may go in, unread."""
 
     def check(self, conversation: Conversation, definitions: Sequence[str] = (), notes: list[Note] | None = None) -> Verdict:
         """One pass over all texts: terms first, then the rules. Each required element must occur in one of the messages.
@@ -57,6 +60,9 @@ class InputGuard(Struct, frozen=True):
             if isinstance(verdict, Block):
                 Tally("pre", notes).block(verdict)
                 return verdict
+        if not self.media and holds_media(conversation):
+            notes.append(media_note("pre"))
+            return MEDIA_BLOCK
         if not self.rules and not self.tools:
             return ALLOW
         return Incoming(conversation, definitions, Tally("pre", notes), Tally("tools", notes)).judge(self.rules, self.tools)
@@ -76,11 +82,13 @@ class OutputGuard(Struct, frozen=True):
     remote: tuple[RemoteRule, ...] = ()
     """Asked by whoever can wait; nothing here knows of them."""
     budget_ms: int = BUDGET_MS
+    media: bool = True
+    """Whether pictures, sound and files may come out, unread."""
 
     @property
     def quick(self) -> bool:
         """Whether the quick scan is all there is to do."""
-        return self.texts is None and not self.tools
+        return self.texts is None and not self.tools and self.media
 
     @property
     def busy(self) -> bool:
@@ -170,6 +178,7 @@ class _Section(Struct):
     tools: list[Rule] = []
     remote: list[RemoteRule] = []
     budget_ms: int | None = None
+    media: bool = True
 
     @classmethod
     def of(cls, stage: PreValidation | PostValidation, param: str, catalogue: Mapping[str, GuardType]) -> "_Section":
@@ -179,13 +188,15 @@ class _Section(Struct):
         ruled = rules_of(stage, param, catalogue)
         if not stage.enabled:
             return cls()
-        return cls(terms, required, ruled.text, ruled.whole, ruled.tools, ruled.remote, stage.budget_ms)
+        return cls(
+            terms, required, ruled.text, ruled.whole, ruled.tools, ruled.remote, stage.budget_ms, stage.on_media == "open"
+        )
 
     def as_rules(self) -> "_Section":
         """The same, its terms and required elements as rules before the others."""
         text = [prohibited_rule(self.terms), *self.text] if self.terms is not None else self.text
         whole = [*self.whole, required_rule(self.required)] if self.required is not None else self.whole
-        return _Section(None, None, text, whole, self.tools, self.remote, self.budget_ms)
+        return _Section(None, None, text, whole, self.tools, self.remote, self.budget_ms, self.media)
 
 
 def _budget(sections: list[_Section]) -> int:
@@ -203,8 +214,11 @@ def _pre(sections: list[_Section]) -> InputGuard | None:
         tuple([rule for section in ruled for rule in section.tools]),
         tuple([rule for section in ruled for rule in section.remote]),
         _budget(sections),
+        all(section.media for section in sections),
     )
-    busy = guard.terms is not None or guard.required is not None or guard.rules or guard.tools or guard.remote
+    busy = (
+        guard.terms is not None or guard.required is not None or guard.rules or guard.tools or guard.remote or not guard.media
+    )
     return guard if busy else None
 
 
@@ -212,7 +226,8 @@ def _post(sections: list[_Section]) -> OutputGuard | None:
     tools = tuple([rule for section in sections for rule in section.tools])
     remote = tuple([rule for section in sections for rule in section.remote])
     listed = [section for section in sections if section.terms is not None or section.required is not None]
-    if not tools and len(listed) < 2 and not any(section.text or section.whole for section in sections):
+    media = all(section.media for section in sections)
+    if media and not tools and len(listed) < 2 and not any(section.text or section.whole for section in sections):
         if not listed and not remote:
             return None
         quick = listed[0] if listed else _Section()
@@ -226,10 +241,14 @@ def _post(sections: list[_Section]) -> OutputGuard | None:
         tuple([rule for rule in whole if not rule.watches]),
         tuple([rule for rule in (*text, *whole) if rule.watches]),
     )
-    return OutputGuard(None, None, None, texts, tools, remote, _budget(sections))
+    return OutputGuard(None, None, None, texts, tools, remote, _budget(sections), media)
 
 
 def _needs_chat(pre: InputGuard | None, post: OutputGuard | None) -> bool:
+    if any(not guard.media for guard in (pre, post) if guard is not None):
+        return True
+    if any(rule.calls for guard in (pre, post) if guard is not None for rule in guard.remote):
+        return True
     if pre is not None and (pre.tools or any(rule.rewrites for rule in (*pre.rules, *pre.remote))):
         return True
     if post is None:

@@ -48,6 +48,11 @@ class Remote(Struct, frozen=True):
         return self.rewrites
 
     @property
+    def judges_calls(self) -> bool:
+        """Whether it can judge tool calls: their names and arguments."""
+        return True
+
+    @property
     def meters(self) -> bool:
         """Whether, coming out, it can judge a stream that is still coming."""
         return False
@@ -66,6 +71,11 @@ class RemoteRule(Struct, frozen=True):
         return (self.validator.timeout_ms or self.remote.patience_ms) / 1000
 
     @property
+    def calls(self) -> bool:
+        """Whether it judges tool calls, and tool definitions, instead of texts."""
+        return self.validator.stage == "tools"
+
+    @property
     def rewrites(self) -> bool:
         """Whether what goes in may be another text after its answer."""
         return (self.remote.rewrites or self.masks) and self.validator.mode == "enforce"
@@ -74,6 +84,11 @@ class RemoteRule(Struct, frozen=True):
     def masks(self) -> bool:
         """Whether what it finds is written over."""
         return self.validator.on_fail in REWRITING
+
+    def block(self, detail: str) -> Block:
+        """The verdict that its answer comes to."""
+        validator = self.validator
+        return Block(self.guard, detail, None, validator.on_fail, validator.message, validator.fallback)
 
     def written(self, what: str) -> str:
         """What stands in the place of something of a kind; ``mask`` is the affair of whoever keeps the values."""

@@ -33,7 +33,8 @@ def maker(forms: tuple[Form, ...]) -> Callable[[TableOptions, str], FormDetector
     @lru_cache(maxsize=64)
     def detector(wanted: frozenset[str], allowed: frozenset[str]) -> FormDetector:
         # Compiled once (it takes a tenth of a second for all): many versions share their choice.
-        return FormDetector([form for form in forms if form.what in wanted], allowed)
+        others = [form for form in forms if form.what not in wanted]
+        return FormDetector([form for form in forms if form.what in wanted], allowed, others)
 
     def make(options: TableOptions, param: str) -> FormDetector:
         for i, kind in enumerate(options.kinds):

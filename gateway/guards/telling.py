@@ -5,6 +5,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from gateway.guards.media import MEDIA
 from gateway.guards.plan import GuardPlan, InputGuard, OutputGuard
 from gateway.guards.rules import PROHIBITED, REQUIRED, RemoteRule, Rule
 
@@ -23,6 +24,8 @@ class Told(Struct, frozen=True, omit_defaults=True):
     mode: str = "enforce"
     holds: int | None = None
     """Of ``stream``: the most characters that are held back for it."""
+    tools: bool = False
+    """Of guards outside the process: whether they judge tools instead of texts."""
 
 
 def told(plan: GuardPlan) -> tuple[Told, ...]:
@@ -65,13 +68,15 @@ def _coming_out(plan: GuardPlan) -> list[Told]:
 
 
 def _listed(guard: InputGuard | OutputGuard, terms: Step, required: Step) -> list[Told]:
-    """The two that have a list of their own in the configuration, where the quick scan does them."""
+    """Those that are no validators: the two that have a list of their own, where the quick scan does them, and ``on_media``."""
     found: list[Told] = []
     if guard.terms is not None:
         longest = max(map(len, guard.terms.folded)) if terms == "stream" else None
         found.append(Told(terms, PROHIBITED, PROHIBITED, "block", holds=longest))
     if guard.required is not None:
         found.append(Told(required, REQUIRED, REQUIRED, "block"))
+    if not guard.media:
+        found.append(Told(terms, MEDIA, MEDIA, "block"))
     return found
 
 
@@ -90,7 +95,10 @@ def _rules(rules: Iterable[Rule], step: Step, plan: GuardPlan) -> list[Told]:
 
 
 def _others(rules: Iterable[RemoteRule], step: Step) -> list[Told]:
-    return [Told(step, rule.guard, rule.validator.type, rule.validator.on_fail, rule.validator.mode) for rule in rules]
+    return [
+        Told(step, rule.guard, rule.validator.type, rule.validator.on_fail, rule.validator.mode, tools=rule.calls)
+        for rule in rules
+    ]
 
 
 def _asked_first(rule: RemoteRule) -> bool:

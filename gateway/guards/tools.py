@@ -4,7 +4,9 @@ Arguments are judged as the JSON text that says the same without needless escape
 into them is escaped for where it stands; where the outcome would be no JSON any more, the call is blocked.
 """
 
+import re
 from collections.abc import Sequence
+from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -16,6 +18,8 @@ from gateway.wire.chat_texts import Call, Function
 
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+R = TypeVar("R")
 
 
 class ToolCall(Struct, frozen=True, gc=False):
@@ -57,11 +61,8 @@ def judge_call(
     if not wanted:
         return _as_it_came(call.arguments, text, rules, tally, choice) if text != call.arguments else text
 
-    def put(rule: Rule, found: str, what: str) -> str:
-        return _inside(write(rule, _outside(found), what)) if escaped else write(rule, found, what)
-
-    made = rewritten(text, edits_of(text, wanted, put))
-    if escaped and not _is_json(made):
+    made = written_over(text, wanted, write, escaped=escaped)
+    if made is None:
         rule = wanted[0][3]
         return Block(rule.guard, "the arguments of a tool call cannot be rewritten", choice, "block", rule.message)
     return made
@@ -79,6 +80,21 @@ def _as_it_came(arguments: str, simply: str, rules: Sequence[Rule], tally: Tally
     return arguments
 
 
+def written_over(text: str, wanted: Sequence[Wanted[R]], write: Write[R], *, escaped: bool) -> str | None:
+    """Arguments with something else in some places. ``escaped``: they are JSON; None where the outcome would be none any more."""
+
+    def put(rule: R, found: str, what: str) -> str:
+        return _inside(write(rule, _outside(found), what)) if escaped else write(rule, found, what)
+
+    made = rewritten(text, edits_of(text, wanted, put))
+    return None if escaped and not is_json(made) else made
+
+
+def repeats(arguments: str, simply: str) -> bool:
+    """Whether JSON arguments say more than what they mean: a key that comes twice means its last value, and hides the others."""
+    return _STRING.sub("", arguments).count(":") > _STRING.sub("", simply).count(":")
+
+
 def said_simply(arguments: str) -> tuple[str, bool]:
     """The text to judge, and whether it is JSON."""
     try:
@@ -87,7 +103,8 @@ def said_simply(arguments: str) -> tuple[str, bool]:
         return arguments, False
 
 
-def _is_json(text: str) -> bool:
+def is_json(text: str) -> bool:
+    """Whether a text is one JSON value."""
     try:
         _decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError):

@@ -46,7 +46,7 @@ class Counters:
         self._counters: dict[str, _Counter] = {}
         self._seeding_since: int | None = None
         self._charged: set[str] = set()
-        self.early: list[str] = []
+        self.early: dict[str, None] = {}
         """Calls that started before these counters were seeded, and are counted by them; until the last seed."""
 
     def reserve(self, now_ms: int, reservation: str, lifetime_ms: int, asks: Sequence[Ask]) -> Reserved:
@@ -57,7 +57,7 @@ class Counters:
         states = self.look(now_ms, asks)
         if not all(state.fits or ask.shadow for ask, state in zip(asks, states, strict=True)):
             return Reserved(granted=False, states=states, epoch=self.epoch)
-        self._note_early(reservation)
+        self.note(reservation)
         # Requests alone leave a reservation of nothing behind: by it they can be taken back.
         traced = any(ask.need and not ask.firm for ask in asks)
         for ask in asks:
@@ -164,14 +164,20 @@ class Counters:
         remaining = max(0, limit - counter.used - counter.held)
         return granted, remaining, max(end_of(window, counter.window) - now_ms, 0)
 
-    def _note_early(self, reservation: str) -> None:
+    @property
+    def seeding_since(self) -> int:
+        """When they were seeded first, until the last seed; else 0."""
+        return self._seeding_since or 0
+
+    def note(self, reservation: str) -> None:
+        """Note a call that is counted, if it started before these counters were seeded."""
         if self._seeding_since is not None and len(self.early) < MAX_EARLY:
             try:
                 started = uuid7_ms(reservation)
             except ValueError:
                 return
             if started < self._seeding_since:
-                self.early.append(reservation)
+                self.early[reservation] = None
 
     def _current(self, ask: Ask, now_ms: int) -> _Counter | None:
         """The counter, if its window is not over. A clock that steps back must not hand out a window twice."""

@@ -77,6 +77,7 @@ class Permits:
         "degraded",
         "limit",
         "local",
+        "seeded_ms",
         "window",
     )
 
@@ -89,6 +90,8 @@ class Permits:
         """What this worker lets through per window while the store is away."""
         self.degraded = False
         """Whether the limit holds per worker because the store is away."""
+        self.seeded_ms = 0
+        """As of the newest lease: calls that started before it may be counted by the ledger too."""
         self._available = 0
         self._ends = 0.0
         self._left = limit
@@ -176,6 +179,7 @@ class Permits:
         self._ends = min(self._ends, lease.window_ends)
         self.degraded = False
         self._available += lease.granted
+        self.seeded_ms = lease.seeded_ms
         self._left = lease.remaining
         self._low = (lease.granted + 1) // 2 if self._left else 0
         self._since = now

@@ -23,7 +23,7 @@ from gateway.guards.telling import Told, held_back
 from gateway.guards.telling import told as planned
 from gateway.pipeline.estimates import output_bound
 from gateway.pipeline.fetch import read_kept
-from gateway.pipeline.guard_in import guard_in
+from gateway.pipeline.guard_in import guard_in_apart
 from gateway.pipeline.recall import answer_name
 from gateway.pipeline.render import render
 from gateway.pipeline.resolve import Recipe, resolve
@@ -174,7 +174,7 @@ async def explain(inbound: Inbound, request: ChatRequest, caller: Caller, servic
         if refusal is not None:
             fault, refused_by = _fault(refusal), verb
         verb = "guard_in"
-        conversation, guarded = _guarded(recipe, request, conversation, journal)
+        conversation, guarded = await _guarded(recipe, request, conversation, journal, services)
         told["guards"] = guarded
         if fault is None and guarded is not None and guarded.fault is not None:
             fault, refused_by = guarded.fault, verb
@@ -224,15 +224,15 @@ async def _count(model: str, conversation: Conversation, services: Services) -> 
     return tokens
 
 
-def _guarded(
-    recipe: Recipe, request: ChatRequest, conversation: Conversation, journal: Journal
+async def _guarded(
+    recipe: Recipe, request: ChatRequest, conversation: Conversation, journal: Journal, services: Services
 ) -> tuple[Conversation, Guarded | None]:
     """The conversation as it would go out, and what the guards say of it."""
     if recipe.release is None and recipe.guards is NO_GUARDS:
         return conversation, None
     fault = None
     try:
-        conversation, _ = guard_in(recipe, request, conversation, journal)
+        conversation, _ = await guard_in_apart(recipe, request, conversation, journal, services.apart)
     except GatewayError as error:
         fault = _fault(error)
     return conversation, Guarded(

@@ -122,11 +122,12 @@ class Departed:
                 self._arrival.set_result(None)
             return
         journal, services, sent, course = self._journal, self._services, self._sent, self._course
-        body = sent.body_now(services.max_answer_bytes)
-        if body is None:
+        guards, body = course.recipe.guards, sent.body_now(services.max_answer_bytes)
+        guard = guards.post
+        if body is None or (guard is not None and len(body) > guards.long):
             self._hand_over()
             return
-        clock, dialect, native, guard = services.clock, self._dialect, self._native, course.recipe.guards.post
+        clock, dialect, native = services.clock, self._dialect, self._native
         now = clock()
         try:
             spoken = dialect.name if native else CHAT
@@ -220,6 +221,8 @@ def depart(inbound: Inbound, services: Services, reply: ExpressReply, dialect: D
             return None
         recipe = resolve_now(request, caller, services)
         if recipe is None or recipe.cache is not None or not recipe.guards.quick:
+            return None
+        if len(inbound.body) > recipe.guards.long and recipe.guards.pre is not None:
             return None
         journal.prompt = recipe.release.facts if recipe.release else None
         resolved = clock()

@@ -16,7 +16,7 @@ from gateway.guards.plan import OutputGuard
 from gateway.guards.stream import Rules, Window
 from gateway.pipeline.changes import Changes
 from gateway.pipeline.guard_in import BlockedError
-from gateway.pipeline.judged import Thoughts, said_of, too_many
+from gateway.pipeline.judged import Thoughts, refuse_media, said_of, too_many
 from gateway.wire.chat_said import TEXT_FIELDS, Aside, TextField, said_calls
 
 
@@ -74,7 +74,19 @@ _Mark = _Text | _Call | _Aside
 class JudgingGate:
     """Any guards, and masks to be undone. ``chat``: the events are in the chat form, so that they can be read in full and changed."""
 
-    __slots__ = ("_bytes", "_chat", "_current", "_ends", "_held", "_journal", "_limit", "_outgoing", "_run", "_thoughts")
+    __slots__ = (
+        "_bytes",
+        "_chat",
+        "_current",
+        "_ends",
+        "_held",
+        "_journal",
+        "_limit",
+        "_media",
+        "_outgoing",
+        "_run",
+        "_thoughts",
+    )
 
     def __init__(
         self, guard: OutputGuard | None, masks: Mapping[str, str], journal: Journal, *, chat: bool, limit: int
@@ -85,6 +97,7 @@ class JudgingGate:
             masks,
             journal.notes,
         )
+        self._media = guard is None or guard.media
         self._journal = journal
         self._chat = chat
         self._limit = limit
@@ -152,6 +165,8 @@ class JudgingGate:
         return _Text(window, choice, field, text, start)
 
     def _marks(self, event: Event) -> list[_Mark]:
+        if not self._media:
+            refuse_media(event, self._journal)
         if not self._chat:
             texts = [self._text(choice, "content", text) for choice, text in event.texts if text]
             return [*texts, *[self._text(choice, "reasoning", text) for choice, text in self._thoughts.of(event)]]

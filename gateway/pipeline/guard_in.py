@@ -1,6 +1,7 @@
 """Conversation -> Conversation: what may go to a provider."""
 
 from collections.abc import Mapping
+from functools import partial
 
 from msgspec import Raw
 
@@ -10,6 +11,7 @@ from gateway.core.journal import Journal
 from gateway.core.requests import ChatRequest
 from gateway.core.verdicts import ALLOW, Block, Rewritten, Stage
 from gateway.guards.plan import InputGuard
+from gateway.pipeline.apart import Apart, is_long
 from gateway.pipeline.resolve import Recipe
 from gateway.wire.chat_asides import field_texts
 from gateway.wire.openai import DECODE_ERRORS
@@ -53,11 +55,7 @@ def guard_in(
     pre = guards.pre
     if pre is None:
         return conversation, NO_MASKS
-    definitions = (
-        [bytes(recipe.fields[name]).decode(errors="replace") for name in _DEFINITIONS if name in recipe.fields]
-        if pre.tools
-        else ()
-    )
+    definitions = definitions_of(recipe.fields) if pre.tools else ()
     judged = conversation
     if _PREDICTION in recipe.fields:
         judged = (*conversation, *_predicted(recipe.fields[_PREDICTION], pre))
@@ -68,6 +66,20 @@ def guard_in(
         return verdict.conversation, verdict.masks
     assert isinstance(verdict, Block)
     raise BlockedError("pre", verdict, journal)
+
+
+async def guard_in_apart(
+    recipe: Recipe, request: ChatRequest, conversation: Conversation, journal: Journal, apart: Apart
+) -> tuple[Conversation, Mapping[str, str]]:
+    """As :func:`guard_in`, without holding the loop: for requests that are long."""
+    if recipe.guards.pre is None or not is_long(journal):
+        return guard_in(recipe, request, conversation, journal)
+    return await apart.do(partial(guard_in, recipe, request, conversation, journal))
+
+
+def definitions_of(fields: Mapping[str, Raw]) -> list[str]:
+    """The tool definitions of a request, as JSON texts."""
+    return [bytes(fields[name]).decode(errors="replace") for name in _DEFINITIONS if name in fields]
 
 
 def _predicted(raw: Raw, pre: InputGuard) -> Conversation:

@@ -4,11 +4,13 @@ from gateway.core.errors import UPSTREAM_INVALID, GatewayError
 from gateway.core.events import Event
 from gateway.core.journal import Journal
 from gateway.core.verdicts import Block, OutputVerdict
+from gateway.guards.media import MEDIA_BLOCK, media_note
 from gateway.guards.rules import Tally
 from gateway.pipeline.guard_in import BlockedError
 from gateway.wire.chat_said import TEXT_FIELDS, Aside, SaidAnswer, read_said
 from gateway.wire.openai import DECODE_ERRORS
 from gateway.wire.thoughts import thoughts, thoughts_again
+from gateway.wire.unread import unread_in_answer
 
 
 def refuse(verdict: OutputVerdict, journal: Journal) -> None:
@@ -16,6 +18,17 @@ def refuse(verdict: OutputVerdict, journal: Journal) -> None:
     if isinstance(verdict, Block):
         Tally("post", journal.notes).block(verdict)
         raise BlockedError("post", verdict, journal)
+
+
+def refuse_media(event: Event, journal: Journal) -> None:
+    """Raises ``blocked``, and notes it, where an event of the chat form has what no guard can read; ``upstream_invalid``."""
+    try:
+        unread = unread_in_answer(event.data)
+    except DECODE_ERRORS as error:
+        raise GatewayError(UPSTREAM_INVALID, "the answer cannot be judged", cause=str(error)) from None
+    if unread:
+        journal.notes.append(media_note("post"))
+        raise BlockedError("post", MEDIA_BLOCK, journal)
 
 
 class Thoughts:

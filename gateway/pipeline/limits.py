@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from msgspec import Struct, structs
 
 from gateway.core.errors import GatewayError
+from gateway.core.ids import uuid7_ms
 from gateway.core.limits import Ask, CounterState, LimitRule, Reserved, Settlement, Spent
 from gateway.core.ports import LimitStore
 from gateway.limits import leases
@@ -101,7 +102,9 @@ class Limits:
         try:
             for match in matches:
                 if match.rule.mode == "leased":
-                    await self._lease(application_id, match, need(match.rule, estimate), taken, standings, shadowed)
+                    await self._lease(
+                        application_id, reservation, match, need(match.rule, estimate), taken, standings, shadowed
+                    )
             exact = [match for match in matches if match.rule.mode == "exact"]
             if exact:
                 asks = [_ask(match, need(match.rule, estimate)) for match in exact]
@@ -139,7 +142,7 @@ class Limits:
         """Reserve more for a running call; False when the limit has no more."""
         try:
             if match.rule.mode == "leased":
-                await self._lease(application_id, match, amount, taken, [], [])
+                await self._lease(application_id, reservation, match, amount, taken, [], [])
             else:
                 await self._reserve(application_id, reservation, [match], [_ask(match, amount)], taken, [], [])
         except GatewayError:
@@ -264,6 +267,7 @@ class Limits:
     async def _lease(
         self,
         application_id: str,
+        reservation: str,
         match: Match,
         amount: int,
         taken: list[Taken],
@@ -290,6 +294,8 @@ class Limits:
         standings.append((rule, held.standing(self._clock())))
         if retry_after is None:
             taken.append(Taken(rule, counter, amount, 0, "", permits=held, ends=held.ends))
+            if held.seeded_ms and _started_before(reservation, held.seeded_ms):
+                self.after.note(application_id, reservation)
         elif rule.shadow:
             self._shadow(rule, shadowed)
         else:
@@ -324,6 +330,14 @@ class Held:
         taken, self._taken = self._taken, None
         if taken is not None:
             self._limits.settle(self._application_id, self._reservation, taken, spent)
+
+
+def _started_before(reservation: str, ms: int) -> bool:
+    """Whether a call is known to have started before a time; its id says when."""
+    try:
+        return uuid7_ms(reservation) < ms
+    except ValueError:
+        return False
 
 
 def _ask(match: Match, amount: int) -> Ask:

@@ -22,12 +22,13 @@ from gateway.core.notes import header
 from gateway.core.requests import Inbound
 from gateway.core.upstream import CHAT
 from gateway.pipeline.admit import admit, admit_now
+from gateway.pipeline.apart import is_long
 from gateway.pipeline.authenticate import authenticate, authenticate_now
 from gateway.pipeline.bounded import Bounded
 from gateway.pipeline.call import call
 from gateway.pipeline.consulting.stages import Consulted
-from gateway.pipeline.guard_in import NO_MASKS, BlockedError, guard_in
-from gateway.pipeline.guard_out import guard_out, restored
+from gateway.pipeline.guard_in import NO_MASKS, BlockedError, guard_in, guard_in_apart
+from gateway.pipeline.guard_out import guard_out, judge_apart, restored
 from gateway.pipeline.permits import Permit
 from gateway.pipeline.recall import recall
 from gateway.pipeline.receive import check
@@ -133,7 +134,11 @@ async def _answer(
     answer: Received | None = None
     try:
         if begun is None and not course.judged:
-            conversation, masks = guard_in(recipe, request, conversation, journal)
+            conversation, masks = (
+                await guard_in_apart(recipe, request, conversation, journal, services.apart)
+                if is_long(journal)
+                else guard_in(recipe, request, conversation, journal)
+            )
             if others is not None:
                 conversation, masks = await others.before(conversation, masks)
         ends = permit.allowance
@@ -153,12 +158,23 @@ async def _answer(
         chat = spoken == CHAT or not received.native
         hidden = masks if others is None else NO_MASKS
         answer = guard_out(
-            recipe, received, hidden, journal, streamed=request.stream, chat=chat, translated=translated, limit=limit
+            recipe,
+            received,
+            hidden,
+            journal,
+            services.apart,
+            streamed=request.stream,
+            chat=chat,
+            translated=translated,
+            limit=limit,
         )
+        if answer is not received:
+            await judge_apart(answer, streamed=request.stream)
         if others is not None:
             answer = await others.after(answer, chat=chat)
             if masks:
-                answer = restored(answer, masks, journal, streamed=request.stream, limit=limit)
+                answer = restored(answer, masks, journal, services.apart, streamed=request.stream, limit=limit)
+                await judge_apart(answer, streamed=request.stream)
         lap(clock())
         await respond(answer, request, conversation, permit, dialect, journal, reply, services)
         if request.stream:

@@ -15,6 +15,7 @@ from gateway.core.ports import Ledger, Workbench
 from gateway.core.stored import Keeping
 from gateway.core.upstream import Target, Translator, Transport
 from gateway.limits.tokens import Measure
+from gateway.pipeline.apart import Apart
 from gateway.pipeline.consulting.examples import Examples
 from gateway.pipeline.limits import Limits
 from gateway.pipeline.memory import Memory
@@ -107,3 +108,5 @@ class Services(Struct, frozen=True):
     """What digests of keys are made with."""
     examples: Examples = msgspec.field(default_factory=Examples)
     """The vectors that topic guards compare with."""
+    apart: Apart = msgspec.field(default_factory=Apart)
+    """Where long texts are judged."""

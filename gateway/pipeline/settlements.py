@@ -26,6 +26,7 @@ class Settlements:
         self._unsettled: dict[str, list[Settlement]] = {}
         self._late: list[tuple[float, str, list[Settlement]]] = []
         self._doubtful: list[tuple[float, str, str, Sequence[Ask]]] = []
+        self._early: dict[str, dict[str, None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.unsettled = 0
         """Settlements given up: their reservations expire instead."""
@@ -46,6 +47,12 @@ class Settlements:
         if len(self._doubtful) < MAX_CANCELS:
             self._doubtful.append((self._clock(), application_id, reservation, asks))
             self.spawn(self._cancel(application_id, reservation, asks))
+
+    def note(self, application_id: str, reservation: str) -> None:
+        """A call that started before its counters were seeded has spent what was leased since: the last seed is to leave it out."""
+        if not self._early:
+            self.spawn(self._tell())
+        self._early.setdefault(application_id, {})[reservation] = None
 
     async def round(self) -> None:
         """Send again what did not arrive."""
@@ -78,6 +85,14 @@ class Settlements:
         made = await self._store.cancel(application_id, reservation, asks)
         self.cancelled += made is True
         return made is not None
+
+    async def _tell(self) -> None:
+        """Every call that was noted in this turn of the loop."""
+        early, self._early = self._early, {}
+        for application_id, noted in early.items():
+            reservations = list(noted)
+            for start in range(0, len(reservations), BATCH):
+                await self._store.note(application_id, reservations[start : start + BATCH])
 
     async def _send(self) -> None:
         """Everything that was settled in this turn of the loop."""

@@ -39,20 +39,25 @@ _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
 
-def message_asides(raw: bytes) -> list[tuple[Path, str]]:
-    """Those of a message in the chat form. Nearly every message has none, and is read once."""
+def is_plain_message(raw: bytes) -> bool:
+    """Whether a message has nothing but its text, and tool calls. Raises ``msgspec.DecodeError`` for what is no JSON."""
     try:
         _decode_plain(raw)
     except msgspec.ValidationError:
-        message = cast("dict[str, Any]", _decode(raw))
-        content = message.get("content")
-        if isinstance(content, str):
-            del message["content"]
-        found = list(_texts(message, ()))
-        return [
-            (path, text) for path, text in found if not (path[0] == "content" and path[-1] == "text" and len(path) == _PART)
-        ]
-    return []
+        return False
+    return True
+
+
+def message_asides(raw: bytes) -> list[tuple[Path, str]]:
+    """Those of a message in the chat form. Nearly every message has none, and is read once."""
+    if is_plain_message(raw):
+        return []
+    message = cast("dict[str, Any]", _decode(raw))
+    content = message.get("content")
+    if isinstance(content, str):
+        del message["content"]
+    found = list(_texts(message, ()))
+    return [(path, text) for path, text in found if not (path[0] == "content" and path[-1] == "text" and len(path) == _PART)]
 
 
 _PART = 3

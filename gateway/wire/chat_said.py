@@ -132,6 +132,15 @@ def read_said(data: bytes) -> tuple[SaidAnswer, list[Aside]]:
     return answer, [aside for choice in answer.choices if choice.logprobs is not None for aside in _spelled(choice)]
 
 
+def is_known(data: bytes) -> bool:
+    """Whether there is nothing in an answer or a chunk but the API's own fields of text and calls. Raises ``msgspec.DecodeError``."""
+    try:
+        answer = _decode_said(data)
+    except msgspec.ValidationError:
+        return False
+    return not any(choice.said.annotations for choice in answer.choices)
+
+
 def is_plain(data: bytes) -> bool:
     """Whether nothing but ``content`` and tool calls of an answer can be text; told in one reading."""
     try:

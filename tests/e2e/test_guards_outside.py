@@ -127,6 +127,26 @@ def test_a_service_is_asked_with_a_signature_and_its_block_is_an_error(gateway: 
     assert {question["application"] for question, _ in Rules.asked} == {"demo"}
 
 
+def test_a_service_judges_the_tools_of_a_request(gateway: GatewayProcess) -> None:
+    assert (
+        guard(gateway, {"type": "http", "name": "tools", "options": {"endpoint": "rules"}, "stage": "tools"}).status_code == 200
+    )
+    tools = [{"type": "function", "function": {"name": "mail", "description": "what rule seven is for", "parameters": {}}}]
+    history = [
+        {"role": "user", "content": "rule seven in a text is nobody's affair"},
+        {"role": "assistant", "tool_calls": [{"id": "c", "type": "function", "function": {"name": "mail", "arguments": "{}"}}]},
+        {"role": "tool", "tool_call_id": "c", "content": "sent"},
+    ]
+    with gateway.client() as client:
+        refused = until(lambda: (a := say(client, "Hi", tools=tools)).status_code == 400 and a)
+        assert refused.json()["error"]["param"] == "pre:tools"
+        assert refused.headers["x-guardrails"] == 'tools:tools;action=block;found="rule_7"'
+        Rules.asked.clear()
+        assert say(client, "", messages=history).status_code == 200
+    ((question, signed),) = Rules.asked
+    assert (question["texts"], question["roles"], signed) == (["mail", "{}"], ["tool_name", "tool_arguments"], True)
+
+
 def test_an_endpoint_that_nobody_configured_is_refused_when_it_is_written(gateway: GatewayProcess) -> None:
     unknown = {"type": "presidio", "options": {"endpoint": "ruless"}}
     refused = guard(gateway, unknown)

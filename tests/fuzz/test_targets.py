@@ -52,6 +52,13 @@ FOUND = {
         "stream-anthropic",
         b'{"type":"message","content":[{"type":"tool_use","id":"t","name":"f","input":{"\xcfa":1}}],"stop_reason":"tool_use","usage":{"input_tokens":1,"output_tokens":1}}',
     ),
+    "a name in an event whose type is not told as the vendor does": (
+        "stream-anthropic-native",
+        (
+            b'event: message_start\ndata: {"type": "messa,e_start", "\xc0message": {"id": "m", "content": []}}\n\n'
+            b'event: error\ndata: {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}\n\n'
+        ),
+    ),
 }
 """What the fuzzers found, by what it was."""
 

@@ -7,7 +7,8 @@ The order is the vendor's: ``message_start``, then per block ``content_block_sta
 import re
 from collections import deque
 
-from msgspec import Struct
+import msgspec
+from msgspec import Raw, Struct
 
 from gateway.core.errors import UPSTREAM_INVALID, GatewayError
 from gateway.core.events import Event, Usage
@@ -311,6 +312,15 @@ def _event(payload: dict[str, object]) -> bytes:
     return b"event: %b\ndata: %b\n\n" % (str(payload["type"]).encode(), encode(payload))
 
 
+class _Typed(Struct):
+    """An event, of which nothing but its kind is read: what else is in it was not judged, and may not even be UTF-8."""
+
+    type: Raw
+
+
+_decode_typed = msgspec.json.Decoder(_Typed).decode
+
+
 def _name_of(data: bytes) -> bytes:
     match = _TYPE.match(data)
-    return match[1] if match is not None else bytes(decode_fields(data)["type"]).strip(b'"')
+    return match[1] if match is not None else bytes(_decode_typed(data).type).strip(b'"')

@@ -3,6 +3,8 @@
 Each is a whole text again, made by one pass, and only where a cheap sign of its trick stands in the text.
 """
 
+from gateway.guards.normal import PIECE, translated
+
 _SEPARATORS = {code: " " for code in range(128) if not (chr(code).isalnum() or chr(code) in ".!?@")}
 _ASCII_SEPARATORS = bytes(32 if code in _SEPARATORS else code for code in range(256))
 
@@ -20,8 +22,20 @@ _ALL_SEPARATORS = _Separators(_SEPARATORS)
 
 def words(plain: str) -> str:
     """One blank for whatever stands between words; what ends a sentence stays."""
-    spaced = plain.encode().translate(_ASCII_SEPARATORS).decode() if plain.isascii() else plain.translate(_ALL_SEPARATORS)
-    return " ".join(spaced.split())
+    spaced = plain.encode().translate(_ASCII_SEPARATORS).decode() if plain.isascii() else translated(plain, _ALL_SEPARATORS)
+    if len(spaced) <= PIECE:
+        return " ".join(spaced.split())
+    pieces: list[str] = []
+    start = 0
+    while start < len(spaced):
+        # Never within a word.
+        end = spaced.find(" ", start + PIECE)
+        end = len(spaced) if end < 0 else end
+        piece = " ".join(spaced[start:end].split())
+        if piece:
+            pieces.append(piece)
+        start = end
+    return " ".join(pieces)
 
 
 _NO_LETTERS = bytes(code for code in range(128) if not chr(code).isalnum())
@@ -40,8 +54,8 @@ _ONES = (str.maketrans("1!|", "iii"), str.maketrans("1!|", "lll"))
 
 def unleet(plain: str) -> list[str]:
     """Digits and signs read as the letters that they look like; two readings where a 1 may be an i or an l."""
-    letters = plain.translate(_LEET)
-    readings = [letters.translate(ones) for ones in _ONES]
+    letters = translated(plain, _LEET)
+    readings = [translated(letters, ones) for ones in _ONES]
     return readings if readings[0] != readings[1] else readings[:1]
 
 
@@ -50,7 +64,7 @@ _ROT13 = str.maketrans("abcdefghijklmnopqrstuvwxyz", "nopqrstuvwxyzabcdefghijklm
 
 def rotated(text: str) -> str:
     """In ROT13, of lower-case letters."""
-    return text.translate(_ROT13)
+    return translated(text, _ROT13)
 
 
 def backwards(plain: str) -> str:

@@ -16,6 +16,9 @@ _CALLING_CODES = re.compile(
 """Country codes (ITU-T E.164, list of assigned codes; ranges of spare codes are not told apart)."""
 _NO_PHONE = re.compile("[0-9]{2}[./-][0-9]{2}[./-](?:19|20)[0-9]{2}|[0-9]{3}-[0-9]{2}-[0-9]{4}$")
 """A date; a social security number of the United States, which if it is one has a row of its own."""
+_BLOCKS = {4: 24, 6: 47}
+"""Prefixes up to which a block is a network's and not a customer's: 256 addresses, the least that networks announce to each other; a
+customer is given a /48 to /64 of IPv6 (RFC 6177)."""
 _BASE58 = {char: value for value, char in enumerate("123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz")}
 _BECH32 = {char: value for value, char in enumerate("qpzry9x8gf2tvdw0s3jn54khce6mua7l")}
 _BECH32_GENERATORS = (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
@@ -65,14 +68,36 @@ def _paired(text: str) -> bool:
 
 
 def ip(text: str) -> bool:
-    """IPv4 (RFC 791) or IPv6 (RFC 4291). Loopback, unspecified and reserved addresses are nobody's; words with ``::`` have no digit."""
+    """IPv4 (RFC 791) or IPv6 (RFC 4291). Loopback, unspecified and reserved addresses are nobody's; words with ``::`` have no digit.
+
+    With a prefix length (RFC 4632, RFC 4291 2.3) it may be a block of addresses: a large one is nobody's either.
+    """
+    alone, _, prefix = text.partition("/")
+    if ":" not in alone:
+        return _ipv4(alone, prefix)
     try:
-        address = ipaddress.ip_address(text)
+        address = ipaddress.IPv6Address(alone)
     except ValueError:
         return False
-    if address.is_loopback or address.is_unspecified or (address.version == 4 and address.is_reserved):
+    if address.is_loopback or address.is_unspecified or _is_block(int(address), 128, prefix, _BLOCKS[6]):
         return False
-    return any(char.isdigit() for char in text)
+    return any(char.isdigit() for char in alone)
+
+
+def _ipv4(alone: str, prefix: str) -> bool:
+    parts = alone.split(".")
+    if len(parts) != 4 or any(len(part) > 1 and part[0] == "0" for part in parts):
+        return False
+    first, *rest = [int(part) for part in parts]
+    # 127.0.0.0/8 is loopback, 240.0.0.0/4 reserved (IANA's registry of special addresses).
+    if max(rest) > 255 or first >= 240 or first == 127 or not (first or any(rest)):
+        return False
+    return not _is_block(first << 24 | rest[0] << 16 | rest[1] << 8 | rest[2], 32, prefix, _BLOCKS[4])
+
+
+def _is_block(address: int, bits: int, prefix: str, largest: int) -> bool:
+    """Whether it is no address of one, but a block of many that has this prefix length; empty: none."""
+    return bool(prefix) and int(prefix) <= largest and not address & (1 << bits - int(prefix)) - 1
 
 
 def mac(text: str) -> bool:

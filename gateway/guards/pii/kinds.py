@@ -119,12 +119,19 @@ FORMS: tuple[Form, ...] = (
     Form("date_of_birth", _DATES, after=announced(_BORN)),
     Form("phone", r"\+[1-9](?:[ ./()-]{0,2}[0-9]){7,14}", contacts.phone_international, around="+", right=r"\w"),
     Form("phone", r"00[1-9](?:[ ./()-]{0,2}[0-9]){7,14}", contacts.phone_international, right=r"\w"),
-    Form("phone", r"(?:\+?1[ .-]?)?(?:\([2-9][0-9]{2}\) ?|[2-9][0-9]{2}[ .-])[2-9][0-9]{2}[ .-][0-9]{4}", contacts.phone_nanp),
-    Form("phone", r"\(?0[1-9][0-9]{0,4}\)?[ ./-]{1,2}(?:[0-9][ .-]?){4,8}[0-9]", contacts.phone_national),
+    Form(
+        "phone",
+        r"(?:\+?1[ .-]?)?(?:\([2-9][0-9]{2}\) ?|[2-9][0-9]{2}[ .-])[2-9][0-9]{2}[ .-][0-9]{4}",
+        contacts.phone_nanp,
+        yields=True,
+    ),
+    Form("phone", r"\(?0[1-9][0-9]{0,4}\)?[ ./-]{1,2}(?:[0-9][ .-]?){4,8}[0-9]", contacts.phone_national, yields=True),
     Form("phone", r"\([1-9][0-9]\) ?9?[0-9]{4}-[0-9]{4}"),
     Form("phone", r"\(?[0-9](?:[ ./()-]{0,2}[0-9]){6,11}", contacts.phone_any, after=announced(_PHONE_WORDS)),
-    Form("ip", r"(?:[0-9]{1,3}\.){3}[0-9]{1,3}", contacts.ip),
-    Form("ip", "[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}", contacts.ip, left=r"[\w.:]", right=r"[\w:]|[.][0-9]"),
+    Form("ip", r"(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?:/[0-9]{1,2})?", contacts.ip),
+    Form(
+        "ip", "[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?:/[0-9]{1,3})?", contacts.ip, left=r"[\w.:]", right=r"[\w:]|[.][0-9]"
+    ),
     Form(
         "mac",
         "[0-9A-Fa-f]{2}(?:(?::[0-9A-Fa-f]{2}){5}|(?:-[0-9A-Fa-f]{2}){5})",

@@ -63,10 +63,9 @@ _COUNTRIES = (
 def credit_card(text: str) -> bool:
     """A prefix of a network, one of its lengths, Luhn (ISO/IEC 7812-1). A row of one digit is none."""
     digits = digits_of(text)
-    if len(set(digits)) < 2:
+    if not luhn(digits) or len(set(digits)) < 2:
         return False
-    known = any(low <= digits[: len(low)] <= high and len(digits) in lengths for low, high, lengths in _NETWORKS)
-    return known and luhn(digits)
+    return any(low <= digits[: len(low)] <= high and len(digits) in lengths for low, high, lengths in _NETWORKS)
 
 
 def iban(text: str) -> bool:

@@ -19,6 +19,8 @@ MAX_KINDS = 32
 
 SPOKEN, THOUGHT, BESIDE = "assistant", "reasoning", "aside"
 """Whose the texts of an answer are: the model's to its caller, its thoughts, and whatever else an answer holds."""
+DEFINITION, NAME, ARGUMENTS = "tool_definition", "tool_name", "tool_arguments"
+"""What the texts are where tools are judged: definitions as JSON, names, and arguments as JSON (or a custom tool's input)."""
 
 
 class Matter(Struct, frozen=True):
@@ -29,7 +31,8 @@ class Matter(Struct, frozen=True):
     texts: tuple[str, ...]
     """Of every message, or of an answer: what each choice says, what it thinks, and what else it holds."""
     roles: tuple[str, ...]
-    """Whose text each is: the message's role; of an answer ``assistant``, ``reasoning`` and ``aside``."""
+    """Whose text each is: the message's role; of an answer ``assistant``, ``reasoning`` and ``aside``; of tools ``tool_definition``,
+    ``tool_name`` and ``tool_arguments``."""
     application: str
     """The slug."""
     prompt: str

@@ -35,6 +35,11 @@ class TokensGuard(Remote, frozen=True):
         return True
 
     @property
+    def judges_calls(self) -> bool:
+        """Arguments of tools are no part of what is said."""
+        return False
+
+    @property
     def meters(self) -> bool:
         """It can tell before an answer is complete."""
         return True

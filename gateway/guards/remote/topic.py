@@ -50,6 +50,11 @@ class TopicGuard(Remote, frozen=True):
     options: TopicOptions
 
     @property
+    def judges_calls(self) -> bool:
+        """Arguments of tools are no sentences."""
+        return False
+
+    @property
     def patience_ms(self) -> int:
         """A model's."""
         return MODEL_MS

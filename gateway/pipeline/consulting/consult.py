@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from gateway.core.errors import GUARD_UNAVAILABLE, GatewayError
 from gateway.core.journal import Journal
-from gateway.core.verdicts import Block, Note, NoteAction
+from gateway.core.verdicts import Block, Note, NoteAction, Stage
 from gateway.guards.remote.asking import (
     NOTHING_FOUND,
     AnswerError,
@@ -32,6 +32,18 @@ from gateway.pipeline.consulting.masking import Marked
 _log = logging.getLogger("gateway.guards")
 
 
+class Matters(Struct, frozen=True):
+    """What the guards of a stage judge."""
+
+    text: Matter
+    calls: Matter | None = None
+    """Of those that judge tool calls; None: there are none, and nobody need be asked."""
+
+    def of(self, rule: RemoteRule) -> Matter | None:
+        """What a rule judges."""
+        return self.calls if rule.calls else self.text
+
+
 class Ruling(Struct, frozen=True):
     """What the guards of a stage came to."""
 
@@ -40,6 +52,12 @@ class Ruling(Struct, frozen=True):
     """What goes on in the place of the judged texts."""
     marked: tuple[Marked, ...] = ()
     """What is to be written over in them."""
+    calls: tuple[str, ...] | None = None
+    """What goes on in the place of the texts of tool calls."""
+    calls_by: RemoteRule | None = None
+    """Whose texts these are."""
+    marked_calls: tuple[Marked, ...] = ()
+    """What is to be written over in tool calls."""
 
 
 class _Silence(Struct, frozen=True):
@@ -48,9 +66,11 @@ class _Silence(Struct, frozen=True):
     cause: str
 
 
-async def consult(rules: Sequence[RemoteRule], seconds: float, matter: Matter, carrier: Carrier, journal: Journal) -> Ruling:
-    """Ask all of them. Raises ``guard_unavailable`` where one that must judge could not."""
-    asked = [asyncio.ensure_future(_opinion(rule, matter, carrier)) for rule in rules]
+async def consult(wanted: Sequence[RemoteRule], seconds: float, matters: Matters, carrier: Carrier, journal: Journal) -> Ruling:
+    """Ask all that have something to judge. Raises ``guard_unavailable`` where one that must judge could not."""
+    with_matters = [(rule, matter) for rule in wanted if (matter := matters.of(rule)) is not None]
+    rules = [rule for rule, _ in with_matters]
+    asked = [asyncio.ensure_future(_opinion(rule, matter, carrier)) for rule, matter in with_matters]
     heard: dict[int, Opinion | _Silence] = {}
     waiting = set(asked)
     try:
@@ -67,7 +87,7 @@ async def consult(rules: Sequence[RemoteRule], seconds: float, matter: Matter, c
         for task in waiting:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
-    return _ruled([(rules[i], heard[i]) for i in sorted(heard)], matter, journal)
+    return _ruled([(rules[i], heard[i]) for i in sorted(heard)], matters.text.stage, journal)
 
 
 async def _opinion(rule: RemoteRule, matter: Matter, carrier: Carrier) -> Opinion | _Silence:
@@ -122,35 +142,40 @@ def _ends(rule: RemoteRule, heard: "Opinion | _Silence") -> bool:
     return heard.texts is None and bool(heard.found) and rule.validator.on_fail in BLOCKING
 
 
-def _ruled(heard: "Sequence[tuple[RemoteRule, Opinion | _Silence]]", matter: Matter, journal: Journal) -> Ruling:
+def _ruled(heard: "Sequence[tuple[RemoteRule, Opinion | _Silence]]", stage: Stage, journal: Journal) -> Ruling:
     block: Block | None = None
     texts: tuple[str, ...] | None = None
+    calls: tuple[str, ...] | None = None
+    calls_by: RemoteRule | None = None
     marked: list[Marked] = []
     for rule, said in heard:
         enforced = rule.validator.mode == "enforce"
         if isinstance(said, _Silence):
-            _unheard(rule, said, matter, journal)
+            _unheard(rule, said, stage, journal)
         elif said.texts is not None:
-            _note(rule, "replace", said.found, matter, journal)
-            texts = said.texts if enforced else texts
+            _note(rule, "replace", said.found, stage, journal)
+            if enforced and rule.calls:
+                calls, calls_by = said.texts, rule
+            elif enforced:
+                texts = said.texts
         elif said.found:
             validator = rule.validator
-            _note(rule, validator.on_fail, said.found, matter, journal)
+            _note(rule, validator.on_fail, said.found, stage, journal)
             if rule.rewrites and said.spans:
                 marked.append(Marked(rule, said.spans))
             if enforced and validator.on_fail in BLOCKING and block is None:
-                detail = f"found {', '.join(dict.fromkeys(said.found))}"
-                block = Block(rule.guard, detail, None, validator.on_fail, validator.message, validator.fallback)
-    return Ruling(block, texts, tuple(marked))
+                block = rule.block(f"found {', '.join(dict.fromkeys(said.found))}")
+    in_calls = tuple([mark for mark in marked if mark.rule.calls])
+    return Ruling(block, texts, tuple([mark for mark in marked if not mark.rule.calls]), calls, calls_by, in_calls)
 
 
-def _unheard(rule: RemoteRule, silence: _Silence, matter: Matter, journal: Journal) -> None:
+def _unheard(rule: RemoteRule, silence: _Silence, stage: Stage, journal: Journal) -> None:
     validator = rule.validator
     closed = validator.on_error == "closed"
     _log.warning("a guard could not judge", extra={"guard": rule.guard, "cause": silence.cause, "on_error": validator.on_error})
-    _note(rule, "error_closed" if closed else "error_open", ("error",), matter, journal)
+    _note(rule, "error_closed" if closed else "error_open", ("error",), stage, journal)
     if closed and validator.mode == "enforce":
-        place = f"{matter.stage}:{rule.guard}"
+        place = f"{stage}:{rule.guard}"
         raise GatewayError(
             GUARD_UNAVAILABLE,
             f"The guardrail {rule.guard!r} could not judge, and is set to refuse then.",
@@ -160,6 +185,7 @@ def _unheard(rule: RemoteRule, silence: _Silence, matter: Matter, journal: Journ
         )
 
 
-def _note(rule: RemoteRule, action: NoteAction, found: Sequence[str], matter: Matter, journal: Journal) -> None:
+def _note(rule: RemoteRule, action: NoteAction, found: Sequence[str], stage: Stage, journal: Journal) -> None:
     validator = rule.validator
-    journal.notes.append(Note(matter.stage, rule.guard, action, validator.mode, dict(Counter(found))))
+    place: Stage = "tools" if rule.calls else stage
+    journal.notes.append(Note(place, rule.guard, action, validator.mode, dict(Counter(found))))

@@ -21,9 +21,10 @@ class Marked(Struct, frozen=True):
 class Masking:
     """Of one call. ``known`` are the placeholders that stand in the conversation already, with their values."""
 
-    def __init__(self, conversation: Conversation, known: Mapping[str, str]) -> None:
+    def __init__(self, conversation: Conversation, known: Mapping[str, str], definitions: Sequence[str] = ()) -> None:
         self._known = known
-        self._masks = Masks([message.raw.decode(errors="replace") for message in conversation] + [m.text for m in conversation])
+        raws = [message.raw.decode(errors="replace") for message in conversation]
+        self._masks = Masks([*raws, *[message.text for message in conversation], *definitions])
 
     @property
     def values(self) -> Mapping[str, str]:
@@ -38,12 +39,13 @@ class Masking:
                 wanted[span.text].append((span.start, order, span.end, mark.rule, span.what))
         return tuple(
             [
-                rewritten(text, edits_of(text, places, self._write)) if places else text
+                rewritten(text, edits_of(text, places, self.write)) if places else text
                 for text, places in zip(texts, wanted, strict=True)
             ]
         )
 
-    def _write(self, rule: RemoteRule, text: str, what: str) -> str:
+    def write(self, rule: RemoteRule, text: str, what: str) -> str:
+        """What stands in the place of something that a rule has found."""
         if rule.validator.on_fail != "mask":
             return rule.written(what)
         for placeholder, value in self._known.items() if "<" in text else ():

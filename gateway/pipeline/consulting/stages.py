@@ -13,25 +13,27 @@ from gateway.core.conversation import Conversation
 from gateway.core.errors import UPSTREAM_INVALID, GatewayError
 from gateway.core.events import Event
 from gateway.core.journal import Journal
-from gateway.core.verdicts import Stage
+from gateway.core.verdicts import Block, Stage
 from gateway.guards import incoming
+from gateway.guards.edits import Write
 from gateway.guards.plan import GuardPlan
 from gateway.guards.remote.asking import BESIDE, SPOKEN, Matter
 from gateway.guards.remote.tokens import TokensGuard
 from gateway.guards.rules import RemoteRule
 from gateway.limits.tokens import estimate
 from gateway.pipeline.consulting.answers import Answered
+from gateway.pipeline.consulting.called import Called, Calls, History
 from gateway.pipeline.consulting.carrying import Carrier
-from gateway.pipeline.consulting.consult import Ruling, consult
+from gateway.pipeline.consulting.consult import Matters, Ruling, consult
 from gateway.pipeline.consulting.masking import Masking
 from gateway.pipeline.consulting.metered import Metered
 from gateway.pipeline.course import Course
-from gateway.pipeline.guard_in import BlockedError
+from gateway.pipeline.guard_in import BlockedError, definitions_of
 from gateway.pipeline.received import Received
 from gateway.pipeline.record import estimated_usage
 from gateway.pipeline.services import Services
 from gateway.wire.chat_asides import Path, with_asides
-from gateway.wire.chat_texts import message_texts, with_message_texts
+from gateway.wire.chat_texts import message_texts, with_message_calls, with_message_texts
 
 _BETWEEN = "\n"
 """As between the text parts of :attr:`gateway.core.conversation.Message.text`."""
@@ -56,7 +58,7 @@ class Consulted(Struct, frozen=True):
             await self._judge_messages(judging, conversation)
         masking = [rule for rule in rules if rule.rewrites and rule.masks]
         if masking:
-            made = Masking(conversation, masks)
+            made = Masking(conversation, masks, self._definitions(masking))
             conversation = await self._rewritten(masking, conversation, made)
             masks = made.values
         rewriting = [rule for rule in rules if rule.rewrites and not rule.masks]
@@ -72,17 +74,23 @@ class Consulted(Struct, frozen=True):
         texts = tuple([text for some in parts for text in some] + [text for some in asides for _, text in some])
         own = [message.role for message, some in zip(conversation, parts, strict=True) for _ in some]
         roles = (*own, *[BESIDE] * (len(texts) - len(own)))
-        ruling = await self._ruling("pre", rules, texts, roles)
+        history = self._history(rules, conversation)
+        ruling = await self._ruling("pre", rules, texts, roles, history)
         written = ruling.texts if masking is None else masking.over(texts, ruling.marked)
-        if written is None or written == texts:
+        if history is not None:
+            self._settle_calls("pre", history, ruling, _writing if masking is None else masking.write)
+        calls: Mapping[int, Mapping[int, str]] = {} if history is None else history.changes()
+        if (written is None or written == texts) and not calls:
             return conversation
-        given = iter(written)
+        given = iter(texts if written is None else written)
         said = [[next(given) for _ in some] for some in parts]
         stood = [{path: next(given) for path, _ in some} for some in asides]
         return tuple(
             [
-                structs.replace(message, text=_BETWEEN.join(new), raw=_written(message.raw, new, old, put), native=None)
-                for message, new, old, put in zip(conversation, said, asides, stood, strict=True)
+                structs.replace(
+                    message, text=_BETWEEN.join(new), raw=_written(message.raw, new, old, put, calls.get(i)), native=None
+                )
+                for i, (message, new, old, put) in enumerate(zip(conversation, said, asides, stood, strict=True))
             ]
         )
 
@@ -129,13 +137,22 @@ class Consulted(Struct, frozen=True):
         batches = await self._read(answer) if self.course.request.stream else [[answer.whole()]]
         if remote:
             said = Answered(batches, chat=chat)
+            called = Called(batches) if any(rule.calls for rule in remote) else None
+            if called is not None and called.mixed:
+                raise BlockedError("post", Block("tools", "a tool call is of two kinds"), self.journal)
             judging = [rule for rule in remote if rule.masks or not rule.rewrites]
             if judging:
-                said.mark((await self._ruling("post", judging, said.texts, said.roles)).marked)
+                ruling = await self._ruling("post", judging, said.texts, said.roles, called)
+                said.mark(ruling.marked)
+                self._settle_calls("post", called, ruling, _writing)
             rewriting = [rule for rule in remote if rule.rewrites and not rule.masks]
             if rewriting:
-                said.replace((await self._ruling("post", rewriting, said.texts, said.roles)).texts or said.texts)
+                ruling = await self._ruling("post", rewriting, said.texts, said.roles, called)
+                said.replace(ruling.texts or said.texts)
+                self._settle_calls("post", called, ruling, _writing)
             batches = said.batches()
+            if called is not None:
+                batches = called.over(batches)
         return Settled(answer, batches)
 
     def _going_in(self, *, first: bool) -> tuple[RemoteRule, ...]:
@@ -146,13 +163,36 @@ class Consulted(Struct, frozen=True):
         beside = incoming.beside(conversation)
         texts = [*[message.text for message in conversation], *beside]
         roles = [*[message.role for message in conversation], *[BESIDE] * len(beside)]
-        await self._ruling("pre", rules, tuple(texts), tuple(roles))
+        await self._ruling("pre", rules, tuple(texts), tuple(roles), self._history(rules, conversation))
 
     async def _judge_piece(self, rule: RemoteRule, text: str) -> None:
         await self._ruling("post", (rule,), (text,), (SPOKEN,))
 
+    def _definitions(self, rules: Sequence[RemoteRule]) -> list[str]:
+        """The tools that the model may use, where one of these rules judges them."""
+        return definitions_of(self.course.recipe.fields) if any(rule.calls for rule in rules) else []
+
+    def _history(self, rules: Sequence[RemoteRule], conversation: Conversation) -> History | None:
+        """The tool calls so far, where one of these rules judges them."""
+        return History(conversation, self._definitions(rules)) if any(rule.calls for rule in rules) else None
+
+    def _settle_calls(self, stage: Stage, calls: Calls | None, ruling: Ruling, write: Write[RemoteRule]) -> None:
+        """Have tool calls say what was ruled. Raises ``blocked`` where they cannot."""
+        if calls is None:
+            return
+        block = calls.mark(ruling.marked_calls, write)
+        if block is None and ruling.calls is not None and ruling.calls_by is not None:
+            block = calls.replace(ruling.calls, ruling.calls_by)
+        if block is not None:
+            raise BlockedError(stage, block, self.journal)
+
     async def _ruling(
-        self, stage: Stage, rules: Sequence[RemoteRule], texts: tuple[str, ...], roles: tuple[str, ...]
+        self,
+        stage: Stage,
+        rules: Sequence[RemoteRule],
+        texts: tuple[str, ...],
+        roles: tuple[str, ...],
+        calls: Calls | None = None,
     ) -> Ruling:
         journal, guards = self.journal, self.guards
         prompt, inbound = journal.prompt, journal.inbound
@@ -161,8 +201,13 @@ class Consulted(Struct, frozen=True):
         matter = Matter(
             stage, texts, roles, self.course.caller.application, "" if prompt is None else prompt.label, inbound.request_id
         )
+        called = structs.replace(matter, texts=calls.texts, roles=calls.roles) if calls is not None and calls.texts else None
         ruling = await consult(
-            rules, section.budget_ms / 1000, matter, Carrier(inbound, self.course.caller, self.services), journal
+            rules,
+            section.budget_ms / 1000,
+            Matters(matter, called),
+            Carrier(inbound, self.course.caller, self.services),
+            journal,
         )
         if ruling.block is not None:
             raise BlockedError(stage, ruling.block, journal)
@@ -195,11 +240,24 @@ class Consulted(Struct, frozen=True):
             journal.usage_source = "estimated"
 
 
-def _written(raw: bytes, texts: Sequence[str], asides: Sequence[tuple[Path, str]], put: Mapping[Path, str]) -> bytes:
-    """A message with other texts, of its content and beside it; bytes stay where nothing changes."""
+def _written(
+    raw: bytes,
+    texts: Sequence[str],
+    asides: Sequence[tuple[Path, str]],
+    put: Mapping[Path, str],
+    calls: Mapping[int, str] | None,
+) -> bytes:
+    """A message with other texts, of its content and beside it, and other arguments; bytes stay where nothing changes."""
     changed = {path: put[path] for path, old in asides if put[path] != old}
     raw = with_asides(raw, changed) if changed else raw
+    raw = with_message_calls(raw, calls) if calls else raw
     return with_message_texts(raw, texts) if texts else raw
+
+
+def _writing(rule: RemoteRule, found: str, what: str) -> str:
+    """What stands in the place of a finding, where it is no placeholder."""
+    del found
+    return rule.written(what)
 
 
 class Settled(Received):

@@ -76,7 +76,8 @@ class MemoryLimits:
         if not _known(counters, [Ask(counter, window, limit, want)]):
             return Unseeded()
         granted, remaining, ms = counters.lease(self._now_ms(), counter, window, limit, want, least)
-        return Lease(granted, remaining, self._clock() + ms / 1000)
+        seeded = counters.seeding_since if window in LONG_WINDOWS else 0
+        return Lease(granted, remaining, self._clock() + ms / 1000, seeded)
 
     async def turn(self, application_id: str, who: str, seconds: float) -> Turn | None:
         """Whether ``who`` is to seed the application's counters."""
@@ -103,6 +104,14 @@ class MemoryLimits:
     async def early(self, application_id: str) -> list[str] | None:
         """Calls that waited for the first seed, and were counted after it."""
         return list(self._counters[application_id].early) if self._asked() else None
+
+    async def note(self, application_id: str, reservations: Sequence[str]) -> bool:
+        """Calls that spend permits leased since the first seed."""
+        if not self._asked():
+            return False
+        for reservation in reservations:
+            self._counters[application_id].note(reservation)
+        return True
 
     async def charge(self, application_id: str, name: str, started_ms: int, spent: Sequence[Seed]) -> bool:
         """Count what a call used that nobody settled."""

@@ -30,5 +30,5 @@ class RedisLeases:
 
 def lease_of(answer: list[int], now: float) -> Lease:
     """What the script answered at ``now``, in monotonic seconds."""
-    granted, remaining, ms = answer
-    return Lease(granted, remaining, now + ms / 1000)
+    granted, remaining, ms, seeding = answer
+    return Lease(granted, remaining, now + ms / 1000, seeding)

@@ -21,6 +21,7 @@ _RENEW = Script(*COUNTERS, "renew.lua")
 _TURN = Script(*COUNTERS, "turn.lua")
 _SEED = Script(*COUNTERS, "seed.lua")
 _EARLY = Script(*COUNTERS, "early.lua")
+_NOTE = Script(*COUNTERS, "note.lua")
 _CHARGE = Script(*COUNTERS, "charge.lua")
 
 REMEMBER_MS = 86_400_000
@@ -106,6 +107,10 @@ class RedisLimits:
         """Calls that waited for the first seed, and were counted after it."""
         answer: list[bytes | str] | None = await self._ask(_EARLY, [_marker(application_id)], [])
         return None if answer is None else [each if isinstance(each, str) else each.decode() for each in answer]
+
+    async def note(self, application_id: str, reservations: Sequence[str]) -> bool:
+        """Calls that spend permits leased since the first seed."""
+        return await self._ask(_NOTE, [_marker(application_id)], reservations) is not None
 
     async def charge(self, application_id: str, name: str, started_ms: int, spent: Sequence[Seed]) -> bool:
         """Count what a call used that nobody settled."""

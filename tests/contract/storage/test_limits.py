@@ -371,3 +371,24 @@ async def test_a_reservation_is_taken_back_by_its_name(store: LimitStore, app: s
         await take(store, app, "late", *[Ask(a.counter, a.window, 100, a.need, a.firm) for a in asks])
         assert [await store.cancel(app, "late", asks) for _ in range(2)] == [True, False]
         assert await used(store, app, *names) == before
+
+
+async def test_calls_that_spend_what_was_leased_since_the_first_seed_are_noted_too(
+    store: LimitStore, server: str | None, app: str
+) -> None:
+    await lose_everything(store, server)
+    waited, later = (uuid7(now_ms() + shift, secrets.randbits(76)) for shift in (-60_000, 60_000))
+    assert await store.note(app, [waited])
+    assert await store.early(app) == []
+    opened = await store.seed(app, [], "first")
+    leased = [await store.lease(app, "c", "month", 10, 2), await store.lease(app, "short", "minute", 10, 2)]
+    assert [one.seeded_ms for one in leased if isinstance(one, Lease)] == [opened, 0]
+    assert await store.note(app, [waited, later, waited, "no id"])
+    assert await store.early(app) == [waited]
+    assert await store.seed(app, [], "last")
+    assert await store.early(app) == []
+    last = await store.lease(app, "c", "month", 10, 2)
+    assert isinstance(last, Lease)
+    assert last.seeded_ms == 0
+    assert await store.note(app, [waited])
+    assert await store.early(app) == []

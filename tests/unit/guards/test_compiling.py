@@ -105,8 +105,11 @@ def conversation(*texts: str) -> tuple[Message, ...]:
         (post(regex(name="a\nb")), "post_validation.validators[0].name", "printable"),
         (pre(Validator("remote", on_fail="redact")), "pre_validation.validators[0].on_fail", "yes or no"),
         (post(Validator("remote", stage="stream")), "post_validation.validators[0].stage", "whole texts"),
-        (post(Validator("remote", stage="tools")), "post_validation.validators[0].stage", "whole texts"),
-        (pre(Validator("remote", stage="tools")), "pre_validation.validators[0].stage", "whole texts"),
+        (
+            pre(Validator("tokens", stage="tools", options={"max_tokens": 1})),
+            "pre_validation.validators[0].stage",
+            "whole texts",
+        ),
         (
             pre(Validator("required", options={"elements": ["a"]}, on_fail="mask")),
             "pre_validation.validators[0].on_fail",
@@ -169,6 +172,9 @@ def test_cheap_guards_come_first_and_stages_are_told_apart() -> None:
         (post(regex()), False),
         (post(regex(on_fail="redact")), True),
         (post(regex(stage="tools")), True),
+        (pre(Validator("remote", stage="tools")), True),
+        (post(Validator("remote", stage="tools")), True),
+        (post(Validator("remote")), False),
         (post(regex("x+", on_fail="replace")), True),
         (post(prohibited_terms=["x"]), False),
     ],

@@ -1,14 +1,18 @@
 """Tables of forms: edges, announcements, what is relaxed for RE2."""
 
+import pytest
+
+from gateway.guards import forms
 from gateway.guards.detector import Finding
 from gateway.guards.forms import REACH, Form, FormDetector, announced, either
 from gateway.guards.partial import anatomy
 from gateway.guards.pii.kinds import FORMS as PII
 from gateway.guards.secrets.kinds import FORMS as SECRETS
+from tests.corpus.measure import load
 
 
-def found(text: str, *forms: Form) -> list[tuple[str, str]]:
-    return [(f.what, text[f.start : f.end]) for f in FormDetector(forms).find(text)]
+def found(text: str, *table: Form) -> list[tuple[str, str]]:
+    return [(f.what, text[f.start : f.end]) for f in FormDetector(table).find(text)]
 
 
 def test_every_form_is_bounded_and_its_announcement_within_reach():
@@ -68,6 +72,16 @@ def test_long_repetitions_keep_their_bounds():
     assert detector.longest == 44
     assert detector.hold("say k_" + "a" * 10) == 12
     assert detector.hold("say k_" + "a" * 100) == 0
+
+
+def test_a_long_text_is_searched_in_windows_to_the_same_end(monkeypatch: pytest.MonkeyPatch):
+    text = " ".join([example.text for example in load("pii").examples])
+    detector = FormDetector(PII)
+    whole = detector.find(text)
+    assert len(whole) > 100
+    for size in (101, 997):
+        monkeypatch.setattr(forms, "WINDOW", size)
+        assert detector.find(text) == whole
 
 
 def test_lone_surrogates_are_read_as_one_character():

@@ -33,6 +33,19 @@ def test_every_guard_is_told_in_order():
     assert told(NO_GUARDS) == ()
 
 
+def test_what_judges_tools_and_what_cannot_be_read_is_told():
+    plan = combined(
+        rails(pre_validation={"validators": [{**HTTP, "stage": "tools"}], "on_media": "closed"}),
+        rails(post_validation={"validators": [HTTP], "on_media": "closed"}),
+    )
+    assert [(t.step, t.guard, t.action, t.tools) for t in told(plan)] == [
+        ("in", "media", "block", False),
+        ("in_others", "http", "block", True),
+        ("stream", "media", "block", False),
+        ("others", "http", "block", False),
+    ]
+
+
 @pytest.mark.parametrize(
     ("post", "held"),
     [

@@ -532,3 +532,15 @@ def world(request: pytest.FixtureRequest) -> World:
 def say() -> type[Answers]:
     """Builders of request bodies and scripted answers."""
     return Answers
+
+
+@pytest.fixture
+def guarded(world: World) -> Callable[..., World]:
+    """Publishes ``faq`` with one validator at a stage, and an endpoint ``rules``."""
+    world.serve_guard("rules", b"secret")
+
+    def publish(stage: str, *guards: Any, **more: Any) -> World:
+        world.publish("faq", ("system", "Help."), guardrails=validators(stage, *guards, **more))
+        return world
+
+    return publish

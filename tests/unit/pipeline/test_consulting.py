@@ -34,18 +34,6 @@ def sent(world: Any, provider: str) -> list[Any]:
     return [msgspec.json.decode(request.body) for target, request in world.transport.requests if target.provider == provider]
 
 
-@pytest.fixture
-def guarded(world: Any, say: Any) -> Any:
-    """Publishes ``faq`` with one validator at a stage, and an endpoint ``rules``."""
-    world.serve_guard("rules", b"secret")
-
-    def publish(stage: str, *guards: Any, **more: Any) -> Any:
-        world.publish("faq", ("system", "Help."), guardrails=say.validators(stage, *guards, **more))
-        return world
-
-    return publish
-
-
 # --- going in -----------------------------------------------------------------------------------------------------------
 
 

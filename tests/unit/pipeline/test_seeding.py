@@ -262,3 +262,34 @@ async def test_a_failure_of_our_own_is_not_hidden(world: World) -> None:
     turn = await world.counters.turn("app-1", "another", 1)
     assert turn is not None
     assert turn.whose == "mine"
+
+
+async def test_calls_that_waited_under_a_leased_rule_are_counted_once(world: World) -> None:
+    """Their permits come of the counters as they are now, and their rows say that they started before."""
+    allow(world, rule("l", amount=900, window="month", mode="leased"), rule("m", "tokens", 90_000, "day", mode="leased"))
+    world.script(completion())
+    await world.call(chat(max_tokens=10))
+    lose(world)
+    world.clock.now += 1
+    asleep = world.naps[AGAIN_S] = asyncio.Event()
+    gate = asyncio.Event()
+    ask = world.spending.totals
+
+    async def slow(*arguments: Any) -> Any:
+        await gate.wait()
+        return await ask(*arguments)
+
+    world.spending.totals = slow  # type: ignore[method-assign]
+    world.script(*[completion() for _ in range(9)])
+    waiting = [asyncio.ensure_future(world.call(chat(max_tokens=10))) for _ in range(8)]
+    await turns()
+    world.clock.now += 1
+    gate.set()
+    await asyncio.gather(*waiting)
+    world.clock.now += 1
+    await world.call(chat(max_tokens=10))  # it started after the seed, and is no affair of the ledger's
+    before = [await used(world, "l", "month"), await used(world, "m", "day")]
+    assert before[0] >= 1 + 9
+    asleep.set()
+    assert [await used(world, "l", "month"), await used(world, "m", "day")] == before
+    await world.limits.close()

@@ -100,3 +100,23 @@ def test_every_kind_is_found_in_its_own_corpus():
     from tests.corpus.measure import load
 
     assert {what for example in load("pii").examples for what, _ in example.find} == set(kinds_of(FORMS))
+
+
+def test_a_number_that_is_called_something_else_is_no_telephone_even_with_a_wrong_check_digit():
+    assert found("NHS number 943 476 5919") == [("uk_nhs", "943 476 5919")]
+    assert found("NHS number 943 476 5918") == []
+    assert found("NHS number 943 476 5918", kinds=["phone"]) == []
+    assert found("SIN 046-454-287") == []
+    assert found("943 476 5918") == [("phone", "943 476 5918")]
+    assert found("ask the NHS, phone 943 476 5918") == [("phone", "943 476 5918")]
+    # Announced is a number of nine digits, and this one has ten.
+    assert found("with your tax file, ring 415-555-0132") == [("phone", "415-555-0132")]
+
+
+def test_a_large_block_of_addresses_is_nobodys_and_a_small_one_somebodys():
+    assert found("192.168.0.0/16, 198.51.100.0/24, 0.0.0.0/0 and 2001:db8::/32") == []
+    assert found("10.1.2.3/24") == [("ip", "10.1.2.3/24")]
+    assert found("198.51.100.8/29") == [("ip", "198.51.100.8/29")]
+    assert found("198.51.100.8/99") == [("ip", "198.51.100.8/99")]
+    assert found("198.51.100.7/2024") == [("ip", "198.51.100.7")]
+    assert found("2001:db8:1:2::/64 and 2001:db8::7/32") == [("ip", "2001:db8:1:2::/64"), ("ip", "2001:db8::7/32")]
