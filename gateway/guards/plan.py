@@ -27,6 +27,10 @@ from gateway.guards.window import OutputScan
 
 BUDGET_MS = 5_000
 """How long the guards of a stage that ask others may take together, unless their configuration says so."""
+LONG = 8_192
+"""Bytes that guards judge at once. Prose takes them some 50 us per KB, the worst that is known (nothing but card numbers) 1 ms."""
+LONG_LISTED = 1 << 20
+"""The same where there are lists only: 4 us per KB."""
 _BETWEEN = "\0"
 """Joins messages for one scan: no term may contain it, so nothing matches across messages."""
 
@@ -45,6 +49,11 @@ class InputGuard(Struct, frozen=True):
     budget_ms: int = BUDGET_MS
     media: bool = True
     """Whether pictures, sound and files may go in, unread."""
+
+    @property
+    def quick(self) -> bool:
+        """Whether the quick scan is all there is to do."""
+        return not self.rules and not self.tools and self.media
 
     def check(self, conversation: Conversation, definitions: Sequence[str] = (), notes: list[Note] | None = None) -> Verdict:
         """One pass over all texts: terms first, then the rules. Each required element must occur in one of the messages.
@@ -137,6 +146,8 @@ class GuardPlan(Struct, frozen=True):
     """Whether somebody outside the process is asked, or an answer is read to its end before any of it is shown."""
     quick: bool = True
     """Whether the quick scans are all there is to do: nothing is rewritten, nobody is asked, no guard has a name of its own."""
+    long: int = LONG_LISTED
+    """Bytes of a request or an answer from which judging it takes so long that others have to be served meanwhile."""
 
 
 NO_GUARDS = GuardPlan()
@@ -165,7 +176,9 @@ def combined(
     types = {validator.name: validator.type for section in sections for validator in section.validators if validator.name}
     needs_chat = _needs_chat(pre, post)
     quick = not (types or consults or needs_chat) and (post is None or post.quick)
-    return GuardPlan(pre, post, needs_chat, max(config.max_reasks for config, _ in configs), types, consults, quick)
+    listed = (pre is None or pre.quick) and (post is None or post.quick)
+    reasks, long = max(config.max_reasks for config, _ in configs), LONG_LISTED if listed else LONG
+    return GuardPlan(pre, post, needs_chat, reasks, types, consults, quick, long)
 
 
 class _Section(Struct):

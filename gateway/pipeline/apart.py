@@ -14,9 +14,6 @@ from gateway.core.journal import Journal
 
 T = TypeVar("T")
 
-LONG = 8_192
-"""Bytes of a request or an answer from which it is judged in a thread. Prose takes guards some 50 us per KB, the worst that is known
-(a text of nothing but card numbers) 1 ms."""
 _THREADS = 2
 """Of a worker: texts that are judged at one time. They share one interpreter, so with more of them the loop only waits longer."""
 
@@ -38,6 +35,6 @@ class Apart:
             raise
 
 
-def is_long(journal: Journal) -> bool:
-    """Whether a request is to be judged in a thread: what its caller sent, or what became of it."""
-    return len(journal.inbound.body) > LONG or journal.input_chars > LONG
+def is_long(journal: Journal, long: int) -> bool:
+    """Whether a request is to be judged in a thread: what its caller sent, or what became of it. ``long``: as its guards say."""
+    return len(journal.inbound.body) > long or journal.input_chars > long

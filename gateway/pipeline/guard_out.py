@@ -6,8 +6,8 @@ from typing import TypeVar
 
 from gateway.core.events import Event
 from gateway.core.journal import Journal
-from gateway.guards.plan import OutputGuard
-from gateway.pipeline.apart import LONG, Apart
+from gateway.guards.plan import LONG, LONG_LISTED, OutputGuard
+from gateway.pipeline.apart import Apart
 from gateway.pipeline.gates import Gate, JudgingGate
 from gateway.pipeline.guard_in import NO_MASKS
 from gateway.pipeline.quick_gate import QuickGate, judge_whole
@@ -23,7 +23,7 @@ HELD_BYTES = 8 * 1024 * 1024
 class Guarded:
     """An answer as the caller may see it. Events keep their order; some come later, and only those are changed that must be."""
 
-    __slots__ = ("_answer", "_apart", "_event", "_gate", "_size", "_translated")
+    __slots__ = ("_answer", "_apart", "_event", "_gate", "_long", "_size", "_translated")
 
     def __init__(  # noqa: PLR0913 - an answer, and everything that was decided about it
         self,
@@ -41,6 +41,7 @@ class Guarded:
         self._answer = answer
         self._translated = translated
         self._apart = apart
+        self._long = LONG
         self._event: Event | None = None
         """A whole answer that was judged."""
         self._size = 0
@@ -50,6 +51,9 @@ class Guarded:
             self._gate = JudgingGate(guard, masks, journal, chat=chat, limit=limit)
         elif guard is not None and guard.busy:
             self._gate = QuickGate(guard, journal, streamed=streamed, chat=chat)
+            self._long = LONG_LISTED
+            if streamed:
+                self._apart = None  # what comes in one read, lists judge in a millisecond
 
     @property
     def native(self) -> bool:
@@ -81,17 +85,22 @@ class Guarded:
             return await self._answer.next()
         while True:
             events = await self._answer.next()
+            if self._apart is None:
+                shown = gate.feed(events) if events else gate.end()
+                if shown or not events:
+                    return shown
+                continue
             if not events:
                 return await self._worked(gate.end, self._size)
             size = sum([len(event.data) for event in events])
             self._size += size
-            shown = gate.feed(events) if size <= LONG else await self._worked(partial(gate.feed, events), size)
+            shown = gate.feed(events) if size <= self._long else await self._worked(partial(gate.feed, events), size)
             if shown:
                 return shown
 
     async def _worked(self, work: Callable[[], T], size: int) -> T:
         """The outcome of judging so many bytes."""
-        return work() if self._apart is None or size <= LONG else await self._apart.do(work)
+        return work() if self._apart is None or size <= self._long else await self._apart.do(work)
 
     async def drain(self) -> None:
         """Read what follows the end."""
@@ -129,7 +138,7 @@ def guard_out(  # noqa: PLR0913 - as Guarded
         if guard is None or not guard.busy:
             return answer
         event = answer.whole()
-        if apart is None or len(event.data) <= LONG:
+        if apart is None or len(event.data) <= guards.long:
             judge_whole(guard, event, journal, chat=chat)
             return answer
     return Guarded(answer, guard, journal, masks, apart, streamed=streamed, chat=chat, translated=translated, limit=limit)

@@ -136,7 +136,7 @@ async def _answer(
         if begun is None and not course.judged:
             conversation, masks = (
                 await guard_in_apart(recipe, request, conversation, journal, services.apart)
-                if is_long(journal)
+                if is_long(journal, recipe.guards.long)
                 else guard_in(recipe, request, conversation, journal)
             )
             if others is not None:
