@@ -360,7 +360,8 @@ async def test_a_closing_worker_ends_what_is_on_its_way(world: Any, say: Any, fa
     faq(SHARED)
     world.script(asyncio.Event())
     call = asyncio.ensure_future(world.fail("draining", ask()))
-    await asyncio.sleep(0.01)
+    while not world.transport.requests:
+        await asyncio.sleep(0)
     await world.memory.close()
     await call
 
