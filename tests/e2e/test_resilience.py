@@ -197,18 +197,23 @@ def test_a_picture_is_drawn_by_the_next_target_only_if_the_first_surely_did_not(
     assert attempts(gateway, "doubt", 1) == [(1, "a", "upstream_error")]
 
 
-def test_a_target_that_one_worker_finds_broken_is_left_alone_by_both_and_found_again(gateway: Any) -> None:
+BROKEN = (f"mock-{'0' * i}502" for i in range(9))
+"""Models that answer 502, one for each try: what is open stays so for some seconds."""
+
+
+def test_a_target_that_one_worker_finds_broken_is_left_alone_by_both(gateway: Any) -> None:
+    model = next(BROKEN)
     with gateway.client() as client:  # one connection, so one worker
-        body = {"model": "mock-502", "messages": [{"role": "user", "content": "Hi"}]}
+        body = {"model": model, "messages": [{"role": "user", "content": "Hi"}]}
         codes = [client.post("/v1/chat/completions", json=body).json()["error"]["code"] for _ in range(5)]
     assert codes == ["upstream_error"] * 4 + ["upstream_unavailable"]
 
     def everywhere() -> bool:
-        asked = [ask(gateway, "mock-502", fresh=True).status_code for _ in range(12)]
+        asked = [ask(gateway, model, fresh=True).status_code for _ in range(12)]
         return asked == [503] * 12
 
     eventually(everywhere)
-    refused = ask(gateway, "mock-502")
+    refused = ask(gateway, model)
     assert refused.headers["retry-after"]
     with gateway.client() as client:
         assert 'promptgate_target_open{target="a/*"} ' in client.get("/metrics").text
