@@ -56,7 +56,8 @@ async def resolve(request: ChatRequest, caller: Caller, services: Services) -> R
             release = releases.release_now(application_id, named) or await _release(releases, application_id, named)
         if release is None:
             await _refuse_mistyped(request.model, caller, services)
-    release = _chosen(release, request, caller)
+    if release is not None:
+        release = _of_release(release, request, caller)
     guards = _guards_now(release, caller, releases) or await releases.guards(caller.guardrails, release)
     return _recipe(release, request, caller, services, guards)
 
@@ -71,25 +72,22 @@ def resolve_now(request: ChatRequest, caller: Caller, services: Services) -> Rec
         return None
     releases, application_id = services.releases, caller.application_id
     release = releases.release_now(application_id, named)
-    if release is None:
-        plain = request.reference is None and request.model == named.slug and prompt_id_of(named.slug) is None
-        if not plain or not releases.lacks(application_id, named):
-            return None
-    elif release.split is None and named.variant is None:
-        return _remembered(release, request, caller, services)
-    release = _chosen(release, request, caller)
-    guards = _guards_now(release, caller, releases)
-    return None if guards is None else _recipe(release, request, caller, services, guards)
+    if release is not None:
+        return _remembered(_of_release(release, request, caller), request, caller, services)
+    plain = request.reference is None and request.model == named.slug and prompt_id_of(named.slug) is None
+    if not plain or not releases.lacks(application_id, named):
+        return None
+    guards = _guards_now(None, caller, releases)
+    return None if guards is None else _recipe(None, request, caller, services, guards)
 
 
 def _remembered(release: Release, request: ChatRequest, caller: Caller, services: Services) -> Recipe | None:
-    """As :func:`resolve_now` for a release that is the same for all calls: what the key and the model name make of it is kept."""
+    """As :func:`resolve_now` once the release is chosen: what the key and the model name make of it is kept with it."""
     place = (caller.key_id, request.model)
     kept = release.recipes.get(place)
     if kept is not None and kept[0] is caller:
         recipe = kept[1]
         return Recipe(release, recipe.model, release.prompt.merge_fields(request.fields), recipe.cache, recipe.guards)
-    _chosen(release, request, caller)
     guards = _guards_now(release, caller, services.releases)
     if guards is None:
         return None
@@ -100,10 +98,8 @@ def _remembered(release: Release, request: ChatRequest, caller: Caller, services
     return recipe
 
 
-def _chosen(release: Release | None, request: ChatRequest, caller: Caller) -> Release | None:
+def _of_release(release: Release, request: ChatRequest, caller: Caller) -> Release:
     """The release itself, or the variant of it that is pinned or falls to the request's unit."""
-    if release is None:
-        return None
     if caller.grant is not None:
         caller.grant.check_prompt(release.document.slug, release.document.selector)
     pin = None if request.reference is None else request.reference.variant
