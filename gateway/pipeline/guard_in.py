@@ -71,7 +71,7 @@ def guard_in(
 async def guard_in_apart(
     recipe: Recipe, request: ChatRequest, conversation: Conversation, journal: Journal, apart: Apart
 ) -> tuple[Conversation, Mapping[str, str]]:
-    """As :func:`guard_in`, without holding the loop: for requests that are long."""
+    """As :func:`guard_in`, without holding the loop where the request is long."""
     if recipe.guards.pre is None or not is_long(journal, recipe.guards.long):
         return guard_in(recipe, request, conversation, journal)
     return await apart.do(partial(guard_in, recipe, request, conversation, journal))

@@ -22,12 +22,11 @@ from gateway.core.notes import header
 from gateway.core.requests import Inbound
 from gateway.core.upstream import CHAT
 from gateway.pipeline.admit import admit, admit_now
-from gateway.pipeline.apart import is_long
 from gateway.pipeline.authenticate import authenticate, authenticate_now
 from gateway.pipeline.bounded import Bounded
 from gateway.pipeline.call import call
 from gateway.pipeline.consulting.stages import Consulted
-from gateway.pipeline.guard_in import NO_MASKS, BlockedError, guard_in, guard_in_apart
+from gateway.pipeline.guard_in import NO_MASKS, BlockedError, guard_in_apart
 from gateway.pipeline.guard_out import guard_out, judge_apart, restored
 from gateway.pipeline.permits import Permit
 from gateway.pipeline.recall import recall
@@ -134,11 +133,7 @@ async def _answer(
     answer: Received | None = None
     try:
         if begun is None and not course.judged:
-            conversation, masks = (
-                await guard_in_apart(recipe, request, conversation, journal, services.apart)
-                if is_long(journal, recipe.guards.long)
-                else guard_in(recipe, request, conversation, journal)
-            )
+            conversation, masks = await guard_in_apart(recipe, request, conversation, journal, services.apart)
             if others is not None:
                 conversation, masks = await others.before(conversation, masks)
         ends = permit.allowance
@@ -168,8 +163,7 @@ async def _answer(
             translated=translated,
             limit=limit,
         )
-        if answer is not received:
-            await judge_apart(answer, streamed=request.stream)
+        await judge_apart(answer, streamed=request.stream)
         if others is not None:
             answer = await others.after(answer, chat=chat)
             if masks:
