@@ -9,8 +9,9 @@ sent. So nothing is decided here: the phases are the same functions, and what th
 
 import asyncio
 from collections.abc import Coroutine
-from operator import attrgetter
 from typing import Any, Protocol
+
+from msgspec import Struct
 
 from gateway.core.dialect import Dialect
 from gateway.core.errors import CLIENT_GONE, GatewayError
@@ -40,7 +41,6 @@ from gateway.routing.walk import Place, first
 
 _WAITING = frozenset((b"idempotency-key", b"x-first-token-timeout-ms"))
 """Headers of calls that may have to wait for more than an answer."""
-_text_of = attrgetter("text")
 _DEPARTED_LAPS = PHASES.index("call")
 """How many phases are over when a request is sent."""
 
@@ -57,63 +57,28 @@ class ExpressReply(Reply, Protocol):
         ...
 
 
-class Departed:
-    """A call whose request is under way to its provider."""
+class Departed(Struct, eq=False):
+    """A call whose request is under way to its provider: all that the first half found, for the second."""
 
-    __slots__ = (
-        "_arrival",
-        "_asked",
-        "_began",
-        "_course",
-        "_dialect",
-        "_journal",
-        "_native",
-        "_noted",
-        "_permit",
-        "_place",
-        "_plan",
-        "_provider",
-        "_reply",
-        "_sent",
-        "_services",
-    )
-
-    def __init__(  # noqa: PLR0913, PLR0917 - all that the first half found
-        self,
-        course: Course,
-        permit: Permit,
-        plan: Plan,
-        place: Place,
-        asked: UpstreamCall,
-        provider: Provider,
-        sent: Sent,
-        dialect: Dialect,
-        journal: Journal,
-        reply: ExpressReply,
-        services: Services,
-        began: float,
-        *,
-        native: bool,
-    ) -> None:
-        self._course = course
-        self._permit = permit
-        self._plan = plan
-        self._place = place
-        self._asked = asked
-        self._provider = provider
-        self._sent = sent
-        self._dialect = dialect
-        self._journal = journal
-        self._reply = reply
-        self._services = services
-        self._began = began
-        """When the request was sent, in monotonic seconds."""
-        self._noted = len(journal.notes)
-        """What guards had to say of the request."""
-        self._arrival: asyncio.Future[None] | None = None
-        """What a task waits for, where one does."""
-        self._native = native
-        """Whether the exchange is held in the caller's dialect."""
+    _course: Course
+    _permit: Permit
+    _plan: Plan
+    _place: Place
+    _asked: UpstreamCall
+    _provider: Provider
+    _sent: Sent
+    _dialect: Dialect
+    _journal: Journal
+    _reply: ExpressReply
+    _services: Services
+    _began: float
+    """When the request was sent, in monotonic seconds."""
+    _noted: int
+    """What guards had to say of the request: so many notes."""
+    _native: bool
+    """Whether the exchange is held in the caller's dialect."""
+    _arrival: asyncio.Future[None] | None = None
+    """What a task waits for, where one does."""
 
     def arrived(self) -> None:
         """The answer is in, or there will be none: answer the caller, or hand over."""
@@ -227,7 +192,7 @@ def depart(inbound: Inbound, services: Services, reply: ExpressReply, dialect: D
         journal.prompt = recipe.release.facts if recipe.release else None
         resolved = clock()
         conversation = render(recipe, request)
-        journal.input_chars = sum(map(len, map(_text_of, conversation)))
+        journal.input_chars = sum([len(message.text) for message in conversation])
         rendered = clock()
         permit = admit_now(caller, services)
         if permit is None:
@@ -258,10 +223,9 @@ def depart(inbound: Inbound, services: Services, reply: ExpressReply, dialect: D
                     intend(journal, 1, services)
                     journal.laps = [queued, authenticated, resolved, rendered, admitted, guarded, now]
                     course = Course(caller, request, recipe, conversation)
-                    departed = Departed(
-                        *(course, permit, plan, place, asked, provider, sent, dialect, journal, reply, services, now),
-                        native=native,
-                    )
+                    noted = len(journal.notes)
+                    found = (course, permit, plan, place, asked, provider, sent, dialect, journal, reply, services)
+                    departed = Departed(*found, now, noted, native)
                     sent.dispatch(departed.arrived)
                     return departed
     except Exception:  # noqa: BLE001, S110 - as above
