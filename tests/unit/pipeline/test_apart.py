@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from gateway.guards.plan import InputGuard
-from gateway.pipeline.apart import LONG, Apart
+from gateway.guards.plan import LONG, LONG_LISTED, InputGuard
+from gateway.pipeline.apart import Apart
 from gateway.pipeline.gates import JudgingGate
 from tests.unit.pipeline.conftest import DONE, World, chat, completion, delta, stream, usage, validators
 
@@ -47,6 +47,17 @@ async def test_a_long_request_is_judged_in_a_thread(world: World, threads: list[
     assert set(threads) == {where}
 
 
+@pytest.mark.parametrize("world", ["task", "express"], indirect=True)
+@pytest.mark.parametrize(("text", "where"), [(WORDS, "MainThread"), ("word " * (LONG_LISTED // 4), "guards")])
+async def test_lists_judge_what_is_longer_on_the_loop(world: World, threads: list[str], text: str, where: str) -> None:
+    world.allow(guardrails=validators("pre", prohibited_terms=["bad"]))
+    world.script(completion())
+    await world.call(chat(text))
+    error = await world.fail("blocked", chat(text + " bad"))
+    assert error.param == "pre:prohibited_terms"
+    assert set(threads) == {where}
+
+
 @pytest.mark.parametrize("text", ["Hi", WORDS])
 async def test_a_long_whole_answer_is_judged_in_a_thread(world: World, threads: list[str], text: str) -> None:
     world.allow(guardrails=validators("post", {**BAD, "on_fail": "redact"}))
@@ -57,7 +68,7 @@ async def test_a_long_whole_answer_is_judged_in_a_thread(world: World, threads: 
 
 
 @pytest.mark.parametrize("world", ["task", "express"], indirect=True)
-@pytest.mark.parametrize("text", ["Hi", WORDS])
+@pytest.mark.parametrize("text", ["Hi", WORDS, "word " * (LONG_LISTED // 4)])
 async def test_prohibited_terms_end_a_long_answer_as_they_end_a_short_one(world: World, text: str) -> None:
     world.allow(guardrails=validators("post", prohibited_terms=["bad"]))
     world.script(completion(text), completion(f"{text} bad"))
