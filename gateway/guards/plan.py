@@ -27,8 +27,9 @@ from gateway.guards.window import OutputScan
 
 BUDGET_MS = 5_000
 """How long the guards of a stage that ask others may take together, unless their configuration says so."""
-LONG = 8_192
-"""Bytes that guards judge at once. Prose takes them some 50 us per KB, the worst that is known (nothing but card numbers) 1 ms."""
+LONG = 16_384
+"""Bytes that guards judge at once. Prose takes them some 50 us per KB, the worst that is known (nothing but card numbers) 1 ms, and a
+turn of the event loop may take ten or twenty."""
 LONG_LISTED = 1 << 20
 """The same where there are lists only: 4 us per KB."""
 _BETWEEN = "\0"
