@@ -5,48 +5,24 @@
 Real spool, memory twins for the stores, a canned provider. Prints the best of several repeats, whole and per phase.
 """
 
-import asyncio
-import tempfile
+import random
+import sys
 import time
 from pathlib import Path
 
 import msgspec
 import uvloop
 
-from gateway.core.documents import (
-    Guardrails,
-    KeyDocument,
-    MessageTemplate,
-    PostValidation,
-    PreValidation,
-    ReleaseDocument,
-    VersionContent,
-)
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
 from gateway.core.journal import PHASES, Journal
-from gateway.core.keys import make
-from gateway.core.upstream import HttpRequest, Target
+from gateway.core.upstream import HttpRequest
 from gateway.dialects.chat import CHAT_DIALECT
-from gateway.pipeline.limits import Limits
-from gateway.pipeline.memory import Memory
-from gateway.pipeline.permits import Permits
 from gateway.pipeline.receive import KNOWN_HEADERS, Receiver
-from gateway.pipeline.releases import Releases
-from gateway.pipeline.seeding import Seeding
 from gateway.pipeline.serve import serve
-from gateway.pipeline.services import Provider, Services
-from gateway.pricing.table import load_prices
-from gateway.providers.openai import OpenAITranslator
-from gateway.routing.table import Route, RouteTable
-from gateway.storage.ledger.folder import make_folder
-from gateway.storage.ledger.spool import Spool, SpoolLimits
-from gateway.storage.memory.answers import MemoryAnswers
-from gateway.storage.memory.cache import MemoryCache
-from gateway.storage.memory.catalog import MemoryCatalog
-from gateway.storage.memory.leases import MemoryLeases
-from gateway.storage.memory.limits import MemoryLimits
-from gateway.storage.memory.spending import MemorySpending
 from gateway.telemetry.metrics import Meter, Table
 from gateway.transport.local import LocalTransport
+from tests.bench.parts import VARIABLES, now_ms, shop
 
 CALLS = 2000
 REPEATS = 7
@@ -107,51 +83,14 @@ def canned(request: HttpRequest) -> tuple[int, dict[bytes, bytes], list[bytes]]:
     return 200, {b"content-type": b"application/json"}, [ANSWER]
 
 
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
 async def main() -> None:
-    folder = Path(tempfile.mkdtemp())
-    key = make(lambda n: bytes(range(n)))
-    text = "You help {{ a }} with {{ b }}. " + "Lorem ipsum dolor sit amet, consectetur. " * 20 + "{{ c }} {{ d }} {{ e }}"
-    content = VersionContent(
-        messages=[MessageTemplate("system", text)],
-        variables={"type": "object", "properties": {n: {"type": "string"} for n in "abcde"}},
-        guardrails=Guardrails(
-            PreValidation(prohibited_terms=[f"forbidden {i}" for i in range(20)]),
-            PostValidation(prohibited_terms=[f"secret {i}" for i in range(20)]),
-        ),
-    )
-    document = ReleaseDocument("app", "p", "bench", "@production", 1, content, "0" * 64, 1)
-    cache = MemoryCache()
-    await cache.put_release(document)
-    await cache.put_key(key.digest, KeyDocument("k", "app", "demo", key.public_id, requests_per_minute=100_000_000))
     laps = Laps(Meter(Table(1, ["openai"]), 0))
-    spool = Spool(make_folder(folder, 0), SpoolLimits())
-    counters = MemoryLimits(time.monotonic, now_ms)
-    seeding = Seeding(counters, MemorySpending(lambda: ()), "bench", time.monotonic)
-    services = Services(
-        memory=Memory(MemoryAnswers(time.monotonic), max_bytes=1 << 20, keep_seconds=86_400, sleep=asyncio.sleep),
-        releases=Releases(MemoryCatalog(), cache, time.monotonic),
-        permits=Permits(MemoryLeases(time.monotonic), time.monotonic, None),
-        limits=Limits(counters, seeding, time.monotonic, now_ms),
-        routes=RouteTable([Route(("*",), (Target("openai", "", "http://canned", "sk"),))]),
-        providers={"openai": Provider(OpenAITranslator(), LocalTransport(canned))},
-        prices=load_prices((Path(__file__).parents[2] / "config" / "prices.toml").read_bytes()),
-        ledger=spool,
-        observer=laps,
-        tokens=None,  # type: ignore[arg-type]
-        clock=time.monotonic,
-        default_model="gpt-4o-mini",
-        max_answer_bytes=1 << 25,
-        server_timing=True,
-    )
-    receiver = Receiver(time.monotonic, now_ms, __import__("random").getrandbits, 600)
+    services, _, key = await shop(LocalTransport(canned), laps)
+    receiver = Receiver(time.monotonic, now_ms, random.getrandbits, 600)
     headers = {
         n: v
         for n, v in {
-            b"authorization": b"Bearer " + key.text.encode(),
+            b"authorization": b"Bearer " + key.encode(),
             b"content-type": b"application/json",
             b"x-stainless-os": b"Linux",
         }.items()
@@ -160,7 +99,7 @@ async def main() -> None:
     body = {
         "model": "bench",
         "messages": [{"role": "user", "content": "Say in one short sentence what a gateway does."}],
-        "variables": dict.fromkeys("abcde", "value"),
+        "variables": dict.fromkeys(VARIABLES, "value"),
         "user": "u1",
     }
     for name, stream in (("whole", False), ("stream of 50", True)):

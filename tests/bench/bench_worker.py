@@ -9,7 +9,7 @@ so many calls and prints nothing, for a profiler that counts instructions: those
 import argparse
 import asyncio
 import random
-import tempfile
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -19,42 +19,17 @@ import uvloop
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from gateway.core.documents import (
-    Guardrails,
-    KeyDocument,
-    MessageTemplate,
-    PostValidation,
-    PreValidation,
-    ReleaseDocument,
-    VersionContent,
-)
-from gateway.core.keys import make
-from gateway.core.upstream import Target
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
 from gateway.edge.openai import HOT_ROUTES
 from gateway.limits.admission import Admission
-from gateway.pipeline.limits import Limits as RuleLimits
-from gateway.pipeline.memory import Memory
-from gateway.pipeline.permits import Permits
 from gateway.pipeline.receive import Receiver
-from gateway.pipeline.releases import Releases
-from gateway.pipeline.seeding import Seeding
-from gateway.pipeline.services import Provider, Services
-from gateway.pricing.table import load_prices
-from gateway.providers.openai import OpenAITranslator
-from gateway.routing.table import Route, RouteTable
 from gateway.server.protocol import FrontDoor, GatewayProtocol, Limits
-from gateway.storage.ledger.folder import make_folder
-from gateway.storage.ledger.spool import Spool, SpoolLimits
-from gateway.storage.memory.answers import MemoryAnswers
-from gateway.storage.memory.cache import MemoryCache
-from gateway.storage.memory.catalog import MemoryCatalog
-from gateway.storage.memory.leases import MemoryLeases
-from gateway.storage.memory.limits import MemoryLimits
-from gateway.storage.memory.spending import MemorySpending
 from gateway.storage.postgres.copying import csv_of
 from gateway.telemetry.metrics import Meter, Table
 from gateway.transport.client import Http1Transport
 from gateway.transport.http1 import Connection
+from tests.bench.parts import VARIABLES, now_ms, shop
 
 BATCH = 64
 """Calls after which rows are made as they would be shipped, and metrics folded."""
@@ -106,58 +81,16 @@ class Socket(asyncio.Transport):
     def resume_reading(self) -> None: ...
 
 
-async def build(folder: Path) -> tuple[FrontDoor, Services, Meter, Spool, bytes]:
-    """A worker without sockets: its front door, and the key to it."""
-    key = make(lambda n: bytes(range(n)))
-    text = "You help {{ a }} with {{ b }}. " + "Lorem ipsum dolor sit amet, consectetur. " * 20 + "{{ c }} {{ d }} {{ e }}"
-    content = VersionContent(
-        messages=[MessageTemplate("system", text)],
-        variables={"type": "object", "properties": {n: {"type": "string"} for n in "abcde"}},
-        guardrails=Guardrails(
-            PreValidation(prohibited_terms=[f"forbidden {i}" for i in range(20)]),
-            PostValidation(prohibited_terms=[f"secret {i}" for i in range(20)]),
-        ),
-    )
-    cache = MemoryCache()
-    await cache.put_release(ReleaseDocument("app", "p", "bench", "@production", 1, content, "0" * 64, 1))
-    await cache.put_key(key.digest, KeyDocument("k", "app", "demo", key.public_id, requests_per_minute=100_000_000))
-    meter = Meter(Table(1, ["openai"]), 0)
-    spool = Spool(make_folder(folder, 0), SpoolLimits())
-    counters = MemoryLimits(time.monotonic, _now_ms)
-    services = Services(
-        memory=Memory(MemoryAnswers(time.monotonic), max_bytes=1 << 20, keep_seconds=86_400, sleep=asyncio.sleep),
-        releases=Releases(MemoryCatalog(), cache, time.monotonic),
-        permits=Permits(MemoryLeases(time.monotonic), time.monotonic, None),
-        limits=RuleLimits(
-            counters, Seeding(counters, MemorySpending(lambda: ()), "bench", time.monotonic), time.monotonic, _now_ms
-        ),
-        routes=RouteTable([Route(("*",), (Target("openai", "", "http://upstream.invalid/v1", "sk"),))]),
-        providers={"openai": Provider(OpenAITranslator(), Http1Transport())},
-        prices=load_prices((Path(__file__).parents[2] / "config" / "prices.toml").read_bytes()),
-        ledger=spool,
-        observer=meter,
-        tokens=None,  # type: ignore[arg-type]
-        clock=time.monotonic,
-        default_model="gpt-4o-mini",
-        max_answer_bytes=1 << 25,
-        server_timing=True,
-    )
+async def main(calls: int | None, size: int) -> None:
+    transport, meter = Http1Transport(), Meter(Table(1, ["openai"]), 0)
+    services, spool, key = await shop(transport, meter)
     front = FrontDoor(
         hot=HOT_ROUTES,
         services=services,
-        receiver=Receiver(time.monotonic, _now_ms, random.getrandbits, 600),
+        receiver=Receiver(time.monotonic, now_ms, random.getrandbits, 600),
         admission=Admission(1000),
         limits=Limits(1 << 16, 100, 1 << 24, 10, 10, 60, 100),
     )
-    return front, services, meter, spool, key.text.encode()
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
-async def main(calls: int | None, size: int) -> None:
-    front, services, meter, spool, key = await build(Path(tempfile.mkdtemp()))
     state = ServerState()
     state.default_headers = [(b"date", b"Sun, 22 Nov 2026 01:00:00 GMT")]
     loop = asyncio.get_running_loop()
@@ -170,13 +103,11 @@ async def main(calls: int | None, size: int) -> None:
         {
             "model": "bench",
             "messages": [{"role": "user", "content": question}],
-            "variables": dict.fromkeys("abcde", "value"),
+            "variables": dict.fromkeys(VARIABLES, "value"),
             "user": "u1",
         }
     )
-    request = _HEAD % (key, len(body), body)
-    transport = services.providers["openai"].transport
-    assert isinstance(transport, Http1Transport)
+    request = _HEAD % (key.encode(), len(body), body)
     (target,) = services.routes.plan("gpt-4o-mini").stops[0].targets
     _, pool = transport._know(target)  # pyright: ignore[reportPrivateUsage]
     upstream = Connection(pool, transport._wheel, transport._outbox, time.monotonic)  # pyright: ignore[reportPrivateUsage]
@@ -219,7 +150,6 @@ async def main(calls: int | None, size: int) -> None:
             await batch()
         best = min(best, (time.process_time() - began) / 32 / BATCH * 1e6)
         assert caller.written - sent > 32 * BATCH * len(ANSWER)
-    assert services.ledger is spool
     print(f"{best:.1f} us per call with a question of {len(question)} bytes")
 
 
