@@ -151,7 +151,7 @@ def _native(native: bytes, known: str) -> list[str]:
 
 def beside(conversation: Conversation) -> list[str]:
     """All texts of messages that are not in :attr:`Message.text`. Raises ``malformed``."""
-    more = [message for message in conversation if message.native or not (message.ours or message.is_bare)]
+    more = [message for message in conversation if message.native or not message.is_bare]
     if not more:
         return []
     found = [one.text for message in more for one in asides_of(message)]
