@@ -14,7 +14,8 @@ from gateway.dialects.completions import COMPLETIONS_DIALECT
 from gateway.dialects.messages.dialect import MESSAGES_DIALECT
 from gateway.dialects.responses.dialect import RESPONSES_DIALECT
 from gateway.edge.problems import refuse
-from gateway.pipeline.express import Departed, ExpressReply, depart
+from gateway.pipeline.abreast import Steps
+from gateway.pipeline.express import ExpressReply, depart
 from gateway.pipeline.idempotency import HEADER, once
 from gateway.pipeline.marked import Marked
 from gateway.pipeline.reply import Reply
@@ -66,8 +67,8 @@ class HotRoute(Struct, frozen=True):
     handler: Door
     dialect: Dialect
     """How refusals are said that never reach the handler."""
-    quick: Callable[[Inbound, Services, ExpressReply, Dialect], Departed | None] | None = None
-    """Answers without a task what it can, and says None to what it cannot; None: everything is the handler's."""
+    quick: Callable[[Inbound, Services, ExpressReply, Dialect], Steps] | None = None
+    """Answers without a task what it can, and leaves to the handler what it cannot; None: everything is the handler's."""
 
     def told(self, rest: Coroutine[Any, Any, None], inbound: Inbound, reply: Reply) -> Coroutine[Any, Any, None]:
         """The rest of a call that had departed; its caller is told of a failure."""

@@ -1,17 +1,20 @@
 """The sentence for a call that has nothing to wait for but its provider: said in two halves, without a task and without a coroutine.
 
 :func:`depart` speaks the verbs up to ``call`` when the request is read, :meth:`Departed.arrived` those from there on when the answer
-is. Nearly every call of a busy worker is of this kind: its key, its prompt and a permit are in memory, its first target is in good
+is. At each ``yield`` the other calls of the same turn come up to the same verb (:mod:`gateway.pipeline.abreast`); nothing else happens
+meanwhile.
+
+Nearly every call of a busy worker is of this kind: its key, its prompt and a permit are in memory, its first target is in good
 order, and a connection to it is idle. Everything else is :func:`gateway.pipeline.serve.serve`'s, and whatever comes up on the way is
 handed over to it: before ``call`` nothing has been done that it could not do again, and after it, it takes up the request that was
 sent. So nothing is decided here: the phases are the same functions, and what they refuse is refused there.
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Generator
 from typing import Any, Protocol
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from gateway.core.dialect import Dialect
 from gateway.core.errors import CLIENT_GONE, GatewayError
@@ -19,6 +22,7 @@ from gateway.core.journal import PHASES, Journal
 from gateway.core.ledger import UNBILLED
 from gateway.core.requests import Inbound
 from gateway.core.upstream import CHAT, Sent, UpstreamCall
+from gateway.pipeline.abreast import Steps
 from gateway.pipeline.admit import admit_now
 from gateway.pipeline.authenticate import authenticate_now
 from gateway.pipeline.call import travel, upstream_call
@@ -28,7 +32,7 @@ from gateway.pipeline.guard_in import guard_in
 from gateway.pipeline.permits import Permit
 from gateway.pipeline.quick_gate import judge_whole
 from gateway.pipeline.receive import check
-from gateway.pipeline.record import intend, record
+from gateway.pipeline.record import intend, record, recording
 from gateway.pipeline.render import render
 from gateway.pipeline.reply import Reply
 from gateway.pipeline.resolve import resolve_now
@@ -47,6 +51,10 @@ _DEPARTED_LAPS = PHASES.index("call")
 
 class ExpressReply(Reply, Protocol):
     """A way back that can be written to at once."""
+
+    def set_off(self, departed: "Departed | None", inbound: Inbound) -> None:
+        """The first half is over. None: nothing has been done, and ``serve`` has to answer this call."""
+        ...
 
     def send(self, status: int, head: bytes, body: bytes) -> None:
         """As ``whole``. The call is over then."""
@@ -82,6 +90,12 @@ class Departed(Struct, eq=False):
 
     def arrived(self) -> None:
         """The answer is in, or there will be none: answer the caller, or hand over."""
+        services = self._services
+        services.arrivals.join(self._arriving(services.clock()))
+
+    def _arriving(self, now: float) -> Steps:
+        if self._reply.gone:
+            return  # it was abandoned since
         if self._arrival is not None:
             if not self._arrival.done():
                 self._arrival.set_result(None)
@@ -93,16 +107,17 @@ class Departed(Struct, eq=False):
             self._hand_over()
             return
         clock, dialect, native = services.clock, self._dialect, self._native
-        now = clock()
         try:
             spoken = dialect.name if native else CHAT
             event = self._provider.translator.answer(body, spoken, self._asked.model)
             if event.usage is None:
                 self._hand_over()
                 return
+            yield
             if guard is not None and guard.busy:
                 judge_whole(guard, event, journal, chat=spoken == CHAT)
             judged = clock()
+            yield
             body = dialect.whole(event, course.request, journal.inbound, native=native)
             journal.first_byte = now
             journal.upstream = now - self._began
@@ -110,17 +125,20 @@ class Departed(Struct, eq=False):
             journal.usage = event.usage
             journal.usage_source = "upstream"
             journal.laps += (now, judged)
+            yield
             head = whole_head(journal, self._permit, dialect, services)
         except Exception:  # noqa: BLE001 - it comes up again, and is told, where the call is handed over to
             self._unsay()
             self._hand_over()
             return
+        yield
         stop, key = self._place
         stop.account.keys.accepted(key)
         stop.health.succeeded(now - self._began, now)
         stop.health.leave()
         sent.release()
-        record(journal, services)
+        yield
+        yield from recording(journal, services)
         self._reply.send(200, head, body)
 
     def _unsay(self) -> None:
@@ -168,8 +186,20 @@ class Departed(Struct, eq=False):
         await carry_out(course, self._permit, self._dialect, journal, self._reply, services, begun)
 
 
-def depart(inbound: Inbound, services: Services, reply: ExpressReply, dialect: Dialect) -> Departed | None:
-    """Say the first half of the sentence. None: nothing has been done, and ``serve`` has to answer this call. Never raises."""
+def depart(inbound: Inbound, services: Services, reply: ExpressReply, dialect: Dialect) -> Steps:
+    """Say the first half of the sentence, and tell ``reply`` what came of it."""
+    departed = None
+    if not reply.gone:
+        admitted = yield from _admitted(inbound, services, dialect)
+        if admitted is not None:
+            departed = yield from _departed(*admitted, services, reply, dialect)
+    reply.set_off(departed, inbound)
+
+
+def _admitted(
+    inbound: Inbound, services: Services, dialect: Dialect
+) -> Generator[None, None, tuple[Course, Permit, Journal] | None]:
+    """The verbs up to ``admit``. None: nothing has been done. Never raises."""
     if inbound.trace is not None or services.synced is not None or not _WAITING.isdisjoint(inbound.headers):
         return None
     clock = services.clock
@@ -179,53 +209,73 @@ def depart(inbound: Inbound, services: Services, reply: ExpressReply, dialect: D
         caller = authenticate_now(inbound, services, journal)
         if caller is None or caller.limits:
             return None
-        authenticated = clock()
         check(inbound)
+        yield
+        authenticated = clock()
         journal.request = request = dialect.read(inbound)
         if request.stream or request.turn is not None:
             return None
+        yield
         recipe = resolve_now(request, caller, services)
         if recipe is None or recipe.cache is not None or not recipe.guards.quick:
             return None
         if len(inbound.body) > recipe.guards.long and recipe.guards.pre is not None:
             return None
         journal.prompt = recipe.release.facts if recipe.release else None
+        yield
         resolved = clock()
         conversation = render(recipe, request)
         journal.input_chars = sum([len(message.text) for message in conversation])
+        yield
         rendered = clock()
         permit = admit_now(caller, services)
         if permit is None:
             return None
     except Exception:  # noqa: BLE001 - it comes up again in serve, and is told there
         return None
+    yield
+    journal.laps = [queued, authenticated, resolved, rendered, clock()]
+    return Course(caller, request, recipe, conversation), permit, journal
+
+
+def _departed(
+    course: Course, permit: Permit, journal: Journal, services: Services, reply: ExpressReply, dialect: Dialect
+) -> Generator[None, None, Departed | None]:
+    """The verbs from ``guard_in`` until the request is sent. None: all that was taken is given back. Never raises."""
+    clock, request, recipe = services.clock, course.request, course.recipe
     place: Place | None = None
     sent: Sent | None = None
     try:
-        admitted = clock()
-        conversation, masks = guard_in(recipe, request, conversation, journal)
+        conversation, masks = guard_in(recipe, request, course.conversation, journal)
+        yield
         guarded = clock()
         plan = route(recipe, request, journal, services)
         if plan.patient and not masks:
+            if conversation is not course.conversation:
+                course = structs.replace(course, conversation=conversation)
             stop = plan.stops[0]
             target = stop.targets[0]
             asked = upstream_call(target, request, recipe, conversation, dialect.name)
             provider = services.providers[target.provider]
             upstream, native = spoken_to(provider, target, asked, request)
             transport = provider.transport
-            now = clock()
-            if transport.is_ready(target) and (place := first(plan, now)) is not None:
+            yield
+            routed = clock()
+            if transport.is_ready(target) and (place := first(plan, routed)) is not None:
                 target = stop.targets[place[1]]
-                sent = transport.prepare(target, provider.translator.request(target, upstream), inbound.deadline)
+                http = provider.translator.request(target, upstream)
+                yield
+                sent = transport.prepare(target, http, journal.inbound.deadline)
                 if sent is not None:
+                    yield
                     journal.attempts = journal.attempt = 1
                     journal.target = target
                     intend(journal, 1, services)
-                    journal.laps = [queued, authenticated, resolved, rendered, admitted, guarded, now]
-                    course = Course(caller, request, recipe, conversation)
+                    yield
+                    journal.laps += (guarded, routed)
                     noted = len(journal.notes)
                     found = (course, permit, plan, place, asked, provider, sent, dialect, journal, reply, services)
-                    departed = Departed(*found, now, noted, native)
+                    departed = Departed(*found, clock(), noted, native)
                     sent.dispatch(departed.arrived)
                     return departed
     except Exception:  # noqa: BLE001, S110 - as above
@@ -234,5 +284,5 @@ def depart(inbound: Inbound, services: Services, reply: ExpressReply, dialect: D
         sent.drop()
     if place is not None:
         place[0].health.leave()
-    services.permits.give_back(caller, services.permits.window(caller))
+    services.permits.give_back(course.caller, services.permits.window(course.caller))
     return None

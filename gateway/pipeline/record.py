@@ -9,6 +9,7 @@ from gateway.core.ledger import HEDGE_LOST, UNBILLED, Bill, Ending, Intent
 from gateway.core.limits import Spent
 from gateway.core.notes import rows
 from gateway.limits.tokens import estimate
+from gateway.pipeline.abreast import Steps
 from gateway.pipeline.services import Services
 from gateway.pricing.table import price
 from gateway.wire.openai import read_tier
@@ -18,6 +19,12 @@ _NO_VERDICTS: list[str] = []
 
 def record(journal: Journal, services: Services) -> None:
     """Write the call down. Called before the last byte is released (promise N2) and again from the last ``finally``."""
+    for _ in recording(journal, services):
+        pass
+
+
+def recording(journal: Journal, services: Services) -> Steps:
+    """As :func:`record`, step by step."""
     if journal.recorded:
         return
     journal.recorded = True
@@ -30,8 +37,12 @@ def record(journal: Journal, services: Services) -> None:
     if journal.holding is not None:
         journal.holding.settle(spent(journal))
     if journal.caller is not None:
-        services.ledger.append(intent_at_end(journal), ending_of(journal, now))
+        ending = ending_of(journal, now)
+        yield
+        services.ledger.append(intent_at_end(journal), ending)
+    yield
     services.observer.observe(journal, now)
+    yield
 
 
 def estimated_usage(journal: Journal, read: int, made: int) -> Usage:

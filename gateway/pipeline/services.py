@@ -15,6 +15,7 @@ from gateway.core.ports import Ledger, Workbench
 from gateway.core.stored import Keeping
 from gateway.core.upstream import Target, Translator, Transport
 from gateway.limits.tokens import Measure
+from gateway.pipeline.abreast import Abreast
 from gateway.pipeline.apart import Apart
 from gateway.pipeline.consulting.examples import Examples
 from gateway.pipeline.limits import Limits
@@ -110,3 +111,5 @@ class Services(Struct, frozen=True):
     """The vectors that topic guards compare with."""
     apart: Apart = msgspec.field(default_factory=Apart)
     """Where long texts are judged."""
+    arrivals: Abreast = msgspec.field(default_factory=Abreast)
+    """The calls whose answers came in this turn of the event loop."""

@@ -35,6 +35,7 @@ from gateway.dialects.chat import CHAT_DIALECT
 from gateway.edge.openai import HotRoute
 from gateway.edge.problems import head_of
 from gateway.limits.admission import Admission
+from gateway.pipeline.abreast import Abreast
 from gateway.pipeline.receive import KNOWN_HEADERS, Receiver
 from gateway.pipeline.services import Services
 from gateway.server.accept import Acceptor
@@ -81,6 +82,8 @@ class FrontDoor(Struct):
     turn_began: float | None = None
     outbox: Outbox = field(default_factory=Outbox)
     """What connections are sent in this turn of the event loop."""
+    departures: Abreast = field(default_factory=Abreast)
+    """The calls that were read in it."""
     acceptor: Acceptor | None = None
     """Takes the connections that wait behind one just made; None leaves them to the event loop, one a turn."""
 
@@ -116,7 +119,7 @@ class GatewayProtocol(HttpToolsProtocol):
         self.in_body = False
         self._between = True
         """Whether the parser stands between two messages, none of the next one's bytes read."""
-        self._stopping = False
+        self.stopping = False
         self._begun = 0
         """Messages that began in the read at hand."""
         self._unlike = 0
@@ -164,13 +167,13 @@ class GatewayProtocol(HttpToolsProtocol):
             queued.disconnected = True
         self.pipeline.clear()
         if self._active is not None:
-            _cancel(self._active)
+            self._active.cancel()
         # What refers back to this goes, so that a connection is freed as it ends and does not wait for the garbage collector.
         self.cycle = self._active = self._receiving = None  # pyright: ignore[reportAttributeAccessIssue]
 
     def shutdown(self) -> None:
         """The worker stops: answer what is under way or about to come, then close."""
-        self._stopping = True
+        self.stopping = True
         if self._active is not None and self._active.departed is not None:
             self._active.departed.wait()
         cycle = cast("RequestResponseCycle | HotReply | None", self.cycle)
@@ -212,7 +215,7 @@ class GatewayProtocol(HttpToolsProtocol):
         """Start the request that ``data`` holds, if it is whole and its head is the one before; see :class:`RepeatedHead`."""
         body = heads.body_of(data)
         previous = self.cycle
-        if self._stopping or body is None or len(body) > self.front.limits.max_body_bytes or not previous.response_complete:
+        if self.stopping or body is None or len(body) > self.front.limits.max_body_bytes or not previous.response_complete:
             return False
         self.idle_since = None
         self._unlike = 0
@@ -280,7 +283,7 @@ class GatewayProtocol(HttpToolsProtocol):
             return
         known = {name: value for name, value in headers if name in _READ}
         self.http_1_0 = parser.get_http_version() == "1.0"
-        cycle = HotReply(self, hot, known, keep_alive=not (self.http_1_0 or self._stopping) and parser.should_keep_alive())
+        cycle = HotReply(self, hot, known, keep_alive=not (self.http_1_0 or self.stopping) and parser.should_keep_alive())
         if int(known.get(b"content-length", b"0")) > limits.max_body_bytes:
             self._refuse(TOO_LARGE, f"the body exceeds {limits.max_body_bytes} bytes", dialect=hot.dialect)
             return
@@ -370,12 +373,11 @@ class GatewayProtocol(HttpToolsProtocol):
     def _run_hot(self, cycle: HotReply, body: bytes) -> None:
         inbound = self.front.receiver.receive(cycle.route.door, cycle.headers, body)
         self._active = cycle
-        route, services = cycle.route, self.front.services
-        departed = None
-        if route.quick is not None and not self._stopping:
-            departed = cycle.departed = route.quick(inbound, services, cycle, route.dialect)
-        if departed is None:
-            self.run(cycle, route.handler(inbound, services, cycle))
+        route, front = cycle.route, self.front
+        if route.quick is not None and not self.stopping:
+            front.departures.join(route.quick(inbound, front.services, cycle, route.dialect))
+        else:
+            self.run(cycle, route.handler(inbound, front.services, cycle))
 
     def run(self, cycle: HotReply, work: Coroutine[Any, Any, None]) -> None:
         """Answer, or go on answering, in a task."""
@@ -405,7 +407,7 @@ class GatewayProtocol(HttpToolsProtocol):
             self._start_asgi_task(cycle, app)
         elif self.waiting_since is None:
             self.idle_since = self.loop.time()
-            if self._stopping:
+            if self.stopping:
                 self.loop.call_later(LINGER_SECONDS, self._close_silent)
 
     def date_line(self) -> bytes:
@@ -462,17 +464,6 @@ async def _answered(cycle: HotReply, work: Coroutine[Any, Any, None]) -> None:
             protocol.tasks.discard(cycle.task)
         if not cycle.response_complete and not cycle.disconnected:
             protocol.transport.close()
-
-
-def _cancel(cycle: HotReply) -> None:
-    cycle.disconnected = True
-    departed, cycle.departed = cycle.departed, None
-    if departed is not None:
-        departed.abandon()
-        cycle.protocol.front.admission.done()
-    if cycle.task is not None and not cycle.task.done():
-        # A task that has not had its first step would end without a word, whatever it has to record.
-        cycle.protocol.loop.call_soon(cycle.task.cancel)
 
 
 def _turn_half(front: FrontDoor, loop: asyncio.AbstractEventLoop) -> None:

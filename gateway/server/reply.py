@@ -60,6 +60,28 @@ class HotReply(Struct, eq=False):
         """Send a complete response in one write."""
         self.send(status, head, body)
 
+    def set_off(self, departed: Departed | None, inbound: Inbound) -> None:
+        """See ``ExpressReply.set_off``."""
+        self.departed = departed
+        protocol = self.protocol
+        if departed is None:
+            protocol.run(self, self.route.handler(inbound, protocol.front.services, self))
+        elif protocol.stopping:
+            departed.wait()
+        if self.disconnected:
+            self.cancel()
+
+    def cancel(self) -> None:
+        """The caller has left: the provider's work ends with it."""
+        self.disconnected = True
+        departed, self.departed = self.departed, None
+        if departed is not None:
+            departed.abandon()
+            self.protocol.front.admission.done()
+        if self.task is not None and not self.task.done():
+            # A task that has not had its first step would end without a word, whatever it has to record.
+            self.protocol.loop.call_soon(self.task.cancel)
+
     def send(self, status: int, head: bytes, body: bytes) -> None:
         """``whole`` for callers without a coroutine; what had departed is over with it."""
         if self.departed is not None:

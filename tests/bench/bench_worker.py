@@ -1,8 +1,9 @@
 """CPU per call of a whole worker but for the kernel and the event loop: bytes read from a caller to bytes written back.
 
-    python tests/bench/bench_worker.py [--calls N] [--size BYTES]
+    python tests/bench/bench_worker.py [--calls N] [--size BYTES] [--abreast N]
 
-The real connection to the caller, pipeline, upstream client and spool, between sockets that only count. With ``--calls`` it makes just
+The real connections to the callers, pipeline, upstream client and spool, between sockets that only count. ``--abreast``: calls that are
+ready in the same turn of the event loop. With ``--calls`` it makes just
 so many calls and prints nothing, for a profiler that counts instructions: those of two runs, subtracted, are those of the calls.
 """
 
@@ -81,7 +82,7 @@ class Socket(asyncio.Transport):
     def resume_reading(self) -> None: ...
 
 
-async def main(calls: int | None, size: int) -> None:
+async def main(calls: int | None, size: int, abreast: int = 1) -> None:
     transport, meter = Http1Transport(), Meter(Table(1, ["openai"]), 0)
     services, spool, key = await shop(transport, meter)
     front = FrontDoor(
@@ -95,9 +96,6 @@ async def main(calls: int | None, size: int) -> None:
     state.default_headers = [(b"date", b"Sun, 22 Nov 2026 01:00:00 GMT")]
     loop = asyncio.get_running_loop()
     config = Config(None, lifespan="off", log_config=None, ws="none", access_log=False)  # type: ignore[arg-type]
-    caller = Socket()
-    protocol = GatewayProtocol(front, config, state, {}, loop)
-    protocol.connection_made(caller)
     question = "Say in one short sentence what a gateway does. ".ljust(size, "x")
     body = msgspec.json.encode(
         {
@@ -110,28 +108,36 @@ async def main(calls: int | None, size: int) -> None:
     request = _HEAD % (key.encode(), len(body), body)
     (target,) = services.routes.plan("gpt-4o-mini").stops[0].targets
     _, pool = transport._know(target)  # pyright: ignore[reportPrivateUsage]
-    upstream = Connection(pool, transport._wheel, transport._outbox, time.monotonic)  # pyright: ignore[reportPrivateUsage]
-    upstream.connection_made(Socket())
-    pool.size += 1
-    pool.give(upstream)
+    ways: list[tuple[Socket, GatewayProtocol, Connection]] = []
+    for _ in range(abreast):
+        caller, protocol = Socket(), GatewayProtocol(front, config, state, {}, loop)
+        protocol.connection_made(caller)
+        upstream = Connection(pool, transport._wheel, transport._outbox, time.monotonic)  # pyright: ignore[reportPrivateUsage]
+        upstream.connection_made(Socket())
+        pool.size += 1
+        pool.give(upstream)
+        ways.append((caller, protocol, upstream))
     # What is looked up once: the key, the prompt, permits.
-    for _ in range(3):
+    for caller, protocol, _ in [*ways, *ways, *ways]:
         protocol.data_received(request)
         while not caller.written:
             await asyncio.sleep(0.001)
-            if upstream.busy:
-                upstream.data_received(RESPONSE)
+            for _, _, upstream in ways:
+                if upstream.busy:
+                    upstream.data_received(RESPONSE)
         caller.written = 0
 
     async def batch() -> None:
-        """Calls one after the other, and what is done for all of them together."""
-        for _ in range(BATCH):
-            protocol.data_received(request)
-            while not upstream.busy:  # permits are being fetched: now and then at first
+        """Calls side by side, and what is done for all of them together."""
+        for _ in range(0, BATCH, abreast):
+            for _, protocol, _ in ways:
+                protocol.data_received(request)
+            while not all(upstream.busy for _, _, upstream in ways):  # permits are being fetched: now and then at first
                 await asyncio.sleep(0)
             transport._outbox.flush()  # pyright: ignore[reportPrivateUsage]
-            upstream.data_received(RESPONSE)
-            while not protocol.cycle.response_complete:
+            for _, _, upstream in ways:
+                upstream.data_received(RESPONSE)
+            while not all(protocol.cycle.response_complete for _, protocol, _ in ways):
                 await asyncio.sleep(0)
             front.outbox.flush()
         await asyncio.sleep(0)
@@ -145,17 +151,18 @@ async def main(calls: int | None, size: int) -> None:
         return
     best = 1e9
     for _ in range(REPEATS):
-        began, sent = time.process_time(), caller.written
+        began, sent = time.process_time(), ways[0][0].written
         for _ in range(32):
             await batch()
         best = min(best, (time.process_time() - began) / 32 / BATCH * 1e6)
-        assert caller.written - sent > 32 * BATCH * len(ANSWER)
-    print(f"{best:.1f} us per call with a question of {len(question)} bytes")
+        assert ways[0][0].written - sent > 32 * BATCH // abreast * len(ANSWER)
+    print(f"{best:.1f} us per call with a question of {len(question)} bytes, {abreast} abreast")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--calls", type=int)
     parser.add_argument("--size", type=int, default=47)
+    parser.add_argument("--abreast", type=int, choices=[1, 2, 4, 8, 16, 32, 64], default=16)
     given = parser.parse_args()
-    uvloop.run(main(given.calls, given.size))
+    uvloop.run(main(given.calls, given.size, given.abreast))

@@ -21,7 +21,7 @@ from gateway.core.upstream import HttpRequest, Target, Translator
 from gateway.dialects.chat import CHAT_DIALECT
 from gateway.limits.tokens import Measure
 from gateway.pipeline.consulting.examples import Examples
-from gateway.pipeline.express import depart
+from gateway.pipeline.express import Departed, depart
 from gateway.pipeline.limits import Limits
 from gateway.pipeline.memory import Memory
 from gateway.pipeline.permits import Permits
@@ -231,6 +231,7 @@ class Caller:
         self.leave_at: str | None = None
         self.over = asyncio.Event()
         self.rest: asyncio.Future[None] | None = None
+        self.departed: Departed | None = None
 
     @property
     def body(self) -> bytes:
@@ -251,6 +252,9 @@ class Caller:
 
     async def whole(self, status: int, head: bytes, body: bytes) -> None:
         self.send(status, head, body)
+
+    def set_off(self, departed: Departed | None, inbound: Inbound) -> None:
+        self.departed = departed
 
     def send(self, status: int, head: bytes, body: bytes) -> None:
         self._begin("whole", status, head)
@@ -411,13 +415,19 @@ class World:
         """One call through the sentence, without an edge: failures are raised."""
         caller = caller or self.caller()
         inbound, services = self.inbound(chat() if body is None else body, **headers), self.services
-        departed = depart(inbound, services, caller, self.dialect) if self.express else None
-        self.departed += departed is not None
-        if departed is None:
+        departed = self.express and self.depart(inbound, caller, services) is not None
+        self.departed += departed
+        if not departed:
             await serve(inbound, services, caller, self.dialect)
         else:
             await caller.wait()
         return caller
+
+    def depart(self, inbound: Inbound, caller: Caller, services: Services | None = None) -> Departed | None:
+        """The first half of the sentence, alone."""
+        for _ in depart(inbound, services or self.services, caller, self.dialect):
+            pass
+        return caller.departed
 
     async def fail(self, kind: str, body: object = None, caller: Caller | None = None, **headers: str | bytes) -> GatewayError:
         """One call that must fail with ``kind``."""

@@ -10,7 +10,6 @@ import pytest
 
 from gateway.core.errors import UPSTREAM_UNREACHABLE, GatewayError
 from gateway.core.upstream import Target
-from gateway.pipeline.express import depart
 from gateway.routing.table import Route, RouteTable
 
 
@@ -50,12 +49,12 @@ async def test_a_call_that_has_nothing_to_wait_for_needs_no_task(world: Any, say
 async def test_what_may_have_to_wait_is_left_to_serve(world: Any, say: Any, fields: Any, headers: Any) -> None:
     await _warm(world, say)
     inbound = world.inbound(say.chat(**fields), **headers)
-    assert depart(inbound, world.services, world.caller(), world.dialect) is None
+    assert world.depart(inbound, world.caller()) is None
     assert world.steps == []
 
 
 async def test_the_first_call_of_a_key_waits_for_its_key(world: Any, say: Any) -> None:
-    assert depart(world.inbound(say.chat()), world.services, world.caller(), world.dialect) is None
+    assert world.depart(world.inbound(say.chat()), world.caller()) is None
 
 
 async def test_a_full_ledger_leaves_nothing_taken(world: Any, say: Any) -> None:
@@ -64,7 +63,7 @@ async def test_a_full_ledger_leaves_nothing_taken(world: Any, say: Any) -> None:
     await _warm(world, say)
     before = world.permits.look(world.releases.key_now(world.key.digest).caller)[1].remaining
     world.ledger.full = True
-    assert depart(world.inbound(say.chat()), world.services, world.caller(), world.dialect) is None
+    assert world.depart(world.inbound(say.chat()), world.caller()) is None
     assert world.permits.look(world.releases.key_now(world.key.digest).caller)[1].remaining == before
     assert [stop.health.in_flight for stop in world.table.plan("gpt-4o-mini").stops] == [0]
     await world.fail("ledger_full")
@@ -113,7 +112,7 @@ async def test_a_caller_who_leaves_ends_the_work_and_is_recorded(world: Any, say
     never = asyncio.Event()
     world.script(never)
     caller = world.caller()
-    departed = depart(world.inbound(say.chat()), world.services, caller, world.dialect)
+    departed = world.depart(world.inbound(say.chat()), caller)
     assert departed is not None
     await asyncio.sleep(0)
     caller.gone = True
@@ -132,7 +131,7 @@ async def test_a_worker_that_stops_waits_in_a_task(world: Any, say: Any, patienc
     go = asyncio.Event()
     world.script(go, say.completion())
     caller = world.caller()
-    departed = depart(world.inbound(say.chat()), world.services, caller, world.dialect)
+    departed = world.depart(world.inbound(say.chat()), caller)
     assert departed is not None
     departed.wait()
     await asyncio.sleep(0)
