@@ -208,7 +208,7 @@ async def test_beyond_the_bound_a_call_ends_with_its_caller(world: Any, say: Any
     world.script(asyncio.Event())
     leaver = world.caller()
     first = asyncio.ensure_future(through(world, say.chat(), leaver))
-    await asyncio.sleep(0.01)
+    await sent(world)
     leaver.gone = True
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
