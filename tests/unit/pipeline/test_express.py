@@ -124,6 +124,29 @@ async def test_a_caller_who_leaves_ends_the_work_and_is_recorded(world: Any, say
     assert not caller.started
 
 
+async def test_a_caller_who_leaves_as_the_answer_comes_in_gets_none(world: Any, say: Any) -> None:
+    await _warm(world, say)
+    never = asyncio.Event()
+    world.script(never)
+    caller = world.caller()
+    departed = world.depart(world.inbound(say.chat()), caller)
+    departed.arrived()
+    caller.gone = True
+    departed.abandon()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert [row.outcome for row in world.ledger.rows] == ["client_gone"]
+    assert not caller.started
+
+
+async def test_a_caller_who_has_left_sends_nothing_ahead(world: Any, say: Any) -> None:
+    await _warm(world, say)
+    caller = world.caller()
+    caller.gone = True
+    assert world.depart(world.inbound(say.chat()), caller) is None
+    assert world.steps == []
+
+
 @pytest.mark.parametrize("patience", ["answered", "ended"])
 async def test_a_worker_that_stops_waits_in_a_task(world: Any, say: Any, patience: str) -> None:
     world.table = RouteTable([Route(("*",), world.targets)])

@@ -4,7 +4,7 @@ import asyncio
 import gc
 import socket
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -51,7 +51,7 @@ async def cold(scope: Any, receive: Any, send: Any) -> None:
 class Bench:
     """A listening front door. ``handler`` answers ``POST /hot``."""
 
-    def __init__(self, handler: Handler, *, cap: int = 100, limits: Limits = LIMITS) -> None:
+    def __init__(self, handler: Handler, *, cap: int = 100, limits: Limits = LIMITS, quick: Any = None) -> None:
         self.seen: list[Inbound] = []
         self.state = ServerState()
         self.state.default_headers = [(b"date", b"today")]
@@ -63,7 +63,7 @@ class Bench:
 
         ids = iter(range(1, 10_000))
         self.front = FrontDoor(
-            hot={b"/hot": HotRoute("chat", noted, CHAT_DIALECT)},
+            hot={b"/hot": HotRoute("chat", noted, CHAT_DIALECT, quick)},
             services=None,  # type: ignore[arg-type]
             receiver=Receiver(lambda: 1.0, lambda: 2, lambda bits: next(ids), 60),
             admission=Admission(cap),
@@ -228,6 +228,68 @@ async def test_a_caller_who_leaves_cancels_the_call_and_gives_its_place_back(clo
         assert bench.front.admission.in_flight == 0
         assert not bench.state.tasks
         assert not bench.state.connections
+
+
+class Underway:
+    """Stands for a call that has departed, and notes what is done with it."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+
+    def wait(self) -> None:
+        self.done.append("wait")
+
+    def abandon(self) -> None:
+        self.done.append("abandon")
+
+
+async def never(inbound: Inbound, services: Any, reply: Reply) -> None:
+    raise AssertionError("a call that departed was handed to its handler")
+
+
+async def test_a_caller_who_leaves_before_its_call_sets_off_is_noticed_then() -> None:
+    underway = Underway()
+
+    def quick(inbound: Inbound, services: Any, reply: Any, dialect: Any) -> Iterator[None]:
+        reply.protocol.connection_lost(None)
+        yield
+        reply.set_off(underway, inbound)
+
+    async with serving(Bench(never, quick=quick)) as bench, connected(bench) as (_, writer):
+        writer.write(post())
+        while not underway.done:
+            await asyncio.sleep(0.001)
+        assert underway.done == ["abandon"]
+        assert bench.front.admission.in_flight == 0
+
+
+async def test_a_call_that_sets_off_while_the_worker_stops_is_waited_for() -> None:
+    underway = Underway()
+
+    def quick(inbound: Inbound, services: Any, reply: Any, dialect: Any) -> Iterator[None]:
+        reply.protocol.shutdown()
+        yield
+        reply.set_off(underway, inbound)
+
+    async with serving(Bench(never, quick=quick)) as bench, connected(bench) as (_, writer):
+        writer.write(post())
+        while not underway.done:
+            await asyncio.sleep(0.001)
+        assert underway.done == ["wait"]
+
+
+async def test_what_does_not_set_off_is_the_handlers() -> None:
+    async def answer(inbound: Inbound, services: Any, reply: Reply) -> None:
+        await reply.whole(200, HEAD, b"handled")
+
+    def quick(inbound: Inbound, services: Any, reply: Any, dialect: Any) -> Iterator[None]:
+        yield
+        reply.set_off(None, inbound)
+
+    async with serving(Bench(answer, quick=quick)) as bench, connected(bench) as (reader, writer):
+        writer.write(post())
+        assert (await read(reader))[2] == b"handled"
+        assert bench.front.admission.in_flight == 0
 
 
 async def test_writing_to_somebody_who_left_is_client_gone() -> None:
