@@ -12,8 +12,8 @@ from collections.abc import Iterator
 Steps = Iterator[None]
 """A call's way, as a generator that pauses after each step."""
 
-ABREAST = 32
-"""Calls that go side by side: more of them would push each other's data out of the cache, and all of them end together."""
+ABREAST = 16
+"""Calls that go side by side: more of them push each other's data out of the second-level cache and end later, fewer share less."""
 _OVER = object()
 
 
