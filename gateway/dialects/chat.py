@@ -10,7 +10,7 @@ from gateway.core.errors import MALFORMED, UPSTREAM_INVALID, GatewayError
 from gateway.core.events import Event, Usage
 from gateway.core.requests import ChatRequest, Inbound
 from gateway.core.upstream import CHAT
-from gateway.dialects.naming import MAX_LABEL, check_names, labels, named_prompt
+from gateway.dialects.naming import MAX_LABEL, check_names, named
 from gateway.wire import openai as wire
 
 MAX_CHOICES = 8
@@ -43,9 +43,8 @@ class ChatDialect:
         choices = 1 if body.n is None else body.n
         if not 1 <= choices <= MAX_CHOICES:
             raise GatewayError(MALFORMED, f"n: must be between 1 and {MAX_CHOICES}", param="n")
-        given = labels(inbound.headers)
         user = body.user[:MAX_LABEL] if body.user else None
-        reference, variables = named_prompt(body.model, body.prompt, body.variables, inbound.headers)
+        given, reference, variables = named(body.model, body.prompt, body.variables, inbound.headers)
         return ChatRequest(
             model=body.model,
             reference=reference,
@@ -142,7 +141,9 @@ def _messages(read: list[wire.InputMessage], raw: Raw) -> tuple[Message, ...]:
     # Of a single one, nearly every call's, the array's brackets are taken off, which spares going through its text once more.
     if len(read) == 1:
         message = read[0]
-        return (Message(message.role, wire.message_text(message), bytes(raw)[1:-1].strip()),)
+        content = message.content
+        text = content if type(content) is str else wire.message_text(message)
+        return (Message(message.role, text, bytes(raw)[1:-1].strip()),)
     raws = map(bytes, wire.decode_items(raw))
     return tuple([Message(message.role, wire.message_text(message), raw) for message, raw in zip(read, raws, strict=True)])
 

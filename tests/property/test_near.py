@@ -40,8 +40,8 @@ def calls(draw: st.DrawFn) -> tuple[list[str], dict[str, str], str, list[str]]:
 def test_the_verdict_is_that_on_the_whole_text(call: tuple[list[str], dict[str, str], str, list[str]]):
     parts, given_values, question, terms = call
     source = "".join([part + (f"{{{{ v{i} }}}}" if i + 1 < len(parts) else "") for i, part in enumerate(parts)])
-    messages = [MessageTemplate("system", source), MessageTemplate("user", question)]
-    prompt = compile_prompt(VersionContent(messages=messages, format="simple"))
+    content = VersionContent([MessageTemplate("system", source), MessageTemplate("user", question)], format="simple")
+    prompt = compile_prompt(content)
     whole = compile_guards(Guardrails(PreValidation(prohibited_terms=terms)))
     plan = knowing(whole, prompt.common)
     conversation = prompt.render(given_values, (), near=plan.near)
