@@ -3,6 +3,7 @@
 from msgspec import Struct
 
 from gateway.edge.openai import HotRoute
+from gateway.pipeline.receive import is_bare
 from gateway.server.reply import HotReply
 
 _LENGTH_DIGITS = 9
@@ -23,6 +24,8 @@ class RepeatedHead(Struct, frozen=True):
     """Everything from the digits to the end of the head."""
     route: HotRoute
     known: dict[bytes, bytes]
+    bare: bool
+    """As :attr:`gateway.core.requests.Inbound.bare`."""
 
     def body_of(self, data: bytes) -> bytes | None:
         """The body, if ``data`` is exactly one request with this head."""
@@ -50,4 +53,4 @@ def learn(data: bytes, headers: list[tuple[bytes, bytes]], cycle: object) -> Rep
     end = start + len(head[start:].partition(b"\r")[0])
     if not head[start:end].isdigit() or end - start > _LENGTH_DIGITS:
         return None
-    return RepeatedHead(head[:start], head[end:] + b"\r\n\r\n", cycle.route, cycle.headers)
+    return RepeatedHead(head[:start], head[end:] + b"\r\n\r\n", cycle.route, cycle.headers, is_bare(cycle.headers))

@@ -224,7 +224,7 @@ class GatewayProtocol(HttpToolsProtocol):
             self.on_response_complete()
             return True
         self.cycle = cycle = HotReply(self, heads.route, heads.known, True)  # pyright: ignore[reportAttributeAccessIssue]
-        self._run_hot(cycle, body)
+        self._run_hot(cycle, body, bare=heads.bare)
         return True
 
     def send_400_response(self, msg: str) -> None:
@@ -370,10 +370,10 @@ class GatewayProtocol(HttpToolsProtocol):
         if not keep_alive:
             self.transport.close()
 
-    def _run_hot(self, cycle: HotReply, body: bytes) -> None:
-        inbound = self.front.receiver.receive(cycle.route.door, cycle.headers, body)
-        self._active = cycle
+    def _run_hot(self, cycle: HotReply, body: bytes, *, bare: bool = False) -> None:
         route, front = cycle.route, self.front
+        inbound = front.receiver.receive(route.door, cycle.headers, body, bare=bare)
+        self._active = cycle
         if route.quick is not None and not self.stopping:
             front.departures.join(route.quick(inbound, front.services, cycle, route.dialect))
         else:
