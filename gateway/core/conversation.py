@@ -21,6 +21,9 @@ class Message(Struct, frozen=True, gc=False):
     because OpenAI and its like refuse fields that they do not know, and callers of other dialects do not know who answers."""
     ours: bool = False
     """Whether it is a message of the prompt, which says its text and nothing beside it."""
+    near: str | None = None
+    """Of a message of the prompt, what differs from call to call, with :data:`NEAR` characters of its text on either side and a NUL
+    for what is left out: all there is to search once the rest, the same in every call, has been. None: the text must be."""
 
     @property
     def is_bare(self) -> bool:
@@ -29,6 +32,8 @@ class Message(Struct, frozen=True, gc=False):
         return self.ours or (len(self.raw) == len(self.text) + len(self.role) + _AROUND and self.text != "")
 
 
+NEAR = 64
+"""Characters around a value, in :attr:`Message.near`: longer than what lists of prohibited terms hold, and a line of a template."""
 _AROUND = len('{"role":"","content":""}')
 
 

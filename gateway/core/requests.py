@@ -34,6 +34,8 @@ class Inbound(Struct, gc=False):
     """What follows ``?`` in the request's path, still percent-encoded; empty where no route takes any."""
     trace: Trace | None = None
     """The trace that the call is part of; None unless the caller named one, or the call is sampled."""
+    bare: bool = False
+    """Whether its headers are known to say nothing of it but who makes it and that its body is JSON."""
 
 
 class Caller(Struct, frozen=True):

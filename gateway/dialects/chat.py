@@ -1,8 +1,5 @@
 """OpenAI's Chat Completions API as a client format: the common dialect, so that most bytes pass as they are."""
 
-from collections import deque
-from itertools import repeat
-
 from msgspec import Raw
 
 from gateway.core.conversation import Message
@@ -10,14 +7,13 @@ from gateway.core.errors import MALFORMED, UPSTREAM_INVALID, GatewayError
 from gateway.core.events import Event, Usage
 from gateway.core.requests import ChatRequest, Inbound
 from gateway.core.upstream import CHAT
-from gateway.dialects.naming import MAX_LABEL, check_names, labels, named_prompt
+from gateway.dialects.naming import MAX_LABEL, check_names, named
 from gateway.wire import openai as wire
 
 MAX_CHOICES = 8
 """``n``: every number that multiplies cost is bounded (threat T12)."""
 
 _ACTED_ON = ("model", "messages", "stream", "prompt", "variables")
-_ABSENT = repeat(None)
 _NULL_USAGE = b',"usage":null'
 """What providers add to every chunk once usage is asked for; as a JSON text it cannot occur inside a string."""
 _NANO = 1_000_000_000
@@ -38,14 +34,15 @@ class ChatDialect:
         except wire.DECODE_ERRORS as error:
             raise malformed(error) from None
         messages = _messages(body.messages, fields["messages"]) if body.messages else ()
-        deque(map(fields.pop, _ACTED_ON, _ABSENT), 0)  # a loop of pops that takes a quarter of one
+        for name in _ACTED_ON:
+            if name in fields:
+                del fields[name]
         check_names(body.model, body.user)
         choices = 1 if body.n is None else body.n
         if not 1 <= choices <= MAX_CHOICES:
             raise GatewayError(MALFORMED, f"n: must be between 1 and {MAX_CHOICES}", param="n")
-        given = labels(inbound.headers)
         user = body.user[:MAX_LABEL] if body.user else None
-        reference, variables = named_prompt(body.model, body.prompt, body.variables, inbound.headers)
+        given, reference, variables = named(body.model, body.prompt, body.variables, inbound.headers)
         return ChatRequest(
             model=body.model,
             reference=reference,
@@ -142,7 +139,9 @@ def _messages(read: list[wire.InputMessage], raw: Raw) -> tuple[Message, ...]:
     # Of a single one, nearly every call's, the array's brackets are taken off, which spares going through its text once more.
     if len(read) == 1:
         message = read[0]
-        return (Message(message.role, wire.message_text(message), bytes(raw)[1:-1].strip()),)
+        content = message.content
+        text = content if type(content) is str else wire.message_text(message)
+        return (Message(message.role, text, bytes(raw)[1:-1].strip()),)
     raws = map(bytes, wire.decode_items(raw))
     return tuple([Message(message.role, wire.message_text(message), raw) for message, raw in zip(read, raws, strict=True)])
 

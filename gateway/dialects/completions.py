@@ -12,7 +12,7 @@ from gateway.core.events import Event, Usage
 from gateway.core.requests import ChatRequest, Inbound
 from gateway.dialects.chat import CHAT_DIALECT, MAX_CHOICES, ChatFramer, malformed
 from gateway.dialects.completions_answers import ChunkWriter, whole_of
-from gateway.dialects.naming import MAX_LABEL, check_names, labels, named_prompt
+from gateway.dialects.naming import MAX_LABEL, check_names, named
 from gateway.wire import completions as wire
 from gateway.wire import openai as chat
 
@@ -47,9 +47,8 @@ class CompletionsDialect:
         choices = _bounded("n", body.n, 1, MAX_CHOICES) or 1
         best_of = _bounded("best_of", body.best_of, choices, MAX_CHOICES) or choices
         logprobs = _bounded("logprobs", body.logprobs, 0, MAX_LOGPROBS)
-        given = labels(inbound.headers)
         user = body.user[:MAX_LABEL] if body.user else None
-        reference, variables = named_prompt(body.model, None, body.variables, inbound.headers)
+        given, reference, variables = named(body.model, None, body.variables, inbound.headers)
         reasons = {
             "prompt": not plain,
             "suffix": bool(body.suffix),

@@ -78,6 +78,20 @@ def _with_variant(reference: Reference | None, variant: str) -> Reference:
     return structs.replace(reference, variant=variant)
 
 
+def named(
+    model: str, prompt: PromptObject | None, variables: dict[str, Any] | None, headers: dict[bytes, bytes]
+) -> tuple[Labels, Reference | None, dict[str, Any]]:
+    """What headers say of a call, the prompt that it names, all namings combined, and its variables.
+
+    Raises ``malformed``, ``contradiction``.
+    """
+    if not _NAMING.isdisjoint(headers):
+        return _labels(headers), *named_prompt(model, prompt, variables, headers)
+    if variables and model and prompt is None:
+        return _NO_LABELS, _candidates.get(model) or candidate(model) or parse_reference(model, "model"), variables
+    return _NO_LABELS, *named_prompt(model, prompt, variables, headers)
+
+
 def named_prompt(
     model: str, prompt: PromptObject | None, variables: dict[str, Any] | None, headers: dict[bytes, bytes]
 ) -> tuple[Reference | None, dict[str, Any]]:
@@ -85,8 +99,6 @@ def named_prompt(
     variables = variables or {}
     reference: Reference | None = None
     param = "model"
-    if variables and prompt is None and _NAMING.isdisjoint(headers):
-        return (candidate(model) or parse_reference(model, param)) if model else None, variables
     if "@" in model or "#" in model:
         reference = candidate(model)
     if prompt is not None:
@@ -148,8 +160,10 @@ def _label(headers: dict[bytes, bytes], name: bytes) -> str | None:
 
 def labels(headers: dict[bytes, bytes]) -> Labels:
     """Session, unit and tags. Raises ``malformed`` naming the header."""
-    if _NAMING.isdisjoint(headers):
-        return _NO_LABELS
+    return _NO_LABELS if _NAMING.isdisjoint(headers) else _labels(headers)
+
+
+def _labels(headers: dict[bytes, bytes]) -> Labels:
     return Labels(_label(headers, b"x-session-id"), _label(headers, b"x-prompt-unit"), _tags(headers))
 
 

@@ -118,7 +118,7 @@ def named(inbound: Inbound, path: Reference) -> Inbound:
     reference = _pinned(inbound, path)
     headers = {k: v for k, v in inbound.headers.items() if k not in _NAMINGS}
     headers[b"x-prompt"] = str(reference).encode()
-    return msgspec.structs.replace(inbound, headers=headers, body=inbound.body or b"{}")
+    return msgspec.structs.replace(inbound, headers=headers, body=inbound.body or b"{}", bare=False)
 
 
 def _reference(inbound: Inbound, ref: str) -> Reference:

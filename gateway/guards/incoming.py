@@ -77,7 +77,7 @@ class Incoming:
             if places:
                 edited = rewritten_parts(parts[i], edits_of(texts[i], places, self._write), len(_BETWEEN))
                 raw = with_message_texts(messages[i].raw, edited)
-                messages[i] = structs.replace(messages[i], text=_BETWEEN.join(edited), raw=raw)
+                messages[i] = structs.replace(messages[i], text=_BETWEEN.join(edited), raw=raw, near=None)
         return None
 
     def _judge_beside(self, beside: "list[list[Aside]]", native: Sequence[str], rule: Rule, order: int) -> Block | None:
@@ -151,7 +151,7 @@ def _native(native: bytes, known: str) -> list[str]:
 
 def beside(conversation: Conversation) -> list[str]:
     """All texts of messages that are not in :attr:`Message.text`. Raises ``malformed``."""
-    more = [message for message in conversation if message.native or not message.is_bare]
+    more = [message for message in conversation if not message.ours and (message.native or not message.is_bare)]
     if not more:
         return []
     found = [one.text for message in more for one in asides_of(message)]

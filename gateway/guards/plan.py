@@ -6,13 +6,14 @@ Two shapes of what comes out: prohibited terms and required elements alone are s
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from gateway.core.conversation import Conversation
+from gateway.core.conversation import NEAR, Conversation
 from gateway.core.documents import Guardrails, PostValidation, PreValidation
 from gateway.core.verdicts import ALLOW, Block, Note, OutputVerdict, Verdict
 from gateway.guards.catalogue import GuardType
 from gateway.guards.compiling import rules_of
+from gateway.guards.fold import fold
 from gateway.guards.incoming import Incoming, beside
 from gateway.guards.judge import judge, prohibited_rule, required_rule
 from gateway.guards.media import MEDIA_BLOCK, holds_media, media_note
@@ -50,6 +51,8 @@ class InputGuard(Struct, frozen=True):
     budget_ms: int = BUDGET_MS
     media: bool = True
     """Whether pictures, sound and files may go in, unread."""
+    near: bool = False
+    """Whether :attr:`gateway.core.conversation.Message.near` is all there is to search: see :func:`knowing`."""
 
     @property
     def quick(self) -> bool:
@@ -63,7 +66,9 @@ class InputGuard(Struct, frozen=True):
         """
         notes = [] if notes is None else notes
         if self.terms is not None or self.required is not None:
-            verdict = judge(_BETWEEN.join([message.text for message in conversation]), self.terms, self.required)
+            verdict: Verdict = ALLOW
+            if not self.near or not self._is_clean(conversation):
+                verdict = judge(_BETWEEN.join([message.text for message in conversation]), self.terms, self.required)
             if verdict is ALLOW and self.terms is not None:
                 texts = beside(conversation)
                 verdict = judge(_BETWEEN.join(texts), self.terms, None) if texts else ALLOW
@@ -76,6 +81,12 @@ class InputGuard(Struct, frozen=True):
         if not self.rules and not self.tools:
             return ALLOW
         return Incoming(conversation, definitions, Tally("pre", notes), Tally("tools", notes)).judge(self.rules, self.tools)
+
+    def _is_clean(self, conversation: Conversation) -> bool:
+        """Whether no term can be in the texts, as far as what is near the values tells."""
+        assert self.terms is not None
+        near = _BETWEEN.join([message.text if message.near is None else message.near for message in conversation])
+        return not self.terms.match(near if near.isascii() else fold(near))
 
 
 class OutputGuard(Struct, frozen=True):
@@ -147,6 +158,8 @@ class GuardPlan(Struct, frozen=True):
     """Whether somebody outside the process is asked, or an answer is read to its end before any of it is shown."""
     quick: bool = True
     """Whether the quick scans are all there is to do: nothing is rewritten, nobody is asked, no guard has a name of its own."""
+    near: bool = False
+    """Whether the messages of a prompt are to be rendered with :attr:`gateway.core.conversation.Message.near`."""
     long: int = LONG_LISTED
     """Bytes of a request or an answer from which judging it takes so long that others have to be served meanwhile."""
 
@@ -179,7 +192,20 @@ def combined(
     quick = not (types or consults or needs_chat) and (post is None or post.quick)
     listed = (pre is None or pre.quick) and (post is None or post.quick)
     reasks, long = max(config.max_reasks for config, _ in configs), LONG_LISTED if listed else LONG
-    return GuardPlan(pre, post, needs_chat, reasks, types, consults, quick, long)
+    return GuardPlan(pre, post, needs_chat, reasks, types, consults, quick, long=long)
+
+
+def knowing(plan: GuardPlan, common: Sequence[str]) -> GuardPlan:
+    """The same for the calls of one prompt, whose texts that are in every call, ``common``, are searched here once for all.
+
+    In a call a term is then in a value, or at most its own length away. Where the prompt itself may have one, nothing is changed.
+    """
+    pre = plan.pre
+    if pre is None or pre.terms is None or pre.required is not None or pre.terms.longest > NEAR:
+        return plan
+    if pre.terms.match(fold(_BETWEEN.join(common))):
+        return plan
+    return structs.replace(plan, pre=structs.replace(pre, near=True), near=True)
 
 
 class _Section(Struct):

@@ -43,7 +43,7 @@ class TermSet:
     ``whole_words``: a term that begins or ends with a character of a word does so at the word's edge.
     """
 
-    __slots__ = ("_left", "_right", "_search", "folded", "terms", "whole_words")
+    __slots__ = ("_left", "_right", "_search", "folded", "longest", "terms", "whole_words")
 
     def __init__(self, terms: list[str], param: str, *, whole_words: bool = True) -> None:
         if len(terms) > MAX_TERMS:
@@ -52,6 +52,8 @@ class TermSet:
         self.folded = tuple(_checked(term, i, param) for i, term in enumerate(terms))
         if sum(map(len, self.folded)) > MAX_CHARACTERS:
             raise GatewayError(MALFORMED, f"{param} has more than {MAX_CHARACTERS} characters in all", param=param)
+        self.longest = max(map(len, self.folded), default=0)
+        """Folded characters of the longest term."""
         self.whole_words = whole_words
         self._left = [whole_words and is_word(term[0]) for term in self.folded]
         self._right = [whole_words and is_word(term[-1]) for term in self.folded]

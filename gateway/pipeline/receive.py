@@ -33,6 +33,9 @@ KNOWN_HEADERS = frozenset(
 )
 """Request headers that mean something to the data plane; all others are dropped at the door."""
 
+_SAYING = KNOWN_HEADERS - {b"anthropic-version", b"authorization", b"content-type", b"x-api-key"}
+"""Those that nearly no call has."""
+_JSON = b"application/json"
 _TIMEOUTS = (b"x-request-timeout-ms", b"x-first-token-timeout-ms")
 _OWN = frozenset((b"x-request-id", b"x-request-timeout-ms", TRACEPARENT))
 """What callers may fix of what :meth:`Receiver.receive` fixes."""
@@ -67,21 +70,24 @@ class Receiver:
         """The id to answer with when no call is made of a request."""
         return _given_id(headers) or self._ids.next(self._wall_ms())
 
-    def receive(self, door: str, headers: dict[bytes, bytes], body: bytes, query: str = "") -> Inbound:
-        """Fix ids, start and deadline. Never raises: what is wrong with the headers is told by :func:`check`."""
+    def receive(self, door: str, headers: dict[bytes, bytes], body: bytes, query: str = "", *, bare: bool = False) -> Inbound:
+        """Fix ids, start and deadline. Never raises: what is wrong with the headers is told by :func:`check`.
+
+        ``bare``: :func:`is_bare` has been asked, and they are.
+        """
         started = self._clock()
         started_ms = self._wall_ms()
         request_id = call_id = self._ids.next(started_ms)
         longest = self._longest
         trace = None if self._sampler is None else self._sampler.trace(headers)
-        if not _OWN.isdisjoint(headers):
+        if not bare and not _OWN.isdisjoint(headers):
             request_id = _given_id(headers) or call_id
             asked = headers.get(b"x-request-timeout-ms")
             if asked is not None and asked.isdigit() and len(asked) < 10:
                 longest = min(longest, int(asked) / 1000)
             if self._sampler is None:
                 trace = given(headers)
-        return Inbound(door, headers, body, call_id, request_id, started_ms, started, started + longest, query, trace)
+        return Inbound(door, headers, body, call_id, request_id, started_ms, started, started + longest, query, trace, bare)
 
 
 def _given_id(headers: dict[bytes, bytes]) -> str | None:
@@ -92,10 +98,16 @@ def _given_id(headers: dict[bytes, bytes]) -> str | None:
     return text if text.isprintable() and " " not in text else None
 
 
+def is_bare(headers: dict[bytes, bytes]) -> bool:
+    """Whether headers say nothing of a call but who makes it and that its body is JSON."""
+    return headers.get(b"content-type", _JSON) == _JSON and _SAYING.isdisjoint(headers)
+
+
 def check(inbound: Inbound) -> None:
     """Headers that forbid reading the body. Raises ``unsupported``, ``malformed``."""
-    content_type = inbound.headers.get(b"content-type")
-    if content_type is not None and content_type != b"application/json" and not content_type.startswith(b"application/json"):
+    if inbound.bare:
+        return
+    if not inbound.headers.get(b"content-type", _JSON).startswith(_JSON):
         raise GatewayError(UNSUPPORTED, "content-type: send application/json", param="content-type")
     if not _JUDGED.isdisjoint(inbound.headers):
         check_any(inbound)

@@ -10,7 +10,7 @@ from gateway.core.errors import MALFORMED, GatewayError
 from gateway.core.journal import PromptFacts
 from gateway.core.requests import Caller
 from gateway.experiments.assignment import Assignment
-from gateway.guards.plan import GuardPlan, combined, compile_guards
+from gateway.guards.plan import GuardPlan, combined, compile_guards, knowing
 from gateway.prompts.compiler import CompiledPrompt, compile_prompt
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Release(Struct, frozen=True):
 
     def join_guards(self, application: bytes) -> GuardPlan:
         """Compile the same, once. May take half a second, so not on the loop. Raises ``malformed``."""
-        found = combined(decode_guardrails(application), self.document.content.guardrails)
+        found = knowing(combined(decode_guardrails(application), self.document.content.guardrails), self.prompt.common)
         if len(self._joint) >= _JOINT:
             self._joint.clear()
         self._joint[application] = found
@@ -95,7 +95,8 @@ def _compile(document: ReleaseDocument, variant: str | None) -> Release:
     )
     content = document.content
     cache = content.cache if content.cache.ttl_seconds or content.cache.coalesce else None
-    return Release(document, compile_prompt(content), compile_guards(content.guardrails), facts, cache)
+    prompt = compile_prompt(content)
+    return Release(document, prompt, knowing(compile_guards(content.guardrails), prompt.common), facts, cache)
 
 
 def _compile_split(document: ReleaseDocument, split: SplitDocument) -> Release:

@@ -4,10 +4,9 @@
 microseconds and runs per request. Each message is rendered by itself, so no value can add a message or change a role.
 """
 
-from collections.abc import Mapping
 from typing import Any, Literal, NoReturn
 
-from msgspec import Raw, Struct
+from msgspec import Struct
 
 from gateway.core.conversation import Conversation, Message
 from gateway.core.documents import MessageTemplate, Placeholder, VersionContent
@@ -16,6 +15,7 @@ from gateway.prompts.contract import Contract
 from gateway.prompts.jinja import JinjaSet
 from gateway.prompts.merge import SYSTEM_ROLES, Params, encode_message, has_system, refuse_system, split_system
 from gateway.prompts.simple import SimpleText
+from gateway.prompts.stored import StoredText, fixed_message
 from gateway.prompts.values import MAX_OUTPUT, missing, too_long
 from gateway.prompts.vet import vet
 
@@ -35,7 +35,7 @@ class _Step(Struct, frozen=True):
     role: str = ""
     fixed: Message | None = None
     """A message without variables, encoded once."""
-    text: SimpleText | None = None
+    text: StoredText | None = None
     jinja: int | None = None
     """Index of a template in the engine."""
     callers: Literal["", "messages", "system"] = ""
@@ -45,14 +45,39 @@ class _Step(Struct, frozen=True):
 class CompiledPrompt:
     """What the data plane holds for one version. Immutable to its users; share it within one event loop."""
 
-    __slots__ = ("_contract", "_engine", "_needed", "_needed_by", "_own_system", "_params", "_policy", "_replaced", "_steps")
+    __slots__ = (
+        "_contract",
+        "_engine",
+        "_needed",
+        "_needed_by",
+        "_own_system",
+        "_params",
+        "_policy",
+        "_replaced",
+        "_steps",
+        "common",
+        "merge_fields",
+        "merge_model",
+    )
 
     def __init__(self, content: VersionContent) -> None:
         _check_shape(content)
         self._contract = Contract(content.variables)
         self._params = Params(content)
+        self.merge_fields = self._params.merge
+        """The body fields to send: stored parameters under the request's own. Not to be changed: other requests share them.
+
+        Raises ``malformed`` naming a field that the version fixes.
+        """
+        self.merge_model = self._params.model
+        """The model or route to use when the request asks for a model, or for none; empty when neither names one.
+
+        Raises ``malformed`` when the version fixes another one.
+        """
         self._policy = content.system_policy
         self._engine: JinjaSet | None = None
+        self.common: list[str] = []
+        """The texts that are in every call, but for those that are left out of :attr:`gateway.core.conversation.Message.near`."""
         self._needed_by: dict[str, int] = {}
         self._steps = [self._step(i, item, content) for i, item in enumerate(content.messages)]
         if not any(step.callers for step in self._steps):
@@ -69,8 +94,10 @@ class CompiledPrompt:
             if vetted is None or vetted.plain:
                 text = SimpleText(item.content, i, content.undefined)
                 if text.names:
-                    return _Step(item.role, text=text)
-                return _Step(item.role, fixed=encode_message(item.role, item.content))
+                    self.common += text.parts[::2]
+                    return _Step(item.role, text=StoredText(item.role, text))
+                self.common.append(item.content)
+                return _Step(item.role, fixed=fixed_message(item.role, item.content))
             if self._engine is None:
                 self._engine = JinjaSet(content.undefined)
             names = self._engine.add(i, vetted)
@@ -81,9 +108,10 @@ class CompiledPrompt:
                 self._needed_by.setdefault(name, i)
         return _Step(item.role, jinja=i)
 
-    def render(self, variables: dict[str, Any], request_messages: Conversation) -> Conversation:
+    def render(self, variables: dict[str, Any], request_messages: Conversation, *, near: bool = False) -> Conversation:
         """The conversation to send: the stored messages rendered, the caller's in their place, byte for byte.
 
+        ``near``: each with :attr:`gateway.core.conversation.Message.near`, where that is known.
         Raises ``missing_variable``, ``invalid_variable``, ``template_failed``; ``malformed`` for a system message of the
         caller's that the version does not allow.
         """
@@ -103,19 +131,19 @@ class CompiledPrompt:
         length = 0
         for step in steps:
             if step.text is not None:
-                text = step.text.render(values)
+                message = step.text.fill(values, near=near)
             elif step.jinja is not None:
-                text = self._run(step, seen)
+                message = encode_message(step.role, self._run(step, seen))
             else:
                 if step.fixed is not None:
                     out.append(step.fixed)
                 else:
                     out += request_messages if step.callers == "messages" else system
                 continue
-            length += len(text)
+            length += len(message.text)
             if length > MAX_OUTPUT:
                 raise too_long()
-            out.append(encode_message(step.role, text))
+            out.append(message)
         return tuple(out)
 
     def _run(self, step: _Step, seen: dict[str, Any]) -> str:
@@ -128,20 +156,6 @@ class CompiledPrompt:
             ((name, i) for name, i in self._needed_by.items() if name not in values), key=lambda pair: (pair[1], pair[0])
         )
         raise missing(name, message)
-
-    def merge_fields(self, fields: Mapping[str, Raw]) -> Mapping[str, Raw]:
-        """The body fields to send: stored parameters under the request's own. Not to be changed: other requests share them.
-
-        Raises ``malformed`` naming a field that the version fixes.
-        """
-        return self._params.merge(fields)
-
-    def merge_model(self, asked: str) -> str:
-        """The model or route to use when the request asks for ``asked``; empty when neither names one.
-
-        Raises ``malformed`` when the version fixes another one.
-        """
-        return self._params.model(asked)
 
 
 def compile_prompt(content: VersionContent) -> CompiledPrompt:

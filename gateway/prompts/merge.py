@@ -111,6 +111,6 @@ _BEFORE_TEXT = {role: b'{"role":"%b","content":' % role.encode() for role in get
 """The JSON of a message of the prompt up to its text, by the role."""
 
 
-def encode_message(role: str, text: str) -> Message:
-    """A message of the prompt, as JSON in the OpenAI chat form."""
-    return Message(role, text, _BEFORE_TEXT[role] + _encode(text) + b"}", None, None, True)
+def encode_message(role: str, text: str, near: str | None = None) -> Message:
+    """A message of the prompt, as JSON in the OpenAI chat form; ``near`` as :attr:`Message.near`."""
+    return Message(role, text, _BEFORE_TEXT[role] + _encode(text) + b"}", None, None, True, near)

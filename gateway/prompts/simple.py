@@ -16,9 +16,6 @@ Undefined = Literal["strict", "keep", "empty"]
 _NAME = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*)\s*")
 
 
-_TEXTS = {str}
-
-
 def _picking(names: list[str]) -> Callable[[dict[str, Any]], tuple[Any, ...]]:
     """What takes the values of these names out of a dict, in order. Raises ``KeyError``."""
     if len(names) > 1:
@@ -30,25 +27,27 @@ def _picking(names: list[str]) -> Callable[[dict[str, Any]], tuple[Any, ...]]:
 class SimpleText:
     """One message's template. Raises ``ValueError`` (public text) for a tag that is not a variable."""
 
-    __slots__ = ("_length", "_message", "_parts", "_paths", "_pick", "_slots", "_undefined", "names")
+    __slots__ = ("_message", "_paths", "_slots", "_undefined", "length", "names", "parts", "pick")
 
     def __init__(self, source: str, message: int, undefined: Undefined) -> None:
         self._message = message
         self._undefined = undefined
-        self._parts: list[str] = []
+        self.parts: list[str] = []
+        """What stands between the tags, and each tag, in turn."""
         self._slots: list[tuple[int, str]] = []
         self._paths: list[tuple[int, str, tuple[str, ...]]] = []
         self._cut(source)
-        self._length = sum([len(text) for text in self._parts[::2]])
+        self.length = sum([len(text) for text in self.parts[::2]])
         """Characters between the tags."""
-        self._pick = None if self._paths or not self._slots else _picking([name for _, name in self._slots])
+        self.pick = None if self._paths or not self._slots else _picking([name for _, name in self._slots])
+        """What takes the values of all tags out of a dict, in order; None where a tag is a path. Raises ``KeyError``."""
         self.names = frozenset(name for _, name in self._slots) | frozenset(path[0] for _, _, path in self._paths)
         """Variables at the root of every tag."""
 
     def _cut(self, source: str) -> None:
         end = 0
         while (start := source.find("{{", end)) >= 0:
-            self._parts.append(source[end:start])
+            self.parts.append(source[end:start])
             closing = source.find("}}", start)
             if closing < 0:
                 raise ValueError("'{{' without '}}'")
@@ -59,30 +58,18 @@ class SimpleText:
                 raise ValueError(f"{tag!r} is not a variable: names are letters, digits, '_' and '-', joined by dots")
             name = match[1]
             if "." in name:
-                self._paths.append((len(self._parts), name, tuple(name.split("."))))
+                self._paths.append((len(self.parts), name, tuple(name.split("."))))
             else:
-                self._slots.append((len(self._parts), name))
-            self._parts.append(source[start:end])
-        self._parts.append(source[end:])
+                self._slots.append((len(self.parts), name))
+            self.parts.append(source[start:end])
+        self.parts.append(source[end:])
 
     def render(self, values: dict[str, Any]) -> str:
         """The text with every tag replaced by its value, in one pass.
 
         Raises ``missing_variable`` under the strict policy, ``template_failed`` when it grows too long.
         """
-        if self._pick is not None:
-            # Nearly every template: names alone, and texts for all of them.
-            try:
-                texts = self._pick(values)
-            except KeyError:
-                texts = ()
-            if set(map(type, texts)) == _TEXTS:
-                if self._length + sum(map(len, texts)) > MAX_OUTPUT:
-                    raise too_long()
-                parts = self._parts.copy()
-                parts[1::2] = texts
-                return "".join(parts)
-        parts, length = self._parts.copy(), self._length
+        parts, length = self.parts.copy(), self.length
         for i, name in self._slots:
             try:
                 text = values[name]

@@ -3,6 +3,7 @@
 from msgspec import Struct
 
 from gateway.edge.openai import HotRoute
+from gateway.pipeline.receive import is_bare
 from gateway.server.reply import HotReply
 
 _LENGTH_DIGITS = 9
@@ -20,14 +21,20 @@ class RepeatedHead(Struct, frozen=True):
     before: bytes
     """Everything up to the digits of ``content-length``."""
     after: bytes
-    """Everything from the digits to the end of the last header line."""
+    """Everything from the digits to the end of the head."""
     route: HotRoute
     known: dict[bytes, bytes]
+    bare: bool
+    """As :attr:`gateway.core.requests.Inbound.bare`."""
 
     def body_of(self, data: bytes) -> bytes | None:
         """The body, if ``data`` is exactly one request with this head."""
-        head, ended, body = data.partition(b"\r\n\r\n")
-        return body if ended and head == b"%b%d%b" % (self.before, len(body), self.after) else None
+        start = len(self.before)
+        end = data.find(b"\r", start, start + _LENGTH_DIGITS + 1)
+        if not (data.startswith(self.before) and data.startswith(self.after, end)):
+            return None
+        body = data[end + len(self.after) :]
+        return body if data[start:end] == b"%d" % len(body) else None
 
 
 def learn(data: bytes, headers: list[tuple[bytes, bytes]], cycle: object) -> RepeatedHead | None:
@@ -46,4 +53,4 @@ def learn(data: bytes, headers: list[tuple[bytes, bytes]], cycle: object) -> Rep
     end = start + len(head[start:].partition(b"\r")[0])
     if not head[start:end].isdigit() or end - start > _LENGTH_DIGITS:
         return None
-    return RepeatedHead(head[:start], head[end:], cycle.route, cycle.headers)
+    return RepeatedHead(head[:start], head[end:] + b"\r\n\r\n", cycle.route, cycle.headers, is_bare(cycle.headers))

@@ -224,7 +224,7 @@ class GatewayProtocol(HttpToolsProtocol):
             self.on_response_complete()
             return True
         self.cycle = cycle = HotReply(self, heads.route, heads.known, True)  # pyright: ignore[reportAttributeAccessIssue]
-        self._run_hot(cycle, body)
+        self._run_hot(cycle, body, bare=heads.bare)
         return True
 
     def send_400_response(self, msg: str) -> None:
@@ -370,10 +370,10 @@ class GatewayProtocol(HttpToolsProtocol):
         if not keep_alive:
             self.transport.close()
 
-    def _run_hot(self, cycle: HotReply, body: bytes) -> None:
-        inbound = self.front.receiver.receive(cycle.route.door, cycle.headers, body)
-        self._active = cycle
+    def _run_hot(self, cycle: HotReply, body: bytes, *, bare: bool = False) -> None:
         route, front = cycle.route, self.front
+        inbound = front.receiver.receive(route.door, cycle.headers, body, bare=bare)
+        self._active = cycle
         if route.quick is not None and not self.stopping:
             front.departures.join(route.quick(inbound, front.services, cycle, route.dialect))
         else:
@@ -398,14 +398,13 @@ class GatewayProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Next request of the pipeline, or idle; the sweep replaces uvicorn's timer per response."""
         self.server_state.total_requests += 1
-        if self.transport.is_closing():
-            return
-        if self.flow.read_paused:
+        if (self.flow.read_paused or self.pipeline) and not self.transport.is_closing():
             self.flow.resume_reading()
-        if self.pipeline:
-            cycle, app = self.pipeline.pop()
-            self._start_asgi_task(cycle, app)
-        elif self.waiting_since is None:
+            if self.pipeline:
+                cycle, app = self.pipeline.pop()
+                self._start_asgi_task(cycle, app)
+                return
+        if self.waiting_since is None:
             self.idle_since = self.loop.time()
             if self.stopping:
                 self.loop.call_later(LINGER_SECONDS, self._close_silent)

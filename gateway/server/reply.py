@@ -84,13 +84,13 @@ class HotReply(Struct, eq=False):
 
     def send(self, status: int, head: bytes, body: bytes) -> None:
         """``whole`` for callers without a coroutine; what had departed is over with it."""
+        protocol = self.protocol
         if self.departed is not None:
             self.departed = None
-            self.protocol.front.admission.done()
+            protocol.front.admission.done()
         self.started = True
         if self.disconnected:
             raise GatewayError(CLIENT_GONE, "the caller left")
-        protocol = self.protocol
         end = b"content-length: %d\r\n\r\n" if self.keep_alive else b"content-length: %d\r\nconnection: close\r\n\r\n"
         protocol.transport.write(b"".join((STATUS_LINE[status], protocol.date_line(), head, end % len(body), body)))
         self._complete()

@@ -22,7 +22,7 @@ from gateway.dialects.messages.thoughts import (
     whole_thoughts,
     written,
 )
-from gateway.dialects.naming import MAX_LABEL, PromptObject, check_names, labels, named_prompt
+from gateway.dialects.naming import MAX_LABEL, PromptObject, check_names, named
 from gateway.wire import anthropic as wire
 from gateway.wire import chat
 from gateway.wire.openai import DECODE_ERRORS, decode_fields, encode
@@ -63,8 +63,7 @@ class MessagesDialect:
         if user:
             made["user"] = Raw(encode(user))
             user = user[:MAX_LABEL]
-        given = labels(inbound.headers)
-        reference, variables = named_prompt(body.model, body.prompt, body.variables, inbound.headers)
+        given, reference, variables = named(body.model, body.prompt, body.variables, inbound.headers)
         return ChatRequest(
             model=body.model,
             reference=reference,

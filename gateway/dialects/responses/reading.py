@@ -8,7 +8,7 @@ from msgspec import convert as convert_value
 from gateway.core.errors import MALFORMED, GatewayError
 from gateway.core.requests import ChatRequest, Inbound, Turn
 from gateway.dialects.chat import malformed
-from gateway.dialects.naming import MAX_LABEL, check_names, labels, named_prompt
+from gateway.dialects.naming import MAX_LABEL, check_names, named
 from gateway.dialects.responses.fields import translate
 from gateway.dialects.responses.items import Conversion, convert, instructions_message, text_item
 from gateway.wire import openai as chat
@@ -46,9 +46,8 @@ def read(inbound: Inbound) -> ChatRequest:
     check_names(body.model or "", user)
     settings = translate(native)
     items = [text_item(body.input)] if isinstance(body.input, str) else (body.input or [])
-    given = labels(inbound.headers)
     user = user[:MAX_LABEL] if user else None
-    reference, variables = named_prompt(body.model or "", _prompt(body.prompt), body.variables, inbound.headers)
+    given, reference, variables = named(body.model or "", _prompt(body.prompt), body.variables, inbound.headers)
     conversion = convert(items)
     return ChatRequest(
         model=body.model or "",

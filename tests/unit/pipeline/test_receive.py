@@ -4,7 +4,7 @@ import pytest
 
 from gateway.core.errors import GatewayError
 from gateway.core.ids import RANDOM_BITS
-from gateway.pipeline.receive import MAX_REQUEST_ID, Receiver, check
+from gateway.pipeline.receive import KNOWN_HEADERS, MAX_REQUEST_ID, Receiver, check, is_bare
 
 
 @pytest.fixture
@@ -49,6 +49,14 @@ def test_a_deadline_that_is_no_time_is_told(receiver: Receiver, asked: bytes) ->
     with pytest.raises(GatewayError) as caught:
         check(inbound)
     assert (caught.value.kind.name, caught.value.param) == ("malformed", "x-request-timeout-ms")
+
+
+@pytest.mark.parametrize("name", sorted(KNOWN_HEADERS))
+def test_bare_headers_say_who_calls_and_that_it_is_json(name: bytes) -> None:
+    usual = {b"authorization": b"Bearer x", b"content-type": b"application/json", b"content-length": b"2"}
+    assert is_bare(usual)
+    assert is_bare({})
+    assert is_bare({**usual, name: b"x"}) is (name in (b"authorization", b"x-api-key", b"anthropic-version"))
 
 
 @pytest.mark.parametrize("content_type", [None, b"application/json", b"application/json; charset=utf-8"])
