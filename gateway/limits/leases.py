@@ -120,11 +120,12 @@ class Permits:
 
         While it is being asked, what is held is spent.
         """
-        if now >= self._ends or self._available <= (0 if self._asked else self._low):
+        available, ends = self._available, self._ends
+        if now >= ends or available <= (0 if self._asked else self._low):
             return None
-        self._available -= 1
+        self._available = available = available - 1
         self._taken += 1
-        return Standing(self.limit, self._available + self._left, self._ends - now)
+        return Standing(self.limit, available + self._left, ends - now)
 
     def take(self, now: float, amount: int = 1) -> Taken | Empty | NeedLease:
         """Spend permits, all of ``amount`` or none."""
