@@ -1,9 +1,11 @@
 """OpenAI and every server that speaks its Chat Completions API (vLLM, Ollama, llama.cpp, Mistral, ...)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from operator import attrgetter
 
 from msgspec import Raw
 
+from gateway.core.conversation import Message
 from gateway.core.errors import MALFORMED, UPSTREAM_INCOMPLETE, GatewayError
 from gateway.core.events import Event
 from gateway.core.upstream import CHAT, HttpRequest, StreamDecoder, Target, UpstreamCall
@@ -18,6 +20,7 @@ from gateway.wire.usage import tier_of
 _JSON_HEADERS = (b"content-type", b"application/json")
 _STREAM_OPTIONS = Raw(b'{"include_usage":true}')
 _TRUE = Raw(b"true")
+_raw_of: Callable[[Message], bytes] = attrgetter("raw")
 _NO_QUIRKS = Quirks()
 
 
@@ -49,16 +52,13 @@ class OpenAITranslator:
             fields = dict(fields)
             fit(target.provider, self._quirks, fields)
         # Joined, not encoded: messages are long, and their bytes stay as they are.
-        messages = b",".join([message.raw for message in call.conversation])
+        messages = b",".join(map(_raw_of, call.conversation))
         rest = b"]," + wire.encode(fields)[1:] if fields else b"]}"
         body = b'{"model":%b,"messages":[%b%b' % (wire.encode(call.model), messages, rest)
-        return HttpRequest("/chat/completions", self._headers_of(target), body)
-
-    def _headers_of(self, target: Target) -> tuple[tuple[bytes, bytes], ...]:
         headers = self._headers.get(target.api_key)
         if headers is None:
             headers = self._headers[target.api_key] = _headers(target)
-        return headers
+        return HttpRequest("/chat/completions", headers, body)
 
     def answer(self, body: bytes, dialect: str, model: str = "") -> Event:
         """The whole answer as one event, its bytes untouched."""

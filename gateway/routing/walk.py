@@ -15,10 +15,9 @@ def first(plan: Plan, now: float) -> Place | None:
     """
     stop = plan.stops[0]
     account, health = stop.account, stop.health
-    keys = account.keys
-    if not (health.in_flight < health.limiter.limit and health.breaker.is_closed and keys.is_good(now)):
+    if health.in_flight >= health.limiter.limit or not health.breaker.is_closed:
         return None
-    key = keys.pick(now)
+    key = account.keys.pick_good(now)
     if key is None:
         return None
     health.in_flight += 1

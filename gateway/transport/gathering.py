@@ -15,20 +15,21 @@ JOIN_BYTES = 64 * 1024
 class Outbox:
     """The connections that have something to be sent at the end of the turn. One per event loop and kind of peer."""
 
-    __slots__ = ("_waiting",)
+    __slots__ = ("waiting",)
 
     def __init__(self) -> None:
-        self._waiting: list[Gathered] = []
+        self.waiting: list[Gathered] = []
+        """Who joins others here is flushed with them."""
 
     def add(self, transport: "Gathered") -> None:
         """Flush ``transport`` once everything that is ready now has run."""
-        if not self._waiting:
+        if not self.waiting:
             asyncio.get_running_loop().call_soon(self.flush)
-        self._waiting.append(transport)
+        self.waiting.append(transport)
 
     def flush(self) -> None:
         """Hand over everything, in the order in which it was written."""
-        waiting, self._waiting = self._waiting, []
+        waiting, self.waiting = self.waiting, []
         for transport in waiting:
             transport.flush()
 
@@ -48,7 +49,11 @@ class Gathered(asyncio.Transport):
         unsent = self._unsent
         if not unsent and len(data) <= JOIN_BYTES:
             self._unsent = data if type(data) is bytes else bytes(data)
-            self._outbox.add(self)
+            waiting = self._outbox.waiting
+            if waiting:
+                waiting.append(self)
+            else:
+                self._outbox.add(self)
         elif len(unsent) + len(data) <= JOIN_BYTES:
             self._unsent = unsent + data
         else:

@@ -1,11 +1,15 @@
 """What the caller gets: bytes untouched, usage only if asked for, cost and timings in the head or the closing chunk."""
 
+import re
 from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.core.errors import GatewayError
+from gateway.core.journal import Journal
 from gateway.dialects.chat import CHAT_DIALECT
 from gateway.pipeline import respond
 from gateway.pipeline.respond import header_value
@@ -150,6 +154,32 @@ async def test_server_timing_is_in_milliseconds_and_tells_our_share_from_the_pro
     assert ms["gateway"] + ms["upstream"] == pytest.approx(
         sum(v for n, v in ms.items() if n not in {"gateway", "upstream"}), abs=20
     )
+
+
+@pytest.mark.parametrize("longest", [0.0005, 0.0039995, 0.004, 0.75, 61.0009])
+async def test_server_timing_names_every_phase_however_long_it_was(world: Any, say: Any, longest: float) -> None:
+    names = ["queue", "authenticate", "resolve", "render", "admit", "guard_in", "route", "call", "guard_out"]
+    for slow in names:
+        journal = Journal(world.inbound(say.chat()))
+        spans = {name: longest if name == slow else 0.000_1 * number for number, name in enumerate(names, 1)}
+        at = journal.inbound.started
+        journal.laps = [at := at + seconds for seconds in spans.values()]
+        journal.upstream = spans["call"]
+        head = respond.server_timing(journal, at)
+        assert head.endswith("\r\n")
+        entries = [entry.split(";dur=") for entry in head.removeprefix("server-timing: ").rstrip().split(", ")]
+        assert [name for name, _ in entries] == [*names, "upstream", "gateway"]
+        whole = {**spans, "upstream": spans["call"], "gateway": sum(spans.values()) - spans["call"]}
+        assert {name: float(text) for name, text in entries} == pytest.approx(
+            {name: seconds * 1e3 for name, seconds in whole.items()}, abs=0.0011
+        )
+
+
+@given(st.floats(-700, 700))
+def test_milliseconds_have_three_decimals(seconds: float) -> None:
+    text = respond.milliseconds(seconds)
+    assert re.fullmatch(r"-?\d+\.\d{3}", text)
+    assert float(text) == pytest.approx(seconds * 1e3, abs=0.0011)
 
 
 async def test_head_lines_that_callers_choose_are_remembered_within_bounds(
