@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby, product
 from math import fsum
-from operator import attrgetter
+from operator import sub
 
 from msgspec import Struct
 from prometheus_client import CollectorRegistry
@@ -34,7 +34,7 @@ OVERHEAD_BUCKETS = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 
 NANO = 1e9
 """Nano-dollars in a dollar."""
 
-SAMPLE_MASK = 7
+SAMPLED = 8
 """Phases are timed on every eighth call (and the first): a mean needs no more, and counting them all would cost a phase's worth."""
 
 _OUTCOMES = ("ok", *KINDS)
@@ -128,6 +128,11 @@ PROVIDER_GAUGES = (
 """By provider: the installation's account, not those of applications."""
 
 
+Ended = tuple[str, str, float, float, float, float | None, Usage | None, int | None, list[float]]
+"""What is counted of a call: door, outcome, start, end, seconds spent waiting for the provider, first byte, usage, cost in
+nano-dollars, ends of phases. Start, end, first byte and ends of phases are monotonic seconds."""
+
+
 class _Histogram:
     """Cells of one histogram: sum, then one count per bucket and one for the rest."""
 
@@ -210,51 +215,35 @@ class Meter:
         self._table = table
         self._shared = table.row(slot)
         # A row may be one that an ended worker counted in: its counters go on from there.
-        self._row = list[float](self._shared.tolist())
+        self._row = array("d", self._shared)
         self._row[table.alive] = 1.0
         self._before = {g.name: self._row[table.gauges[g.name]] for g in GAUGES if g.counter}
-        self._seen = -1
+        self._seen = 0
+        """Calls counted."""
         self._phases = [table.phases[phase] for phase in PHASES]
-        self._calls: list[tuple[str, str, float, float]] = []
-        """(door, outcome, seconds, seconds of our own) of each call since the last fold."""
-        self._laps: list[tuple[float, ...]] = []
-        """The start and the ends of phases, in monotonic seconds, of the calls that are looked at closely."""
-        self._used: list[tuple[Usage, int | None]] = []
-        """(usage, cost in nano-dollars) of those that a provider answered."""
-        self._first_bytes: dict[str, list[float]] = {provider: [] for provider in table.providers}
-        """Seconds, by provider."""
+        self._ended: dict[str | None, list[Ended]] = {provider: [] for provider in (None, *table.providers)}
+        """The calls since the last fold, by the provider that was asked."""
 
     def observe(self, journal: Journal, finished: float) -> None:
         """Note a finished call; the next :meth:`flush` counts it. ``finished`` is monotonic seconds."""
         inbound, target = journal.inbound, journal.target
-        started = inbound.started
-        total = finished - started
-        self._calls.append((inbound.door, journal.outcome, total, total - journal.upstream))
-        if target is not None:
-            if journal.first_byte is not None:
-                self._first_bytes[target.provider].append(journal.first_byte - started)
-            elif journal.outcome.startswith("upstream"):
-                self._row[self._table.upstream_errors[target.provider]] += 1.0
-            if journal.usage is not None:
-                self._used.append((journal.usage, journal.bill.cost_nano))
+        self._ended[None if target is None else target.provider].append(
+            (
+                inbound.door,
+                journal.outcome,
+                inbound.started,
+                finished,
+                journal.upstream,
+                journal.first_byte,
+                journal.usage,
+                journal.bill.cost_nano,
+                journal.laps,
+            )
+        )
         if journal.caller is None:
             self._row[self._table.unledgered] += 1.0
-        self._seen += 1
-        if not self._seen & SAMPLE_MASK:
-            self._laps.append((started, *journal.laps))
         if journal.notes:
             self._count_findings(journal)
-
-    def _count_phases(self) -> None:
-        row = self._row
-        # The mean of differences is the difference of means; calls that came equally far are added up together.
-        for _, calls in groupby(sorted(self._laps, key=len), len):
-            columns = list(zip(*calls, strict=True))
-            ends = [fsum(column) for column in columns]
-            for start, before, end in zip(self._phases, ends, ends[1:], strict=False):
-                row[start] += end - before
-                row[start + 1] += len(columns[0])
-        self._laps.clear()
 
     def _count_findings(self, journal: Journal) -> None:
         findings = self._table.findings
@@ -264,30 +253,48 @@ class Meter:
             if cell is not None:
                 self._row[cell] += 1.0
 
-    def _fold(self) -> None:
+    def _fold(self, provider: str | None, calls: list[Ended]) -> None:
         """Count what was noted. By whole columns: sums are made by C loops, not call by call."""
         table, row = self._table, self._row
-        if self._calls:
-            doors, outcomes, totals, own = zip(*self._calls, strict=True)
-            self._calls.clear()
-            for place, count in Counter(zip(doors, outcomes, strict=True)).items():
-                cell = table.calls.get(place)
-                if cell is not None:
-                    row[cell] += count
-            _count(row, table.latency, totals)
-            _count(row, table.overhead, own)
-            self._count_phases()
-        for provider, seconds in self._first_bytes.items():
-            if seconds:
-                _count(row, table.first_byte[provider], seconds)
-                seconds.clear()
-        if self._used:
-            usages, costs = zip(*self._used, strict=True)
-            self._used.clear()
-            for kind, cell in table.tokens.items():
-                row[cell] += sum(map(attrgetter(kind), usages))
-            row[table.unpriced] += costs.count(None)
-            row[table.cost] += sum(filter(None, costs)) / NANO
+        doors, outcomes, starts, ends, upstream, first_bytes, usages, costs, laps = zip(*calls, strict=True)
+        for place, count in Counter(zip(doors, outcomes, strict=True)).items():
+            cell = table.calls.get(place)
+            if cell is not None:
+                row[cell] += count
+        totals = [*map(sub, ends, starts)]
+        _count(row, table.latency, totals)
+        _count(row, table.overhead, [*map(sub, totals, upstream)])
+        sample = slice(-self._seen % SAMPLED, None, SAMPLED)
+        self._count_phases(starts[sample], laps[sample])
+        self._seen += len(calls)
+        if provider is None:
+            return
+        if None in first_bytes:
+            failed = [o for o, first in zip(outcomes, first_bytes, strict=True) if first is None and o.startswith("upstream")]
+            row[table.upstream_errors[provider]] += len(failed)
+            begun = [(first, start) for first, start in zip(first_bytes, starts, strict=True) if first is not None]
+            _count(row, table.first_byte[provider], [first - start for first, start in begun])
+        else:
+            _count(row, table.first_byte[provider], [*map(sub, first_bytes, starts)])
+        used, tokens = [*filter(None, usages)], table.tokens
+        row[tokens["input"]] += sum([usage.input for usage in used])
+        row[tokens["cached"]] += sum([usage.cached for usage in used])
+        row[tokens["output"]] += sum([usage.output for usage in used])
+        row[tokens["reasoning"]] += sum([usage.reasoning for usage in used])
+        if None in costs:
+            row[table.unpriced] += [cost for cost, usage in zip(costs, usages, strict=True) if usage is not None].count(None)
+        row[table.cost] += sum(filter(None, costs)) / NANO
+
+    def _count_phases(self, starts: Sequence[float], laps: Sequence[list[float]]) -> None:
+        row = self._row
+        calls = sorted([(start, *ends) for start, ends in zip(starts, laps, strict=True)], key=len)
+        # The mean of differences is the difference of means; calls that came equally far are added up together.
+        for _, alike in groupby(calls, len):
+            columns = list(zip(*alike, strict=True))
+            ends = [fsum(column) for column in columns]
+            for start, before, end in zip(self._phases, ends, ends[1:], strict=False):
+                row[start] += end - before
+                row[start + 1] += len(columns[0])
 
     def gauge(self, name: str, value: float, label: str = "") -> None:
         """Set one of :data:`GAUGES`; for a counter, what this worker has counted since it started.
@@ -303,11 +310,14 @@ class Meter:
 
     def flush(self) -> None:
         """Count the calls since the last time, for whoever scrapes; called many times a second, which spares every call the detour."""
-        self._fold()
-        self._shared[:] = memoryview(array("d", self._row))
+        for provider, calls in self._ended.items():
+            if calls:
+                self._fold(provider, calls)
+                calls.clear()
+        self._shared[:] = memoryview(self._row)
 
 
-def _count(row: list[float], histogram: _Histogram, values: Sequence[float]) -> None:
+def _count(row: "array[float]", histogram: _Histogram, values: Sequence[float]) -> None:
     start = histogram.start
     row[start] += sum(values)
     ranked = sorted(values)
@@ -316,6 +326,8 @@ def _count(row: list[float], histogram: _Histogram, values: Sequence[float]) -> 
         reached = bisect_right(ranked, bound, below)
         row[cell] += reached - below
         below = reached
+        if below == len(ranked):
+            return
     row[start + 1 + len(histogram.bounds)] += len(ranked) - below
 
 
