@@ -13,7 +13,6 @@ from gateway.wire import openai as wire
 MAX_CHOICES = 8
 """``n``: every number that multiplies cost is bounded (threat T12)."""
 
-_ACTED_ON = ("model", "messages", "stream", "prompt", "variables")
 _NULL_USAGE = b',"usage":null'
 """What providers add to every chunk once usage is asked for; as a JSON text it cannot occur inside a string."""
 _NANO = 1_000_000_000
@@ -33,13 +32,18 @@ class ChatDialect:
             fields = wire.decode_fields(data)
         except wire.DECODE_ERRORS as error:
             raise malformed(error) from None
-        messages = _messages(body.messages, fields["messages"]) if body.messages else ()
-        for name in _ACTED_ON:
-            if name in fields:
-                del fields[name]
+        # What is acted on goes, one by one: as a loop it takes half as long again.
+        raw = fields.pop("messages", wire.ABSENT)
+        fields.pop("model", None)
+        fields.pop("prompt", None)
+        fields.pop("stream", None)
+        fields.pop("variables", None)
+        messages = _messages(body.messages, raw) if body.messages else ()
         check_names(body.model, body.user)
-        choices = 1 if body.n is None else body.n
-        if not 1 <= choices <= MAX_CHOICES:
+        choices = body.n
+        if choices is None:
+            choices = 1
+        elif not 1 <= choices <= MAX_CHOICES:
             raise GatewayError(MALFORMED, f"n: must be between 1 and {MAX_CHOICES}", param="n")
         user = body.user[:MAX_LABEL] if body.user else None
         given, reference, variables = named(body.model, body.prompt, body.variables, inbound.headers)

@@ -46,7 +46,7 @@ class InputMessage(Struct, gc=False):
     content: str | list[Part] | None = None
 
 
-class ChatBody(Struct):
+class ChatBody(Struct, gc=False):
     """A chat request, as far as it is acted on."""
 
     model: str = ""

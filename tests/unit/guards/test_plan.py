@@ -2,11 +2,11 @@
 
 import pytest
 
-from gateway.core.conversation import Message
+from gateway.core.conversation import NEAR, Message
 from gateway.core.documents import Guardrails, PostValidation, PreValidation, Validator
 from gateway.core.errors import MALFORMED, GatewayError
 from gateway.core.verdicts import ALLOW, Block
-from gateway.guards.plan import NO_GUARDS, compile_guards
+from gateway.guards.plan import NO_GUARDS, compile_guards, knowing
 
 
 def conversation(*texts: str) -> tuple[Message, ...]:
@@ -37,6 +37,36 @@ def test_a_conversation_is_judged_message_by_message():
     )
     assert pre.check(conversation("credit card")) != ALLOW
     assert pre.check(()) is ALLOW
+
+
+@pytest.mark.parametrize(
+    ("rails", "known"),
+    [
+        (PreValidation(prohibited_terms=["secret", "x" * NEAR]), True),
+        (PreValidation(prohibited_terms=["secret", "x" * (NEAR + 1)]), False),
+        (PreValidation(prohibited_terms=["Known"]), False),
+        (PreValidation(prohibited_terms=["secret"], required_elements=["name"]), False),
+        (PreValidation(required_elements=["name"]), False),
+        (PreValidation(enabled=False, prohibited_terms=["secret"]), False),
+    ],
+)
+def test_what_a_prompts_calls_have_in_common_is_searched_beforehand_if_that_settles_it(rails: PreValidation, known: bool):
+    plan = compile_guards(Guardrails(rails))
+    knows = knowing(plan, ["what is known", "and the rest"])
+    assert knows.near is known
+    assert plan.near is False
+    assert (knows is plan) is not known
+    assert knows.pre is None or knows.pre.near is known
+
+
+def test_what_is_near_a_value_is_judged_with_all_around_it():
+    pre = knowing(compile_guards(Guardrails(PreValidation(prohibited_terms=["secret"]))), []).pre
+    assert pre is not None
+    cut = Message("system", "a topsecret plan", b"{}", near="secret plan")
+    assert pre.check((cut,)) is ALLOW
+    assert pre.check((cut, *conversation("a secret"))) != ALLOW
+    assert pre.check((Message("system", "a secret", b"{}", near=None),)) != ALLOW
+    assert pre.check((Message("system", "the same in every call", b"", ours=True, near=""), *conversation("hello"))) is ALLOW
 
 
 def test_required_elements_may_stand_in_any_message():
