@@ -200,7 +200,9 @@ def _admitted(
     inbound: Inbound, services: Services, dialect: Dialect
 ) -> Generator[None, None, tuple[Course, Permit, Journal] | None]:
     """The verbs up to ``admit``. None: nothing has been done. Never raises."""
-    if inbound.trace is not None or services.synced is not None or not _WAITING.isdisjoint(inbound.headers):
+    if inbound.trace is not None or services.synced is not None:
+        return None
+    if not inbound.bare and not _WAITING.isdisjoint(inbound.headers):
         return None
     clock = services.clock
     queued = clock()
