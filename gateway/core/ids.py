@@ -30,26 +30,30 @@ class IdSequence:
     a quick generator they are unique, not secret.
     """
 
-    __slots__ = ("_count", "_quarter", "_quarter_text", "_random_bits", "_seven", "_tail")
+    __slots__ = ("_count", "_head", "_ms", "_quarter", "_quarter_text", "_random_bits", "_seven", "_tail")
 
     def __init__(self, random_bits: Callable[[int], int]) -> None:
         self._random_bits = random_bits
         self._count = 0
-        self._quarter = -1
+        self._quarter: int = -1
         """The upper 40 bits of the time: they change four times a second."""
-        self._quarter_text = self._seven = self._tail = ""
+        self._ms = -1
+        self._head = self._quarter_text = self._seven = self._tail = ""
 
     def next(self, unix_ms: int) -> str:
         """The canonical text form, 36 characters."""
         count = self._count
         if not count:
             drawn = uuid7(0, self._random_bits(RANDOM_BITS))
-            self._seven, self._tail = drawn[13:16], drawn[18:]
+            self._ms, self._seven, self._tail = -1, drawn[13:16], drawn[18:]
         self._count = count + 1 & 0xFF
-        quarter = unix_ms >> 8
-        if quarter != self._quarter:
-            self._quarter, self._quarter_text = quarter, uuid7(unix_ms, 0)[:11]
-        return f"{self._quarter_text}{_HEX[unix_ms & 0xFF]}{self._seven}{_HEX[count]}{self._tail}"
+        if unix_ms != self._ms:
+            quarter = unix_ms >> 8
+            if quarter != self._quarter:
+                self._quarter, self._quarter_text = quarter, uuid7(unix_ms, 0)[:11]
+            # Requests that are read in one turn of the event loop mostly share it.
+            self._ms, self._head = unix_ms, f"{self._quarter_text}{_HEX[unix_ms & 0xFF]}{self._seven}"
+        return f"{self._head}{_HEX[count]}{self._tail}"
 
 
 def uuid7_floor(unix_ms: int) -> str:

@@ -1,6 +1,6 @@
 """journal -> one ledger row, metrics. Runs exactly once per call, whatever its end, and never raises."""
 
-from msgspec import structs
+from msgspec.structs import astuple, replace
 
 from gateway.core.errors import CLIENT_GONE, GatewayError
 from gateway.core.events import Usage
@@ -102,7 +102,7 @@ def ending_of(journal: Journal, now: float) -> Ending:
         journal.guard,
         None if journal.error is None else _storable(journal.error),
         rows(notes[journal.booked_notes :]) if notes else _NO_VERDICTS,
-        None if usage is None else structs.astuple(usage),
+        None if usage is None else astuple(usage),
         journal.bill,
     )
 
@@ -114,7 +114,7 @@ def _storable(text: str) -> str:
 
 def book_failure(journal: Journal, services: Services, error: GatewayError) -> None:
     """Write the row of a failed attempt that another attempt follows, or that ran beside another."""
-    ending = structs.replace(
+    ending = replace(
         ending_of(journal, services.clock()),
         outcome=error.kind.name,
         status=error.status,
@@ -132,7 +132,7 @@ def book_refusal(journal: Journal, services: Services, refusal: GatewayError) ->
     ending = ending_of(journal, services.clock())
     services.ledger.append(
         intent_at_end(journal),
-        structs.replace(ending, outcome=refusal.kind.name, status=refusal.status, error=_storable(refusal.detail)),
+        replace(ending, outcome=refusal.kind.name, status=refusal.status, error=_storable(refusal.detail)),
     )
 
 
@@ -146,14 +146,14 @@ def book_loser(journal: Journal, services: Services) -> None:
     usage = Usage(estimate(journal.input_chars), 0)
     cost, status = price(services.prices, target.provider, target.model, usage, estimated=True)
     set_aside(journal, usage, cost)
-    ending = structs.replace(
+    ending = replace(
         ending_of(journal, services.clock()),
         outcome=HEDGE_LOST,
         status=CLIENT_GONE.status,
         usage_source="estimated",
         first_byte_us=None,
         error="another attempt answered first",
-        counts=structs.astuple(usage),
+        counts=astuple(usage),
         bill=Bill(cost, status, services.prices.version),
     )
     services.ledger.append(intent_at_end(journal), ending)

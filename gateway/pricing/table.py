@@ -15,6 +15,7 @@ CostStatus = Literal["exact", "estimated", "unpriced"]
 
 LARGEST_COST = 2**63 - 1
 """Nano-dollars that the ledger's bigint holds; a cost beyond nine billion dollars is no cost."""
+_HALF = MILLION // 2
 _REMEMBERED = 4096
 """Model names whose entry is kept once found: far above what is in use, small against a worker's memory."""
 _LONGEST_REMEMBERED = 128
@@ -151,7 +152,7 @@ def price(
     """
     if usage is None:
         return None, None
-    rates = table.find(provider, model)
+    rates = table.exact.get((provider, model)) or table.find(provider, model)
     if rates is None:
         return None, "unpriced"
     tier = usage.tier
@@ -164,7 +165,9 @@ def price(
     if rates.flat:
         read, written, cached = usage.input, usage.output, usage.cached
         if 0 <= cached <= read and written >= 0:
-            amount = (read - cached) * rates.input + cached * rates.cached_input + written * rates.output
+            amount = read * rates.input + written * rates.output
+            if cached:
+                amount -= cached * (rates.input - rates.cached_input)
         else:
             amount = rates.amount(usage)
     else:
@@ -172,7 +175,7 @@ def price(
         if rates is None:
             return None, "unpriced"
         amount = rates.amount(usage)
-    cost = (amount + MILLION // 2) // MILLION
+    cost = (amount + _HALF) // MILLION
     if cost > LARGEST_COST or ((usage.images or usage.audio_ms or usage.characters) and not rates.covers(usage)):
         return None, "unpriced"
     return cost, "estimated" if estimated else "exact"
