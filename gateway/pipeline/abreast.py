@@ -13,7 +13,7 @@ Steps = Iterator[None]
 """A call's way, as a generator that pauses after each step."""
 
 ABREAST = 16
-"""Calls that go side by side: more of them push each other's data out of the second-level cache and end later, fewer share less."""
+"""Calls that go side by side: enough to share what is fetched, and no more than the first of them can wait for."""
 _OVER = object()
 
 
