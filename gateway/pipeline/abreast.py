@@ -2,8 +2,7 @@
 
 A call runs some hundred functions, too many for the first caches of a processor. Call after call, each of them is fetched anew,
 and takes three to four times as long as it takes in a loop. So the first step of all calls is taken before the second of any:
-what packet processors do with packets (VPP, "vector packet processing"). With twenty calls to a turn a call costs a third less; alone,
-it costs what it did.
+what packet processors do with packets (VPP, "vector packet processing"). With twenty calls to a turn each costs a quarter less.
 """
 
 import asyncio
@@ -25,18 +24,27 @@ class Abreast:
     def __init__(self) -> None:
         self._joined: list[Steps] = []
 
-    def join(self, steps: Steps) -> None:
-        """Go through ``steps`` to their end, beside others, once everything that can be read now has been."""
+    def join(self, steps: Steps, *, alone: bool = False) -> None:
+        """Go through ``steps`` to their end, beside others, once everything that can be read now has been.
+
+        ``alone``: at once, since there is hardly anybody to go beside.
+        """
+        if alone:
+            _go([steps])
+            return
         if not self._joined:
-            asyncio.get_running_loop().call_soon(self._go)
+            asyncio.get_running_loop().call_soon(self._set_out)
         self._joined.append(steps)
 
-    def _go(self) -> None:
+    def _set_out(self) -> None:
         joined, self._joined = self._joined, []
         for first in range(0, len(joined), ABREAST):
-            steps = joined[first : first + ABREAST]
-            while steps:
-                try:
-                    steps = [step for step in steps if next(step, _OVER) is None]
-                except Exception as bug:  # noqa: BLE001 - its companions go on; its own steps have ended with it
-                    asyncio.get_running_loop().call_exception_handler({"message": "a call's step failed", "exception": bug})
+            _go(joined[first : first + ABREAST])
+
+
+def _go(steps: list[Steps]) -> None:
+    while steps:
+        try:
+            steps = [step for step in steps if next(step, _OVER) is None]
+        except Exception as bug:  # noqa: BLE001 - its companions go on; its own steps have ended with it
+            asyncio.get_running_loop().call_exception_handler({"message": "a call's step failed", "exception": bug})

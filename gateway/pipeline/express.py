@@ -52,6 +52,11 @@ _DEPARTED_LAPS = PHASES.index("call")
 class ExpressReply(Reply, Protocol):
     """A way back that can be written to at once."""
 
+    @property
+    def alone(self) -> bool:
+        """Whether so few calls are under way that there is hardly anybody to go beside."""
+        ...
+
     def set_off(self, departed: "Departed | None", inbound: Inbound) -> None:
         """The first half is over. None: nothing has been done, and ``serve`` has to answer this call."""
         ...
@@ -91,7 +96,7 @@ class Departed(Struct, eq=False):
     def arrived(self) -> None:
         """The answer is in, or there will be none: answer the caller, or hand over."""
         services = self._services
-        services.arrivals.join(self._arriving(services.clock()))
+        services.arrivals.join(self._arriving(services.clock()), alone=self._reply.alone)
 
     def _arriving(self, now: float) -> Steps:
         if self._reply.gone:
@@ -107,6 +112,7 @@ class Departed(Struct, eq=False):
             self._hand_over()
             return
         clock, dialect, native = services.clock, self._dialect, self._native
+        read = clock()
         try:
             spoken = dialect.name if native else CHAT
             event = self._provider.translator.answer(body, spoken, self._asked.model)
@@ -124,7 +130,7 @@ class Departed(Struct, eq=False):
             journal.finish = event.finish
             journal.usage = event.usage
             journal.usage_source = "upstream"
-            journal.laps += (now, judged)
+            journal.laps += (read, judged)
             yield
             head = whole_head(journal, self._permit, dialect, services)
         except Exception:  # noqa: BLE001 - it comes up again, and is told, where the call is handed over to

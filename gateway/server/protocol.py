@@ -375,7 +375,7 @@ class GatewayProtocol(HttpToolsProtocol):
         inbound = front.receiver.receive(route.door, cycle.headers, body, bare=bare)
         self._active = cycle
         if route.quick is not None and not self.stopping:
-            front.departures.join(route.quick(inbound, front.services, cycle, route.dialect))
+            front.departures.join(route.quick(inbound, front.services, cycle, route.dialect), alone=cycle.alone)
         else:
             self.run(cycle, route.handler(inbound, front.services, cycle))
 

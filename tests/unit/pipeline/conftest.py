@@ -224,6 +224,7 @@ class Caller:
         self.steps = steps
         self.started = False
         self.gone = False
+        self.alone = False
         self.status = 0
         self.head: dict[str, str] = {}
         self.pieces: list[bytes] = []

@@ -65,3 +65,13 @@ async def test_who_joins_meanwhile_goes_in_the_next_turn() -> None:
     assert log == [("early", 0)]
     await asyncio.sleep(0)
     assert log == [("early", 0), ("late", 0)]
+
+
+async def test_who_is_alone_goes_at_once() -> None:
+    log: list[tuple[str, int]] = []
+    abreast = Abreast()
+    abreast.join(walk(log, "waiting", 0))
+    abreast.join(walk(log, "alone", 1), alone=True)
+    assert log == [("alone", 0), ("alone", 1)]
+    await asyncio.sleep(0)
+    assert log == [("alone", 0), ("alone", 1), ("waiting", 0)]

@@ -176,7 +176,7 @@ async def test_a_caller_who_leaves_finds_the_answer_when_it_comes_back(world: An
     leaver = world.caller()
     leaver.leave_at = "whole"
     first = asyncio.ensure_future(through(world, say.chat(), leaver))
-    await asyncio.sleep(0.01)
+    await sent(world)
     leaver.gone = True
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
