@@ -19,8 +19,7 @@ WRITE_STALL_SECONDS = 30.0
 """A caller that reads nothing for this long is gone (fault F33): as long as the idle time we grant an upstream."""
 
 FEW = 2
-"""Calls under way with which none waits for others to go beside: a caller that asks one question at a time is answered a tenth sooner,
-and four to a turn already share nearly all that sixteen do."""
+"""Calls under way with which none waits for others to go beside: it would only wait for one more pass of the event loop."""
 
 
 class _Silent:
