@@ -1,7 +1,7 @@
 """stream -> JSON bytes or SSE frames. The final record is written before the last byte is released (promise N2)."""
 
-from itertools import pairwise
 from math import floor
+from operator import sub
 
 from gateway.core.conversation import Conversation
 from gateway.core.dialect import Dialect
@@ -22,9 +22,7 @@ _JSON = "content-type: application/json\r\n"
 _SSE = "content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
 _NANO = 1_000_000_000
 _PAID = "x-cost-usd: %d.%09d\r\n"
-_UNDER_A_DOLLAR = "x-cost-usd: 0.%09d\r\n"
-_TIMED = (*PHASES[:-1], "upstream", "gateway")
-"""The entries of ``server-timing``, in order."""
+_TIMING = "server-timing: " + ", ".join([f"{phase};dur=%s" for phase in (*PHASES[:-1], "upstream", "gateway")]) + "\r\n"
 _BRIEF = 4000
 _MILLISECONDS = tuple([f"{us / 1000:.3f}" for us in range(_BRIEF)])
 """By microseconds, as they are written: every answer has a dozen, and formatting a float takes thrice as long as all else about it.
@@ -131,12 +129,7 @@ def _head(kind: str, journal: Journal, permit: Permit, dialect: Dialect, service
         lines = f"{named}x-attempts: {attempts}\r\n"
     else:
         lines = _heads.get((target.provider, target.model, named, attempts)) or _lines(target, named, attempts)
-    if cost is None:
-        paid = ""
-    elif cost < _NANO:
-        paid = _UNDER_A_DOLLAR % cost
-    else:
-        paid = _PAID % divmod(cost, _NANO)
+    paid = "" if cost is None else _PAID % divmod(cost, _NANO)
     rest = journal.head
     if journal.notes:
         rest += header(journal.notes)
@@ -159,21 +152,8 @@ def _lines(target: Target, named: str, attempts: int) -> str:
 def server_timing(journal: Journal, now: float) -> str:
     """One entry per phase in ms, and the provider's share apart from ours (W3C Server Timing)."""
     started, upstream, laps = journal.inbound.started, journal.upstream, journal.laps
-    q, a, b, c, d, e, f, g, h = laps
-    ms = _MILLISECONDS
-    try:
-        return (
-            f"server-timing: queue;dur={milliseconds(q - started)}, authenticate;dur={ms[floor((a - q) * 1e6)]}"
-            f", resolve;dur={ms[floor((b - a) * 1e6)]}, render;dur={ms[floor((c - b) * 1e6)]}"
-            f", admit;dur={ms[floor((d - c) * 1e6)]}, guard_in;dur={ms[floor((e - d) * 1e6)]}"
-            f", route;dur={ms[floor((f - e) * 1e6)]}, call;dur={milliseconds(g - f)}, guard_out;dur={ms[floor((h - g) * 1e6)]}"
-            f", upstream;dur={milliseconds(upstream)}, gateway;dur={milliseconds(now - started - upstream)}\r\n"
-        )
-    except IndexError:  # a phase took longer
-        spans = [end - begin for begin, end in pairwise((started, *laps))]
-        spans += (upstream, now - started - upstream)
-        texts = [f"{name};dur={milliseconds(span)}" for name, span in zip(_TIMED, spans, strict=True)]
-        return f"server-timing: {', '.join(texts)}\r\n"
+    spans = (*map(sub, laps, (started, *laps)), upstream, now - started - upstream)
+    return _TIMING % tuple(map(milliseconds, spans))
 
 
 def milliseconds(seconds: float) -> str:
