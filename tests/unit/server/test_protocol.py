@@ -248,11 +248,16 @@ async def never(inbound: Inbound, services: Any, reply: Reply) -> None:
     raise AssertionError("a call that departed was handed to its handler")
 
 
-async def test_a_caller_who_leaves_before_its_call_sets_off_is_noticed_then() -> None:
+@pytest.mark.parametrize(
+    ("meanwhile", "done"),
+    [(lambda protocol: protocol.connection_lost(None), "abandon"), (lambda protocol: protocol.shutdown(), "wait")],
+    ids=["the caller leaves", "the worker stops"],
+)
+async def test_what_happens_before_a_call_sets_off_is_noticed_then(meanwhile: Callable[[Any], None], done: str) -> None:
     underway = Underway()
 
     def quick(inbound: Inbound, services: Any, reply: Any, dialect: Any) -> Iterator[None]:
-        reply.protocol.connection_lost(None)
+        meanwhile(reply.protocol)
         yield
         reply.set_off(underway, inbound)
 
@@ -261,24 +266,8 @@ async def test_a_caller_who_leaves_before_its_call_sets_off_is_noticed_then() ->
         writer.write(post())
         while not underway.done:
             await asyncio.sleep(0.001)
-        assert underway.done == ["abandon"]
-        assert bench.front.admission.in_flight == FEW
-
-
-async def test_a_call_that_sets_off_while_the_worker_stops_is_waited_for() -> None:
-    underway = Underway()
-
-    def quick(inbound: Inbound, services: Any, reply: Any, dialect: Any) -> Iterator[None]:
-        reply.protocol.shutdown()
-        yield
-        reply.set_off(underway, inbound)
-
-    async with serving(Bench(never, quick=quick)) as bench, connected(bench) as (_, writer):
-        bench.front.admission.in_flight = FEW
-        writer.write(post())
-        while not underway.done:
-            await asyncio.sleep(0.001)
-        assert underway.done == ["wait"]
+        assert underway.done == [done]
+        assert bench.front.admission.in_flight == FEW + (done == "wait")
 
 
 @pytest.mark.parametrize("others", [0, FEW])
