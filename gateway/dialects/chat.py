@@ -143,9 +143,7 @@ def _messages(read: list[wire.InputMessage], raw: Raw) -> tuple[Message, ...]:
     # Of a single one, nearly every call's, the array's brackets are taken off, which spares going through its text once more.
     if len(read) == 1:
         message = read[0]
-        content = message.content
-        text = content if type(content) is str else wire.message_text(message)
-        return (Message(message.role, text, bytes(raw)[1:-1].strip()),)
+        return (Message(message.role, wire.message_text(message), bytes(raw)[1:-1].strip()),)
     raws = map(bytes, wire.decode_items(raw))
     return tuple([Message(message.role, wire.message_text(message), raw) for message, raw in zip(read, raws, strict=True)])
 

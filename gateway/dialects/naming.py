@@ -88,7 +88,7 @@ def named(
     if not _NAMING.isdisjoint(headers):
         return _labels(headers), *named_prompt(model, prompt, variables, headers)
     if variables and model and prompt is None:
-        return _NO_LABELS, _candidates.get(model) or candidate(model) or parse_reference(model, "model"), variables
+        return _NO_LABELS, candidate(model) or parse_reference(model, "model"), variables
     return _NO_LABELS, *named_prompt(model, prompt, variables, headers)
 
 

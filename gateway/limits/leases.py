@@ -8,8 +8,6 @@ are small: what 250 ms of the recent rate use, at most a tenth of the limit and 
 When the store cannot be asked, the limit holds per worker instead of in all ("fail open, bounded") until it can again.
 """
 
-from math import floor
-
 from msgspec import Struct
 
 from gateway.core.ports import Lease
@@ -120,12 +118,11 @@ class Permits:
 
         While it is being asked, what is held is spent.
         """
-        available, ends = self._available, self._ends
-        if now >= ends or available <= (0 if self._asked else self._low):
+        if now >= self._ends or self._available <= (0 if self._asked else self._low):
             return None
-        self._available = available = available - 1
+        self._available -= 1
         self._taken += 1
-        return Standing(self.limit, available + self._left, ends - now)
+        return Standing(self.limit, self._available + self._left, self._ends - now)
 
     def take(self, now: float, amount: int = 1) -> Taken | Empty | NeedLease:
         """Spend permits, all of ``amount`` or none."""
@@ -225,19 +222,18 @@ class Permits:
         return Standing(self.limit, max(self._available + self._left, 0), self._ends - now)
 
 
-_FRACTIONS = tuple(f"{ms / 1000:g}"[1:] + "s" for ms in range(1000))
+_FRACTIONS = tuple(f"{ms / 1000:g}"[1:] for ms in range(1000))
 """Thousandths as they are written behind a number of seconds: every answer has one, and formatting a float takes thrice as long."""
-_SECONDS = tuple(map(str, range(60)))
 
 
 def reset_text(seconds: float) -> str:
     """A duration as OpenAI writes it in ``x-ratelimit-reset-requests``: ``350ms``, ``12.5s``, ``1m0s``."""
-    ms = floor(seconds * 1000 + 0.5)
+    ms = round(seconds * 1000)
     if ms < 1000:
         return f"{ms}ms" if ms > 0 else "0ms"
     whole = ms // 1000
     fraction = _FRACTIONS[ms - whole * 1000]
     if whole < 60:
-        return _SECONDS[whole] + fraction
+        return f"{whole}{fraction}s"
     minutes = whole // 60
-    return f"{minutes}m{whole - minutes * 60}{fraction}"
+    return f"{minutes}m{whole - minutes * 60}{fraction}s"

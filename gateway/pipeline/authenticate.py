@@ -33,13 +33,7 @@ def authenticate_now(inbound: Inbound, services: Services, journal: Journal | No
     """As :func:`authenticate` for a credential whose key is in memory; None: it has to be looked up."""
     digest = _digests.get(inbound.headers.get(b"authorization"))
     entry = None if digest is None else services.releases.key_now(digest)
-    if entry is None:
-        return None
-    caller = entry.caller
-    if journal is None or caller.grant is not None or entry.document.expires_at_ms is not None:
-        return _enter(entry, inbound, journal)
-    journal.caller = caller
-    return caller
+    return None if entry is None else _enter(entry, inbound, journal)
 
 
 def _enter(entry: KeyEntry, inbound: Inbound, journal: Journal | None) -> Caller:

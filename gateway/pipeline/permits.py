@@ -26,19 +26,15 @@ class Permit(Struct, frozen=True, gc=False):
 
     def head(self) -> str:
         """Response header lines in OpenAI's form."""
-        standing, tokens = self.standing, self.tokens
-        head = ""
-        if standing is not None:
-            head = (
-                f"x-ratelimit-limit-requests: {standing.limit}\r\nx-ratelimit-remaining-requests: {standing.remaining}\r\n"
-                f"x-ratelimit-reset-requests: {reset_text(standing.reset)}\r\n"
-            )
-        if tokens is not None:
-            head += (
-                f"x-ratelimit-limit-tokens: {tokens.limit}\r\nx-ratelimit-remaining-tokens: {tokens.remaining}\r\n"
-                f"x-ratelimit-reset-tokens: {reset_text(tokens.reset)}\r\n"
-            )
-        return head
+        head = "" if self.standing is None else _lines("requests", self.standing)
+        return head if self.tokens is None else head + _lines("tokens", self.tokens)
+
+
+def _lines(what: str, standing: Standing) -> str:
+    return (
+        f"x-ratelimit-limit-{what}: {standing.limit}\r\nx-ratelimit-remaining-{what}: {standing.remaining}\r\n"
+        f"x-ratelimit-reset-{what}: {reset_text(standing.reset)}\r\n"
+    )
 
 
 _UNLIMITED = Permit()

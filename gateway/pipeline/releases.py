@@ -124,8 +124,6 @@ class Releases:
         self._clock = clock
         self._releases: Shelf[Release] = Shelf(trusts_absence=True)
         self._keys: Shelf[KeyEntry] = Shelf(trusts_absence=False)
-        self.key_now: Callable[[str], KeyEntry | None] = self._keys.live.get
-        """The key of a digest if it is in memory."""
         self._strangers: Together[KeyEntry] = Together(self._find_keys, sleep)
         """Keys that are not in memory."""
         self._floors: dict[tuple[str, str], int] = {}
@@ -156,6 +154,10 @@ class Releases:
     def lacks(self, application_id: str, reference: Reference) -> bool:
         """Whether it is known that there is no such release."""
         return self._releases.absent.get((application_id, reference.slug, reference.selector), 0.0) > self._clock()
+
+    def key_now(self, digest: str) -> KeyEntry | None:
+        """The key if it is in memory."""
+        return self._keys.live.get(digest)
 
     def guards_now(self, application: bytes) -> GuardPlan | None:
         """What judges calls of an application that name no prompt (:attr:`gateway.core.requests.Caller.guardrails`).

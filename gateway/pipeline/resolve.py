@@ -73,9 +73,7 @@ def resolve_now(request: ChatRequest, caller: Caller, services: Services) -> Rec
     releases, application_id = services.releases, caller.application_id
     release = releases.release_now(application_id, named)
     if release is not None:
-        if release.split is not None or named.variant is not None or caller.grant is not None:
-            release = _of_release(release, request, caller)
-        return _remembered(release, request, caller, services)
+        return _remembered(_of_release(release, request, caller), request, caller, services)
     plain = request.reference is None and request.model == named.slug and prompt_id_of(named.slug) is None
     if not plain or not releases.lacks(application_id, named):
         return None

@@ -10,8 +10,7 @@ from gateway.routing.table import Plan, RouteTable, unknown_model
 
 def route(recipe: Recipe, request: ChatRequest, journal: Journal, services: Services) -> Plan:
     """Never empty. Raises ``unknown_model``. One look-up, unless the route has conditions or draws its order."""
-    caller = journal.caller
-    plan = (services.routes if caller is None or caller.routes is None else caller.routes).plan(recipe.model)
+    plan = table_of(journal.caller, services).plan(recipe.model)
     if plan.when is not None:
         plan = plan_of(recipe, request, journal, services)
     return plan.drawn(services.clock(), services.random) if plan.groups else plan

@@ -152,7 +152,7 @@ def price(
     """
     if usage is None:
         return None, None
-    rates = table.exact.get((provider, model)) or table.find(provider, model)
+    rates = table.find(provider, model)
     if rates is None:
         return None, "unpriced"
     tier = usage.tier

@@ -4,9 +4,10 @@
 microseconds and runs per request. Each message is rendered by itself, so no value can add a message or change a role.
 """
 
+from collections.abc import Mapping
 from typing import Any, Literal, NoReturn
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from gateway.core.conversation import Conversation, Message
 from gateway.core.documents import MessageTemplate, Placeholder, VersionContent
@@ -56,24 +57,12 @@ class CompiledPrompt:
         "_replaced",
         "_steps",
         "common",
-        "merge_fields",
-        "merge_model",
     )
 
     def __init__(self, content: VersionContent) -> None:
         _check_shape(content)
         self._contract = Contract(content.variables)
         self._params = Params(content)
-        self.merge_fields = self._params.merge
-        """The body fields to send: stored parameters under the request's own. Not to be changed: other requests share them.
-
-        Raises ``malformed`` naming a field that the version fixes.
-        """
-        self.merge_model = self._params.model
-        """The model or route to use when the request asks for a model, or for none; empty when neither names one.
-
-        Raises ``malformed`` when the version fixes another one.
-        """
         self._policy = content.system_policy
         self._engine: JinjaSet | None = None
         self.common: list[str] = []
@@ -156,6 +145,20 @@ class CompiledPrompt:
             ((name, i) for name, i in self._needed_by.items() if name not in values), key=lambda pair: (pair[1], pair[0])
         )
         raise missing(name, message)
+
+    def merge_fields(self, fields: Mapping[str, Raw]) -> Mapping[str, Raw]:
+        """The body fields to send: stored parameters under the request's own. Not to be changed: other requests share them.
+
+        Raises ``malformed`` naming a field that the version fixes.
+        """
+        return self._params.merge(fields)
+
+    def merge_model(self, asked: str) -> str:
+        """The model or route to use when the request asks for ``asked``; empty when neither names one.
+
+        Raises ``malformed`` when the version fixes another one.
+        """
+        return self._params.model(asked)
 
 
 def compile_prompt(content: VersionContent) -> CompiledPrompt:

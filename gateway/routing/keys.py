@@ -42,12 +42,6 @@ class KeyRing:
                 cooling = key
         return cooling if not but else None
 
-    def pick_good(self, now: float) -> int | None:
-        """As :meth:`pick`, if :meth:`is_good`."""
-        if now < self._trouble_until and not self.is_good(now):
-            return None
-        return 0 if self.size == 1 else self.pick(now)
-
     def refused(self, key: int, now: float) -> None:
         """401 or 402: the provider does not take this key; the longer, the more often in a row."""
         self._out[key] = min(max(self._out[key] * 2, FIRST_OUT), LONGEST_OUT)

@@ -23,12 +23,11 @@ class Latency:
 
     def saw(self, seconds: float, now: float) -> None:
         """A first byte came after so many seconds."""
-        mean, p95 = self._mean, self.p95
-        if p95 == 0.0:
+        if self.p95 == 0.0:
             self._mean = self.p95 = seconds
         else:
-            self._mean = mean + ALPHA * (seconds - mean)
-            self.p95 = p95 * (_UP if seconds > p95 else _DOWN)
+            self._mean += ALPHA * (seconds - self._mean)
+            self.p95 *= _UP if seconds > self.p95 else _DOWN
         self._seen = now
 
     def mean(self, now: float) -> float:

@@ -15,9 +15,10 @@ def first(plan: Plan, now: float) -> Place | None:
     """
     stop = plan.stops[0]
     account, health = stop.account, stop.health
-    if health.in_flight >= health.limiter.limit or not health.breaker.is_closed:
+    keys = account.keys
+    if not (health.in_flight < health.limiter.limit and health.breaker.is_closed and keys.is_good(now)):
         return None
-    key = account.keys.pick_good(now)
+    key = keys.pick(now)
     if key is None:
         return None
     health.in_flight += 1

@@ -398,13 +398,14 @@ class GatewayProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Next request of the pipeline, or idle; the sweep replaces uvicorn's timer per response."""
         self.server_state.total_requests += 1
-        if (self.flow.read_paused or self.pipeline) and not self.transport.is_closing():
+        if self.transport.is_closing():
+            return
+        if self.flow.read_paused:
             self.flow.resume_reading()
-            if self.pipeline:
-                cycle, app = self.pipeline.pop()
-                self._start_asgi_task(cycle, app)
-                return
-        if self.waiting_since is None:
+        if self.pipeline:
+            cycle, app = self.pipeline.pop()
+            self._start_asgi_task(cycle, app)
+        elif self.waiting_since is None:
             self.idle_since = self.loop.time()
             if self.stopping:
                 self.loop.call_later(LINGER_SECONDS, self._close_silent)

@@ -105,7 +105,7 @@ class Http1Transport(Transport):
     def is_ready(self, target: Target) -> bool:
         """See ``Transport.is_ready``."""
         known = self._origins.get(target.base_url)
-        return known is not None and bool(known[1].idle)
+        return known is not None and known[1].has_idle
 
     def prepare(self, target: Target, request: HttpRequest, deadline: float) -> Connection | None:
         """See ``Transport.prepare``."""
@@ -116,10 +116,8 @@ class Http1Transport(Transport):
         head = origin.head(target, request)
         connection = pool.take()
         if connection is not None:
-            now, timeouts = self._clock(), target.timeouts
-            total = now + timeouts.total
-            ends = (deadline, True) if deadline <= total else (total, False)
-            connection.prepare(target.provider, timeouts, (head, request.body), now, ends)
+            now = self._clock()
+            connection.prepare(target.provider, target.timeouts, (head, request.body), now, _ends(target, now, deadline))
         return connection
 
     async def take_up(self, sent: Sent, target: Target, request: HttpRequest, deadline: float) -> Answer:

@@ -25,14 +25,13 @@ class Timed(Protocol):
 class Wheel:
     """Checks its members every ``tick`` seconds for as long as one of them is busy. ``clock`` gives monotonic seconds."""
 
-    __slots__ = ("_clock", "_members", "_tick", "timer")
+    __slots__ = ("_clock", "_members", "_tick", "_timer")
 
     def __init__(self, clock: Callable[[], float], tick: float = TICK_SECONDS) -> None:
         self._clock = clock
         self._tick = tick
         self._members: set[Timed] = set()
-        self.timer: asyncio.TimerHandle | None = None
-        """None while it stands still."""
+        self._timer: asyncio.TimerHandle | None = None
 
     def add(self, member: Timed) -> None:
         """Watch ``member`` from the next ``wind`` on."""
@@ -44,12 +43,12 @@ class Wheel:
 
     def wind(self) -> None:
         """Keep turning: a member has become busy. Cheap enough to be called for each exchange."""
-        if self.timer is None:
-            self.timer = asyncio.get_running_loop().call_later(self._tick, self.turn)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._tick, self.turn)
 
     def turn(self) -> None:
         """Check everybody once, and come back if anybody is busy."""
-        self.timer = None
+        self._timer = None
         now = self._clock()
         busy = False
         for member in tuple(self._members):
@@ -59,8 +58,8 @@ class Wheel:
 
     def stop(self) -> None:
         """The end of time: whoever is busy fails now."""
-        if self.timer is not None:
-            self.timer.cancel()
-            self.timer = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         for member in tuple(self._members):
             member.check(math.inf)

@@ -15,21 +15,20 @@ JOIN_BYTES = 64 * 1024
 class Outbox:
     """The connections that have something to be sent at the end of the turn. One per event loop and kind of peer."""
 
-    __slots__ = ("waiting",)
+    __slots__ = ("_waiting",)
 
     def __init__(self) -> None:
-        self.waiting: list[Gathered] = []
-        """Who joins others here is flushed with them."""
+        self._waiting: list[Gathered] = []
 
     def add(self, transport: "Gathered") -> None:
         """Flush ``transport`` once everything that is ready now has run."""
-        if not self.waiting:
+        if not self._waiting:
             asyncio.get_running_loop().call_soon(self.flush)
-        self.waiting.append(transport)
+        self._waiting.append(transport)
 
     def flush(self) -> None:
         """Hand over everything, in the order in which it was written."""
-        waiting, self.waiting = self.waiting, []
+        waiting, self._waiting = self._waiting, []
         for transport in waiting:
             transport.flush()
 
@@ -49,11 +48,7 @@ class Gathered(asyncio.Transport):
         unsent = self._unsent
         if not unsent and len(data) <= JOIN_BYTES:
             self._unsent = data if type(data) is bytes else bytes(data)
-            waiting = self._outbox.waiting
-            if waiting:
-                waiting.append(self)
-            else:
-                self._outbox.add(self)
+            self._outbox.add(self)
         elif len(unsent) + len(data) <= JOIN_BYTES:
             self._unsent = unsent + data
         else:

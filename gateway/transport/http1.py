@@ -106,13 +106,7 @@ class Connection(asyncio.Protocol):
         self.on_header: Callable[[bytes, bytes], Any] = partial(setitem, self._fields)
         self.on_body: Callable[[bytes], Any] = self._body.append
         self._parser = httptools.HttpResponseParser(self)
-        self.failure: GatewayError | None = None
-        self.status = 0
-        self._headers: Mapping[bytes, bytes] | None = None
-        self._done = False
-        self._head_bytes = 0
-        self._unread = 0
-        self._touched = True
+        self._reset()
         self.provider = ""
         self._timeouts = Timeouts()
         self._started = _NEVER
@@ -121,6 +115,15 @@ class Connection(asyncio.Protocol):
         self._paused = False
         self._quiet_since = 0.0
         self._payload = _NOTHING
+
+    def _reset(self) -> None:
+        self.failure: GatewayError | None = None
+        self.status = 0
+        self._headers: Mapping[bytes, bytes] | None = None
+        self._done = False
+        self._head_bytes = 0
+        self._unread = 0
+        self._touched = True
 
     # --- the exchange ---------------------------------------------------------------------------------------------
 
@@ -141,10 +144,8 @@ class Connection(asyncio.Protocol):
 
     def prepare(self, provider: str, timeouts: Timeouts, payload: tuple[bytes, bytes], now: float, ends: Ends) -> None:
         """As :meth:`start`, to be sent by :meth:`dispatch`."""
-        self.failure = self._headers = None
-        self.status = self._head_bytes = self._unread = 0
-        self._done = False
-        self._touched = self.busy = True
+        self._reset()
+        self.busy = True
         self._uses += 1
         self.provider = provider
         self._timeouts = timeouts
@@ -169,8 +170,7 @@ class Connection(asyncio.Protocol):
         else:
             self._transport.write(head)
             self._transport.write(body)
-        if self._wheel.timer is None:
-            self._wheel.wind()
+        self._wheel.wind()
 
     def _wait(self, want: int) -> "asyncio.Future[None]":
         self._want = want
@@ -307,6 +307,7 @@ class Connection(asyncio.Protocol):
             self.abort()
             self._pool.forget(self)
             return
+        self._touched = True
         if not self.status:
             self._head_bytes += len(data)
         try:
@@ -320,13 +321,8 @@ class Connection(asyncio.Protocol):
             self._fail(self.failure)
             return
         if self._done:
-            arrived, self._arrived = self._arrived, None
-            if arrived is not None:
-                arrived()
-            else:
-                self._wake()
+            self._wake()
             return
-        self._touched = True
         if not self.status and self._head_bytes > MAX_HEAD_BYTES:
             self._fail(invalid(self.provider, "head too large"))
             return

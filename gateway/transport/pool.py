@@ -29,15 +29,14 @@ C = TypeVar("C", bound=Pooled)
 class Pool(Generic[C]):
     """The connections to one origin. ``idle_seconds``: how long one may lie unused; ``clock`` gives monotonic seconds."""
 
-    __slots__ = ("_clock", "_closed", "_idle_seconds", "_maximum", "_reaper", "_waiters", "idle", "reused", "size")
+    __slots__ = ("_clock", "_closed", "_idle", "_idle_seconds", "_maximum", "_reaper", "_waiters", "reused", "size")
 
     def __init__(self, maximum: int, idle_seconds: float, clock: Callable[[], float]) -> None:
         self._maximum = maximum
         self._idle_seconds = idle_seconds
         self._clock = clock
         self._closed = False
-        self.idle: list[C] = []
-        """The open connections that :meth:`take` gives, the freshest last."""
+        self._idle: list[C] = []
         self._waiters: deque[asyncio.Future[C | None]] = deque()
         self._reaper: asyncio.TimerHandle | None = None
         self.size = 0
@@ -46,9 +45,14 @@ class Pool(Generic[C]):
         """How often an open connection was taken instead of a new one."""
 
     @property
+    def has_idle(self) -> bool:
+        """Whether :meth:`take` has something to give."""
+        return bool(self._idle)
+
+    @property
     def in_use(self) -> int:
         """Slots held by exchanges and by connections being opened."""
-        return self.size - len(self.idle)
+        return self.size - len(self._idle)
 
     @property
     def waiting(self) -> int:
@@ -57,10 +61,10 @@ class Pool(Generic[C]):
 
     def take(self) -> C | None:
         """The connection that was used last (the likeliest to be alive still), with its slot; None: ``claim`` one."""
-        if not self.idle:
+        if not self._idle:
             return None
         self.reused += 1
-        return self.idle.pop()
+        return self._idle.pop()
 
     async def claim(self, seconds: float) -> C | None:
         """A slot, after ``take`` gave none: with a connection somebody has just given back, or (None) to open one.
@@ -100,7 +104,7 @@ class Pool(Generic[C]):
             connection.dismiss()
             return
         connection.idle_since = self._clock()
-        self.idle.append(connection)
+        self._idle.append(connection)
         if self._reaper is None:
             self._reaper = asyncio.get_running_loop().call_later(self._idle_seconds, self.reap)
 
@@ -115,8 +119,8 @@ class Pool(Generic[C]):
 
     def forget(self, connection: C) -> None:
         """An idle connection has died, and its slot with it. Those not idle are their holders' business."""
-        if connection in self.idle:
-            self.idle.remove(connection)
+        if connection in self._idle:
+            self._idle.remove(connection)
             self.size -= 1
 
     def reap(self) -> None:
@@ -124,12 +128,12 @@ class Pool(Generic[C]):
         self._reaper = None
         oldest_kept = self._clock() - self._idle_seconds
         # Used as a stack, so the list is in the order in which its members became idle.
-        while self.idle and self.idle[0].idle_since <= oldest_kept:
-            connection = self.idle.pop(0)
+        while self._idle and self._idle[0].idle_since <= oldest_kept:
+            connection = self._idle.pop(0)
             self.size -= 1
             connection.dismiss()
-        if self.idle:
-            seconds = self.idle[0].idle_since - oldest_kept
+        if self._idle:
+            seconds = self._idle[0].idle_since - oldest_kept
             self._reaper = asyncio.get_running_loop().call_later(seconds, self.reap)
 
     def close(self) -> None:
@@ -138,7 +142,7 @@ class Pool(Generic[C]):
         if self._reaper is not None:
             self._reaper.cancel()
             self._reaper = None
-        idle, self.idle = self.idle, []
+        idle, self._idle = self._idle, []
         self.size -= len(idle)
         for connection in idle:
             connection.dismiss()

@@ -32,8 +32,6 @@ an intent with its 4 numbers take 1.1 KB, the 9 texts of an ending with its 20 n
 _INT64 = 1 << 63
 
 encode = msgspec.msgpack.Encoder().encode
-UNENCODABLE = (UnicodeEncodeError, OverflowError)
-"""What it raises: lone surrogates, numbers beyond 64 bits."""
 decode_intent = msgspec.msgpack.Decoder(Intent).decode
 decode_final = msgspec.msgpack.Decoder(tuple[Intent, Ending]).decode
 
@@ -44,7 +42,7 @@ def as_stored(record: Record, limit: int) -> tuple[Record, bytes]:
     """(what is stored, its bytes): the record itself if it can be encoded and is not too long, else a mended one."""
     try:
         body = encode(record)
-    except UNENCODABLE:
+    except (UnicodeEncodeError, OverflowError):
         pass
     else:
         if len(body) <= limit:

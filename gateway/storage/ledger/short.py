@@ -23,6 +23,11 @@ def short_intent(intent: Intent) -> Intent:
     )
 
 
+def is_short(intent: Intent) -> bool:
+    """Whether an intent is in short form; its ending is to be, too."""
+    return not intent.request_id
+
+
 def short_ending(ending: Ending) -> Ending:
     """Without finish reason, guard, verdicts and the text of the error; its name is the outcome."""
     return replace(ending, finish_reason=None, guard=None, error=None, verdicts=())

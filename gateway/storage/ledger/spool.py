@@ -35,29 +35,15 @@ from gateway.core.errors import LEDGER_FULL, GatewayError
 from gateway.core.ledger import Ending, Intent
 from gateway.storage.ledger.folder import SpoolFolder
 from gateway.storage.ledger.frames import FINAL, FIRST, OVERHEAD, final_frame, header_at, intent_frame
-from gateway.storage.ledger.records import (
-    FINAL_EXTRA,
-    MAX_ENDING,
-    MAX_INTENT,
-    MAX_RECORD,
-    PAIR,
-    UNENCODABLE,
-    as_stored,
-    decode_final,
-    encode,
-    mended,
-)
+from gateway.storage.ledger.records import FINAL_EXTRA, MAX_ENDING, MAX_INTENT, MAX_RECORD, PAIR, as_stored, decode_final
 from gateway.storage.ledger.segment import Segment
-from gateway.storage.ledger.short import short_ending, short_intent
+from gateway.storage.ledger.short import is_short, short_ending, short_intent
 from gateway.storage.ledger.writer import Final
 
 RETRY_AFTER_S = 5.0
 """What a refused caller is told: the shipper's longest pause between two tries at the store."""
 ALARM_SHARE = 0.8
 """Of ``max_bytes``; past it somebody should look at the store before calls are refused."""
-
-_TOO_LONG = bytes(MAX_RECORD)
-"""In place of a record that cannot be encoded."""
 
 SPARE_SEGMENTS = 2
 """Allocated ahead. A journalling disk that is busy with a database's commits can hold up an allocation for a second, and a
@@ -147,12 +133,8 @@ class Spool:
         """Promise N1. Raises ``ledger_full`` when there is no room for the intent and its final row."""
         if self._lent:
             intent = short_intent(intent)
-        try:
-            body = encode(intent)
-        except UNENCODABLE:
-            body = _TOO_LONG
-        if len(body) > MAX_INTENT:
-            intent, body = mended(intent, MAX_INTENT)
+        stored, body = as_stored(intent, MAX_INTENT)
+        if stored is not intent:
             self.mended += 1
         frame = intent_frame(body)
         size = len(frame)
@@ -165,7 +147,7 @@ class Spool:
             tail = self._rotate() + size
         self._write(frame)
         self._tail = tail
-        self._open[intent.call_id, intent.attempt] = (self._current.number, intent, body)
+        self._open[intent.call_id, intent.attempt] = (self._current.number, stored, body)
 
     def append(self, intent: Intent, ending: Ending) -> None:
         """Promise N2. Never raises."""
@@ -178,16 +160,11 @@ class Spool:
         else:
             _, told, before = opened
             reserved = len(before) + FINAL_EXTRA
-        if short := not told.request_id:
+        short = is_short(told)
+        if short:
             ending = short_ending(ending)
-        try:
-            after = encode(ending)
-        except UNENCODABLE:
-            after = _TOO_LONG
-        if len(after) > MAX_ENDING:
-            ending, after = mended(ending, MAX_ENDING)
-            self.mended += 1
-        elif opened is None and told is not intent:
+        ended, after = as_stored(ending, MAX_ENDING)
+        if ended is not ending or (opened is None and told is not intent):
             self.mended += 1
         frame = final_frame(PAIR + before + after)
         need = len(frame)
@@ -198,15 +175,14 @@ class Spool:
                 return
             free = self._free - need
         self._free = free
-        if short:
-            self.shortened += 1
+        self.shortened += short
         tail = self._tail + need
         if tail > self._size:
             tail = self._rotate() + need
         self._write(frame)
         self._tail = tail
         if len(self._recent) < self._keep:
-            self._recent.append((told, ending, self._current, tail))
+            self._recent.append((told, ended, self._current, tail))
         else:
             self._keep = 0
         self.pending = pending = self.pending + 1

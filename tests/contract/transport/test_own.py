@@ -261,7 +261,7 @@ async def test_nothing_is_scheduled_while_nothing_is_under_way(upstream: Any, as
     await upstream.play(answering)
     transport = Http1Transport()
     await call(transport, upstream.target(), ask)
-    await until(lambda: transport._wheel.timer is None)
+    await until(lambda: transport._wheel._timer is None)
     await transport.close()
 
 
