@@ -7,6 +7,7 @@ what packet processors do with packets (VPP, "vector packet processing"). With t
 
 import asyncio
 from collections.abc import Iterator
+from itertools import repeat
 
 Steps = Iterator[None]
 """A call's way, as a generator that pauses after each step."""
@@ -45,6 +46,8 @@ class Abreast:
 def _go(steps: list[Steps]) -> None:
     while steps:
         try:
-            steps = [step for step in steps if next(step, _OVER) is None]
+            taken = list(map(next, steps, repeat(_OVER)))
+            if _OVER in taken:
+                steps = [step for step, outcome in zip(steps, taken, strict=True) if outcome is None]
         except Exception as bug:  # noqa: BLE001 - its companions go on; its own steps have ended with it
             asyncio.get_running_loop().call_exception_handler({"message": "a call's step failed", "exception": bug})

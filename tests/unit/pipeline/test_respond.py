@@ -175,11 +175,19 @@ async def test_server_timing_names_every_phase_however_long_it_was(world: Any, s
         )
 
 
-@given(st.floats(-700, 700))
-def test_milliseconds_have_three_decimals(seconds: float) -> None:
-    text = respond.milliseconds(seconds)
-    assert re.fullmatch(r"-?\d+\.\d{3}", text)
-    assert float(text) == pytest.approx(seconds * 1e3, abs=0.0011)
+def test_server_timing_has_three_decimals_whatever_the_span(world: Any, say: Any) -> None:
+    journal = Journal(world.inbound(say.chat()))
+    began = journal.inbound.started
+    journal.laps = [began] * 9
+
+    @given(st.floats(-700, 700))
+    def holds(seconds: float) -> None:
+        journal.upstream = seconds
+        upstream, gateway = re.findall(r";dur=(-?\d+\.\d{3})(?=[,\r])", respond.server_timing(journal, began))[-2:]
+        assert float(upstream) == pytest.approx(seconds * 1e3, abs=0.0011)
+        assert float(gateway) == pytest.approx(-seconds * 1e3, abs=0.0011)
+
+    holds()
 
 
 async def test_head_lines_that_callers_choose_are_remembered_within_bounds(
