@@ -11,7 +11,12 @@ export PATH := $(PATH):$(CURDIR)/.promptgate/bootstrap/bin
 # Bytecode is kept whatever the shell says: in a fresh clone every program would compile its 1,200 modules again, which makes
 # the gateway's start four times as long.
 unexport PYTHONDONTWRITEBYTECODE
-PYTHON ?= python3
+# The distribution's own Python before one that stands earlier on the path: it is built with profile-guided optimisation, which pyenv's
+# is not, and a call takes an eighth less CPU on it. pip, if need be, fetches uv.
+FITS := import sys; from importlib.util import find_spec; sys.exit(sys.version_info < (3, 11) or find_spec("pip") is None)
+ifndef PYTHON
+PYTHON := $(shell for it in /usr/bin/python3 python3; do $$it -c '$(FITS)' 2>/dev/null && break; done; echo $$it)
+endif
 BIN := .venv/bin
 TOOLS := .promptgate/bootstrap
 FUZZER := .promptgate/fuzzer
