@@ -134,26 +134,15 @@ async def _answer(course: Course, delivery: Delivery, begun: Coroutine[Any, Any,
         if ends is not None:
             received = Bounded(received, ends, request, journal, spoken=spoken, dialect=dialect.name)
         lap(clock())
-        translated, limit = spoken != dialect.name, services.max_answer_bytes
         answer = received
-        chat = spoken == CHAT or not received.native
         hidden = masks if others is None else NO_MASKS
-        answer = guard_out(
-            recipe,
-            received,
-            hidden,
-            journal,
-            services.apart,
-            streamed=request.stream,
-            chat=chat,
-            translated=translated,
-            limit=limit,
-        )
+        chat, translated = spoken == CHAT or not received.native, spoken != dialect.name
+        answer = guard_out(received, course, hidden, delivery, chat=chat, translated=translated)
         await judge_apart(answer, streamed=request.stream)
         if others is not None:
             answer = await others.after(answer, chat=chat)
             if masks:
-                answer = restored(answer, masks, journal, services.apart, streamed=request.stream, limit=limit)
+                answer = restored(answer, masks, delivery)
                 await judge_apart(answer, streamed=request.stream)
         lap(clock())
         await respond(answer, request, conversation, delivery)
