@@ -137,104 +137,86 @@ class Answer:
         self._health.leave()
 
 
-async def attempt(  # noqa: PLR0913 - an attempt, and all that it is made with
-    stop: Stop,
-    target: Target,
-    upstream: UpstreamCall,
-    provider: Provider,
-    journal: Journal,
-    services: Services,
-    *,
-    native: bool,
-    began: float | None = None,
-) -> Answer | WholeAnswer:
-    """Ask a target in whose queue a place was taken, and wait for its first content. Raises the provider's failures.
+class Attempt(Struct, frozen=True):
+    """A request to a target in whose queue a place was taken, and all that it is made with."""
 
-    The place stays taken until the stream is closed; after a failure and after a whole answer it is free again. ``began``: when it was
-    asked (monotonic seconds), where it has been already.
-    """
-    clock = services.clock
-    if began is None:
-        began = clock()
-    try:
-        run = _exchanged if target.timeouts.first_token is None else _timed
-        answer = await run(stop, target, upstream, provider, journal, services, native=native)
-    except BaseException:
-        stop.health.leave()
-        raise
-    now = clock()
-    stop.health.succeeded(now - began, now)
-    if not upstream.stream:
-        stop.health.leave()
-    return answer
+    stop: Stop
+    target: Target
+    upstream: UpstreamCall
+    """In the dialect that the provider is asked in."""
+    native: bool
+    """Whether that is the caller's own."""
+    provider: Provider
+    journal: Journal
+    services: Services
+    began: float | None = None
+    """When the target was asked (monotonic seconds), where it has been already."""
 
+    async def make(self) -> Answer | WholeAnswer:
+        """Ask, and wait for the first content. Raises the provider's failures.
 
-async def _timed(
-    stop: Stop,
-    target: Target,
-    upstream: UpstreamCall,
-    provider: Provider,
-    journal: Journal,
-    services: Services,
-    *,
-    native: bool,
-) -> Answer | WholeAnswer:
-    seconds = target.timeouts.first_token
-    assert seconds is not None
-    if not upstream.stream:
-        # The head of a whole answer comes with its first token, or with all of them: to wait longer for more is another matter.
-        sooner = structs.replace(target.timeouts, first_byte=min(seconds, target.timeouts.first_byte))
-        target = structs.replace(target, timeouts=sooner)
-        return await _exchanged(stop, target, upstream, provider, journal, services, native=native)
-    try:
-        async with asyncio.timeout(seconds):
-            return await _exchanged(stop, target, upstream, provider, journal, services, native=native)
-    except TimeoutError:
-        raise GatewayError(
-            UPSTREAM_TIMEOUT, f"Provider {target.provider!r}: no first token within {seconds:g} s.", target=target.provider
-        ) from None
-
-
-async def _exchanged(
-    stop: Stop,
-    target: Target,
-    upstream: UpstreamCall,
-    provider: Provider,
-    journal: Journal,
-    services: Services,
-    *,
-    native: bool,
-) -> Answer | WholeAnswer:
-    translator = provider.translator
-    request, trace = translator.request(target, upstream), journal.inbound.trace
-    if trace is not None:
-        request = trace.carried(request)
-    exchange = await provider.transport.send(target, request, journal.inbound.deadline)
-    if exchange.status == 200 and not upstream.stream:
+        The place stays taken until the stream is closed; after a failure and after a whole answer it is free again.
+        """
+        clock, health, seconds = self.services.clock, self.stop.health, self.target.timeouts.first_token
+        began = clock() if self.began is None else self.began
         try:
-            body = await exchange.read(services.max_answer_bytes)
-        finally:
-            exchange.close()
-        return WholeAnswer(translator.answer(body, upstream.dialect, upstream.model), journal, native)
-    try:
-        if exchange.status != 200:
-            failure = translator.failure(target, exchange.status, exchange.headers, await _error_body(exchange))
-            failure.answered = exchange.status
-            raise failure
-        if not exchange.headers.get(b"content-type", b"").startswith(translator.stream_type):
-            body = await _error_body(exchange)
+            answer = await (self._exchanged(self.target) if seconds is None else self._timed(seconds))
+        except BaseException:
+            health.leave()
+            raise
+        now = clock()
+        health.succeeded(now - began, now)
+        if not self.upstream.stream:
+            health.leave()
+        return answer
+
+    async def _timed(self, seconds: float) -> Answer | WholeAnswer:
+        target = self.target
+        if not self.upstream.stream:
+            # The head of a whole answer comes with its first token, or with all of them: to wait longer for more is another matter.
+            sooner = structs.replace(target.timeouts, first_byte=min(seconds, target.timeouts.first_byte))
+            return await self._exchanged(structs.replace(target, timeouts=sooner))
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._exchanged(target)
+        except TimeoutError:
             raise GatewayError(
-                UPSTREAM_INVALID,
-                f"{target.provider} answered a streaming call without a stream",
-                cause=repr(body[:200]),
-                target=target.provider,
-            )
-        decoder = translator.decoder(upstream.dialect, upstream.model)
-        events = await _opened(exchange, decoder, target, upstream.dialect)
-        return Answer(events, exchange, decoder, journal, stop.health, services.clock, native=native)
-    except BaseException:
-        exchange.close()
-        raise
+                UPSTREAM_TIMEOUT, f"Provider {target.provider!r}: no first token within {seconds:g} s.", target=target.provider
+            ) from None
+
+    async def _exchanged(self, target: Target) -> Answer | WholeAnswer:
+        """``target``: ours, or the same with less time."""
+        upstream, journal, services = self.upstream, self.journal, self.services
+        translator = self.provider.translator
+        request, trace = translator.request(target, upstream), journal.inbound.trace
+        if trace is not None:
+            request = trace.carried(request)
+        exchange = await self.provider.transport.send(target, request, journal.inbound.deadline)
+        if exchange.status == 200 and not upstream.stream:
+            try:
+                body = await exchange.read(services.max_answer_bytes)
+            finally:
+                exchange.close()
+            return WholeAnswer(translator.answer(body, upstream.dialect, upstream.model), journal, self.native)
+        try:
+            if exchange.status != 200:
+                failure = translator.failure(target, exchange.status, exchange.headers, await _error_body(exchange))
+                failure.answered = exchange.status
+                raise failure
+            if not exchange.headers.get(b"content-type", b"").startswith(translator.stream_type):
+                body = await _error_body(exchange)
+                raise GatewayError(
+                    UPSTREAM_INVALID,
+                    f"{target.provider} answered a streaming call without a stream",
+                    cause=repr(body[:200]),
+                    target=target.provider,
+                )
+            decoder = translator.decoder(upstream.dialect, upstream.model)
+            events = await _opened(exchange, decoder, target, upstream.dialect)
+            return Answer(events, exchange, decoder, journal, self.stop.health, services.clock, native=self.native)
+        except BaseException:
+            exchange.close()
+            raise
 
 
 async def _opened(exchange: Exchange, decoder: StreamDecoder, target: Target, dialect: str) -> list[Event]:

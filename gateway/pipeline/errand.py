@@ -11,7 +11,7 @@ from gateway.core.errors import MALFORMED, UPSTREAM_AUTH, GatewayError
 from gateway.core.journal import Journal
 from gateway.core.requests import ChatRequest
 from gateway.core.upstream import CHAT, Exchange, HttpRequest, Sent, Target, Transport, UpstreamCall
-from gateway.pipeline.attempt import Answer, WholeAnswer, attempt
+from gateway.pipeline.attempt import Answer, Attempt, WholeAnswer
 from gateway.pipeline.record import book_failure, intend
 from gateway.pipeline.services import Provider, Services
 from gateway.pipeline.tracing import traced
@@ -194,7 +194,7 @@ class Errand(Attempts[Answer | WholeAnswer]):
         began = None
         if taken_up is not None:
             provider, began = structs.replace(provider, transport=taken_up), taken_up.began
-        return attempt(stop, target, spoken, provider, self.journal, self.services, native=native, began=began)
+        return Attempt(stop, target, spoken, native, provider, self.journal, self.services, began).make()
 
 
 def spoken_to(provider: Provider, target: Target, upstream: UpstreamCall, request: ChatRequest) -> tuple[UpstreamCall, bool]:

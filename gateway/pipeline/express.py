@@ -27,6 +27,7 @@ from gateway.pipeline.admit import admit_now
 from gateway.pipeline.authenticate import authenticate_now
 from gateway.pipeline.call import travel, upstream_call
 from gateway.pipeline.course import Course
+from gateway.pipeline.delivery import Delivery
 from gateway.pipeline.errand import Errand, TakenUp, spoken_to
 from gateway.pipeline.guard_in import guard_in
 from gateway.pipeline.permits import Permit
@@ -186,7 +187,7 @@ class Departed(Struct, eq=False):
         taken_up = TakenUp(self._provider.transport, self._sent, self._began)
         errand = Errand(self._asked, course.request, journal, services, taken_up)
         begun = travel(errand, self._plan, self._place)
-        await carry_out(course, self._permit, self._dialect, journal, self._reply, services, begun)
+        await carry_out(course, Delivery(self._permit, self._dialect, journal, self._reply, services), begun)
 
 
 def depart(inbound: Inbound, services: Services, reply: ExpressReply, dialect: Dialect) -> Steps:

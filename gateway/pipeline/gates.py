@@ -12,7 +12,7 @@ from gateway.core.journal import Journal
 from gateway.core.verdicts import Block, OutputVerdict
 from gateway.guards.edits import rewritten
 from gateway.guards.outgoing import CallTrack, Outgoing
-from gateway.guards.plan import OutputGuard
+from gateway.guards.plan import LONG, OutputGuard
 from gateway.guards.stream import Rules, Window
 from gateway.pipeline.changes import Changes
 from gateway.pipeline.guard_in import BlockedError
@@ -22,6 +22,11 @@ from gateway.wire.chat_said import TEXT_FIELDS, Aside, TextField, said_calls
 
 class Gate(Protocol):
     """Of one answer. After a block nothing more is shown of it."""
+
+    @property
+    def long(self) -> int | None:
+        """Bytes from which it judges for so long that it has to do so apart, for others to be served meanwhile; None: never."""
+        ...
 
     def feed(self, events: list[Event]) -> list[Event]:
         """More of a stream: what may be shown now. Raises ``blocked``."""
@@ -38,6 +43,32 @@ class Gate(Protocol):
     def abandon(self) -> None:
         """The answer is over, whether or not it came to its end."""
         ...
+
+
+class OpenGate:
+    """Everything passes as it is."""
+
+    __slots__ = ()
+    long = None
+
+    def feed(self, events: list[Event]) -> list[Event]:
+        """As they came."""
+        return events
+
+    def end(self) -> list[Event]:
+        """Nothing is held."""
+        return []
+
+    def whole(self, event: Event) -> Event:
+        """As it came."""
+        return event
+
+    def abandon(self) -> None:
+        """Nothing is left to be done."""
+
+
+OPEN = OpenGate()
+"""It knows nothing of the answers that pass, so one is enough for all."""
 
 
 class _Text(Struct):
@@ -87,6 +118,7 @@ class JudgingGate:
         "_run",
         "_thoughts",
     )
+    long = LONG
 
     def __init__(
         self, guard: OutputGuard | None, masks: Mapping[str, str], journal: Journal, *, chat: bool, limit: int

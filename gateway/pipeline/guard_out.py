@@ -1,59 +1,36 @@
 """stream -> stream: what may reach the caller. Text is held back only while it could still become a violation."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
-from typing import TypeVar
 
 from gateway.core.events import Event
 from gateway.core.journal import Journal
-from gateway.guards.plan import LONG, LONG_LISTED, OutputGuard
+from gateway.guards.plan import LONG_LISTED, OutputGuard
 from gateway.pipeline.apart import Apart
-from gateway.pipeline.gates import Gate, JudgingGate
-from gateway.pipeline.guard_in import NO_MASKS
+from gateway.pipeline.course import Course
+from gateway.pipeline.delivery import Delivery
+from gateway.pipeline.gates import OPEN, Gate, JudgingGate
 from gateway.pipeline.quick_gate import QuickGate, judge_whole
 from gateway.pipeline.received import Received
-from gateway.pipeline.resolve import Recipe
-
-T = TypeVar("T")
-
-HELD_BYTES = 8 * 1024 * 1024
-"""Of one stream, where nobody says otherwise: what a guard that wants the whole answer can make a worker keep."""
 
 
 class Guarded:
-    """An answer as the caller may see it. Events keep their order; some come later, and only those are changed that must be."""
+    """An answer as the caller may see it. Events keep their order; some come later, and only those are changed that must be.
 
-    __slots__ = ("_answer", "_apart", "_event", "_gate", "_long", "_size", "_translated")
+    ``translated``: the exchange was held in the chat form for the guards, and the caller speaks another dialect.
+    """
 
-    def __init__(  # noqa: PLR0913 - an answer, and everything that was decided about it
-        self,
-        answer: Received,
-        guard: OutputGuard | None,
-        journal: Journal,
-        masks: Mapping[str, str] = NO_MASKS,
-        apart: Apart | None = None,
-        *,
-        streamed: bool,
-        chat: bool = False,
-        translated: bool = False,
-        limit: int = HELD_BYTES,
-    ) -> None:
+    __slots__ = ("_answer", "_apart", "_event", "_gate", "_size", "_translated")
+
+    def __init__(self, answer: Received, gate: Gate, apart: Apart, *, translated: bool = False) -> None:
         self._answer = answer
-        self._translated = translated
+        self._gate = gate
         self._apart = apart
-        self._long = LONG
+        self._translated = translated
         self._event: Event | None = None
         """A whole answer that was judged."""
         self._size = 0
         """Bytes of a stream so far."""
-        self._gate: Gate | None = None
-        if masks or (guard is not None and not guard.quick):
-            self._gate = JudgingGate(guard, masks, journal, chat=chat, limit=limit)
-        elif guard is not None and guard.busy:
-            self._gate = QuickGate(guard, journal, streamed=streamed, chat=chat)
-            self._long = LONG_LISTED
-            if streamed:
-                self._apart = None  # what comes in one read, lists judge in a millisecond
 
     @property
     def native(self) -> bool:
@@ -67,40 +44,33 @@ class Guarded:
 
     def whole(self) -> Event:
         """An answer that was not streamed. Raises ``blocked``."""
-        if self._event is not None:
-            return self._event
-        event = self._answer.whole()
-        return event if self._gate is None else self._gate.whole(event)
+        return self._gate.whole(self._answer.whole()) if self._event is None else self._event
 
     async def judge(self) -> None:
         """Judge an answer that was not streamed, without holding the loop. Raises ``blocked``."""
         event, gate = self._answer.whole(), self._gate
-        if gate is not None:
-            self._event = await self._worked(partial(gate.whole, event), len(event.data))
+        short = gate.long is None or len(event.data) <= gate.long
+        self._event = gate.whole(event) if short else await self._apart.do(partial(gate.whole, event))
 
     async def next(self) -> list[Event]:
         """The next events of a stream that may be shown; empty at the end. Raises ``blocked`` and the provider's failures."""
-        gate = self._gate
-        if gate is None:
-            return await self._answer.next()
+        gate, long = self._gate, self._gate.long
         while True:
             events = await self._answer.next()
-            if self._apart is None:
+            if long is None or self._bytes(events) <= long:
                 shown = gate.feed(events) if events else gate.end()
-                if shown or not events:
-                    return shown
-                continue
-            if not events:
-                return await self._worked(gate.end, self._size)
-            size = sum([len(event.data) for event in events])
-            self._size += size
-            shown = gate.feed(events) if size <= self._long else await self._worked(partial(gate.feed, events), size)
-            if shown:
+            else:
+                shown = await self._apart.do(partial(gate.feed, events) if events else gate.end)
+            if shown or not events:
                 return shown
 
-    async def _worked(self, work: Callable[[], T], size: int) -> T:
-        """The outcome of judging so many bytes."""
-        return work() if self._apart is None or size <= self._long else await self._apart.do(work)
+    def _bytes(self, events: list[Event]) -> int:
+        """How much is to be judged: these events, or the whole stream at its end."""
+        if not events:
+            return self._size
+        size = sum([len(event.data) for event in events])
+        self._size += size
+        return size
 
     async def drain(self) -> None:
         """Read what follows the end."""
@@ -108,40 +78,39 @@ class Guarded:
 
     def close(self) -> None:
         """Let go of the provider's connection."""
-        if self._gate is not None:
-            self._gate.abandon()
+        self._gate.abandon()
         self._answer.close()
 
 
-def guard_out(  # noqa: PLR0913 - as Guarded
-    recipe: Recipe,
-    answer: Received,
-    masks: Mapping[str, str],
-    journal: Journal,
-    apart: Apart | None = None,
-    *,
-    streamed: bool,
-    chat: bool,
-    translated: bool,
-    limit: int,
+def guard_out(
+    answer: Received, course: Course, masks: Mapping[str, str], delivery: Delivery, *, chat: bool, translated: bool
 ) -> Received:
     """Put the answer behind its output guards, if it has any. Raises ``blocked`` where a whole answer could be judged at once.
 
-    ``masks`` are the placeholders to be turned into their values. ``chat``: the events are in the chat form.
-
-    ``translated``: the exchange was held in the chat form for the guards, and the caller speaks another dialect. ``limit`` is how many
-    bytes of a stream may be held back.
+    ``masks`` are the placeholders to be turned into their values. ``chat``: the events are in the chat form. ``translated``: as of
+    :class:`Guarded`.
     """
-    guards = recipe.guards
-    guard = guards.post
-    if not streamed and not masks and not translated and (guard is None or guard.quick):
-        if guard is None or not guard.busy:
-            return answer
+    guard, journal, services, streamed = course.recipe.guards.post, delivery.journal, delivery.services, course.request.stream
+    if guard is not None and guard.busy and guard.quick and not (streamed or masks or translated):
         event = answer.whole()
-        if apart is None or len(event.data) <= guards.long:
+        if len(event.data) <= LONG_LISTED:
             judge_whole(guard, event, journal, chat=chat)
             return answer
-    return Guarded(answer, guard, journal, masks, apart, streamed=streamed, chat=chat, translated=translated, limit=limit)
+    gate = gate_of(guard, masks, journal, streamed=streamed, chat=chat, limit=services.max_answer_bytes)
+    if gate is None and not translated:
+        return answer
+    return Guarded(answer, gate or OPEN, services.apart, translated=translated)
+
+
+def gate_of(
+    guard: OutputGuard | None, masks: Mapping[str, str], journal: Journal, *, streamed: bool, chat: bool, limit: int
+) -> Gate | None:
+    """What stands before an answer; None: nothing has to. ``limit``: bytes of a stream that may be held back to be judged."""
+    if masks or (guard is not None and not guard.quick):
+        return JudgingGate(guard, masks, journal, chat=chat, limit=limit)
+    if guard is not None and guard.busy:
+        return QuickGate(guard, journal, streamed=streamed, chat=chat)
+    return None
 
 
 async def judge_apart(answer: Received, *, streamed: bool) -> None:
@@ -150,8 +119,8 @@ async def judge_apart(answer: Received, *, streamed: bool) -> None:
         await answer.judge()
 
 
-def restored(
-    answer: Received, masks: Mapping[str, str], journal: Journal, apart: Apart | None = None, *, streamed: bool, limit: int
-) -> Received:
+def restored(answer: Received, masks: Mapping[str, str], delivery: Delivery) -> Received:
     """An answer that others have judged with the placeholders in it: who must not see a value going in does not see it coming out."""
-    return Guarded(answer, None, journal, masks, apart, streamed=streamed, chat=True, limit=limit)
+    services = delivery.services
+    gate = JudgingGate(None, masks, delivery.journal, chat=True, limit=services.max_answer_bytes)
+    return Guarded(answer, gate, services.apart)

@@ -10,7 +10,7 @@ from gateway.core.journal import Journal
 from gateway.core.verdicts import ALLOW, OutputVerdict
 from gateway.guards.judge import judge
 from gateway.guards.outgoing import MAX_ASIDES
-from gateway.guards.plan import OutputGuard
+from gateway.guards.plan import LONG_LISTED, OutputGuard
 from gateway.guards.window import OutputScan
 from gateway.pipeline.judged import Thoughts, beside_of, refuse, too_many
 from gateway.wire.chat_said import Aside, is_plain
@@ -29,12 +29,26 @@ class QuickGate:
     form, so all other texts in them are found, and searched too.
     """
 
-    __slots__ = ("_beside", "_chat", "_ends", "_guard", "_held", "_journal", "_scan", "_thinking", "_thought", "_thoughts")
+    __slots__ = (
+        "_beside",
+        "_chat",
+        "_ends",
+        "_guard",
+        "_held",
+        "_journal",
+        "_scan",
+        "_thinking",
+        "_thought",
+        "_thoughts",
+        "long",
+    )
 
     def __init__(self, guard: OutputGuard, journal: Journal, *, streamed: bool, chat: bool = False) -> None:
         self._guard = guard
         self._journal = journal
         self._chat = chat and guard.terms is not None
+        self.long = None if streamed else LONG_LISTED
+        """As :attr:`Gate.long`: what comes in one read of a stream, lists judge in a millisecond."""
         self._scan = guard.scan() if streamed else None
         self._thinking = OutputScan(guard.terms, guard.tails, None) if streamed and guard.terms is not None else None
         self._thought: dict[int, int] = {}

@@ -9,7 +9,6 @@ import msgspec
 from msgspec import structs
 
 from gateway.core.conversation import Message
-from gateway.core.dialect import Dialect
 from gateway.core.errors import GatewayError
 from gateway.core.events import Event, Usage
 from gateway.core.journal import Journal
@@ -19,13 +18,12 @@ from gateway.core.upstream import CHAT
 from gateway.core.verdicts import Block
 from gateway.limits.tokens import estimate
 from gateway.pipeline.course import Course
+from gateway.pipeline.delivery import Delivery
 from gateway.pipeline.guard_in import BlockedError
-from gateway.pipeline.permits import Permit
 from gateway.pipeline.recall import FREE
 from gateway.pipeline.received import Received
 from gateway.pipeline.record import book_refusal, estimated_usage, set_aside
 from gateway.pipeline.render import render
-from gateway.pipeline.reply import Reply
 from gateway.pipeline.resolve import resolve
 from gateway.pipeline.respond import count_usage, respond
 from gateway.pipeline.services import Services
@@ -78,21 +76,12 @@ class Said(Received):
         """Nothing is held."""
 
 
-async def rescue(  # noqa: PLR0913, PLR0917 - it stands where the phases stand, and needs what they need
-    refusal: BlockedError,
-    answer: Received | None,
-    course: Course,
-    permit: Permit,
-    dialect: Dialect,
-    journal: Journal,
-    reply: Reply,
-    services: Services,
-) -> Course | None:
+async def rescue(refusal: BlockedError, answer: Received | None, course: Course, delivery: Delivery) -> Course | None:
     """Another course to take, or None where the caller has been answered. Closes ``answer``.
 
     Raises ``refusal`` where nothing can be done, or no more, and what answering raises.
     """
-    block = refusal.verdict
+    journal, services, block = delivery.journal, delivery.services, refusal.verdict
     said = "" if answer is None else "".join(answer.texts)
     if answer is not None:
         if journal.intent is not None and journal.usage is None and said:
@@ -112,7 +101,7 @@ async def rescue(  # noqa: PLR0913, PLR0917 - it stands where the phases stand, 
         return await _other(refusal, block, course, journal, services)
     if not block.message:
         raise refusal
-    await _say(block.message, refusal, course, permit, dialect, journal, reply, services)
+    await _say(block.message, refusal, course, delivery)
     return None
 
 
@@ -161,24 +150,15 @@ async def _other(refusal: GatewayError, block: Block, course: Course, journal: J
     return Course(course.caller, asked, recipe, conversation, fell_back=True)
 
 
-async def _say(  # noqa: PLR0913, PLR0917 - as rescue
-    text: str,
-    refusal: GatewayError,
-    course: Course,
-    permit: Permit,
-    dialect: Dialect,
-    journal: Journal,
-    reply: Reply,
-    services: Services,
-) -> None:
+async def _say(text: str, refusal: GatewayError, course: Course, delivery: Delivery) -> None:
     """Answer with the configured text. The usage is what was really spent, and the row says that the call was blocked."""
+    journal = delivery.journal
     if journal.intent is None:
         journal.usage, journal.bill = Usage(0, 0, requests=0), FREE
     elif journal.usage is None:
         journal.usage = estimated_usage(journal, estimate(journal.input_chars), estimate(journal.generated))
         journal.usage_source = "estimated"
     journal.outcome, journal.error, journal.finish = refusal.kind.name, refusal.detail, FINISH
-    now = services.clock()
-    journal.laps += [now] * 4
-    answer = Said(text, journal, native=dialect.name == CHAT)
-    await respond(answer, course.request, course.conversation, permit, dialect, journal, reply, services)
+    journal.laps += [delivery.services.clock()] * 4
+    answer = Said(text, journal, native=delivery.dialect.name == CHAT)
+    await respond(answer, course.request, course.conversation, delivery)

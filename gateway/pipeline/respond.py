@@ -10,10 +10,10 @@ from gateway.core.notes import header
 from gateway.core.requests import ChatRequest, Turn
 from gateway.core.upstream import Target
 from gateway.dialects.responses.dialect import finished
+from gateway.pipeline.delivery import Delivery
 from gateway.pipeline.permits import Permit
 from gateway.pipeline.received import Received
 from gateway.pipeline.record import cost_so_far, estimated_usage, record
-from gateway.pipeline.reply import Reply
 from gateway.pipeline.services import Services
 from gateway.pipeline.turns import keep
 
@@ -28,20 +28,12 @@ _BRIEF = tuple([f"{us / 1000:.3f}" for us in range(round(_LONG * 1e6))])
 """Spans up to there by microseconds, as they are written: every answer has a dozen, and formatting a float takes 2,000 instructions."""
 
 
-async def respond(  # noqa: PLR0913, PLR0917 - the phase where everything that is known comes together
-    answer: Received,
-    request: ChatRequest,
-    conversation: Conversation,
-    permit: Permit,
-    dialect: Dialect,
-    journal: Journal,
-    reply: Reply,
-    services: Services,
-) -> None:
+async def respond(answer: Received, request: ChatRequest, conversation: Conversation, delivery: Delivery) -> None:
     """Send the answer. Raises what the stream raises; ``reply.started`` tells whether a byte was out by then."""
     if request.stream:
-        await _stream(answer, request, conversation, permit, dialect, journal, reply, services)
+        await _stream(answer, request, conversation, delivery)
         return
+    dialect, journal, services = delivery.dialect, delivery.journal, delivery.services
     event = answer.whole()
     if journal.usage is None:
         await count_usage(answer.texts, conversation, journal, services)
@@ -52,11 +44,11 @@ async def respond(  # noqa: PLR0913, PLR0917 - the phase where everything that i
         await _keep(turn, body, journal, services)
         if not turn.keep:
             body = dialect.whole(event, request, journal.inbound, native=answer.native)
-    head = whole_head(journal, permit, dialect, services)
+    head = whole_head(journal, delivery.permit, dialect, services)
     record(journal, services)
     if services.synced is not None:
         await services.synced()
-    await reply.whole(200, head, body)
+    await delivery.reply.whole(200, head, body)
 
 
 def whole_head(journal: Journal, permit: Permit, dialect: Dialect, services: Services) -> bytes:
@@ -66,19 +58,11 @@ def whole_head(journal: Journal, permit: Permit, dialect: Dialect, services: Ser
     return head
 
 
-async def _stream(  # noqa: PLR0913, PLR0917 - as respond
-    answer: Received,
-    request: ChatRequest,
-    conversation: Conversation,
-    permit: Permit,
-    dialect: Dialect,
-    journal: Journal,
-    reply: Reply,
-    services: Services,
-) -> None:
+async def _stream(answer: Received, request: ChatRequest, conversation: Conversation, delivery: Delivery) -> None:
+    dialect, journal, reply, services = delivery.dialect, delivery.journal, delivery.reply, delivery.services
     framer = dialect.framer(request, journal.inbound, native=answer.native)
     events = await answer.next()
-    await reply.start(200, _head(_SSE, journal, permit, dialect, services, None))
+    await reply.start(200, _head(_SSE, journal, delivery.permit, dialect, services, None))
     try:
         while events:
             data = framer.frames(events)

@@ -26,16 +26,17 @@ from gateway.pipeline.authenticate import authenticate, authenticate_now
 from gateway.pipeline.bounded import Bounded
 from gateway.pipeline.call import call
 from gateway.pipeline.consulting.stages import Consulted
+from gateway.pipeline.course import Course
+from gateway.pipeline.delivery import Delivery
 from gateway.pipeline.guard_in import NO_MASKS, BlockedError, guard_in_apart
 from gateway.pipeline.guard_out import guard_out, judge_apart, restored
-from gateway.pipeline.permits import Permit
 from gateway.pipeline.recall import recall
 from gateway.pipeline.receive import check
 from gateway.pipeline.received import Received
 from gateway.pipeline.record import record
 from gateway.pipeline.render import render
 from gateway.pipeline.reply import Reply
-from gateway.pipeline.rescue import Course, rescue
+from gateway.pipeline.rescue import rescue
 from gateway.pipeline.resolve import resolve, resolve_now
 from gateway.pipeline.respond import respond
 from gateway.pipeline.route import route
@@ -71,7 +72,7 @@ async def _sentence(inbound: Inbound, journal: Journal, services: Services, repl
     lap(clock())
     permit = admit_now(caller, services) or await admit(caller, request, recipe, journal, services)
     lap(clock())
-    await carry_out(Course(caller, request, recipe, conversation), permit, dialect, journal, reply, services)
+    await carry_out(Course(caller, request, recipe, conversation), Delivery(permit, dialect, journal, reply, services))
 
 
 async def recorded(work: Coroutine[Any, Any, None], journal: Journal, reply: Reply, services: Services) -> None:
@@ -96,34 +97,19 @@ async def recorded(work: Coroutine[Any, Any, None], journal: Journal, reply: Rep
         record(journal, services)
 
 
-async def carry_out(
-    course: Course,
-    permit: Permit,
-    dialect: Dialect,
-    journal: Journal,
-    reply: Reply,
-    services: Services,
-    begun: Coroutine[Any, Any, Received] | None = None,
-) -> None:
+async def carry_out(course: Course, delivery: Delivery, begun: Coroutine[Any, Any, Received] | None = None) -> None:
     """The verbs from guard_in to respond, as often as guards want another course to be taken.
 
     ``begun``: the first course has come to ``call`` already, and this is the rest of it.
     """
     way: Course | None = course
     while way is not None:
-        way, begun = await _answer(way, permit, dialect, journal, reply, services, begun), None
+        way, begun = await _answer(way, delivery, begun), None
 
 
-async def _answer(
-    course: Course,
-    permit: Permit,
-    dialect: Dialect,
-    journal: Journal,
-    reply: Reply,
-    services: Services,
-    begun: Coroutine[Any, Any, Received] | None,
-) -> Course | None:
+async def _answer(course: Course, delivery: Delivery, begun: Coroutine[Any, Any, Received] | None) -> Course | None:
     """Not None: a guard refused, and this is the course to take instead."""
+    dialect, journal, services = delivery.dialect, delivery.journal, delivery.services
     clock, lap = services.clock, journal.laps.append
     request, recipe, conversation, masks = course.request, course.recipe, course.conversation, course.masks
     guards = recipe.guards
@@ -136,7 +122,7 @@ async def _answer(
             conversation, masks = await guard_in_apart(recipe, request, conversation, journal, services.apart)
             if others is not None:
                 conversation, masks = await others.before(conversation, masks)
-        ends = permit.allowance
+        ends = delivery.permit.allowance
         spoken = CHAT if guards.needs_chat or (ends is not None and request.untranslatable is None) else dialect.name
         if begun is None:
             lap(clock())
@@ -148,37 +134,26 @@ async def _answer(
         if ends is not None:
             received = Bounded(received, ends, request, journal, spoken=spoken, dialect=dialect.name)
         lap(clock())
-        translated, limit = spoken != dialect.name, services.max_answer_bytes
         answer = received
-        chat = spoken == CHAT or not received.native
         hidden = masks if others is None else NO_MASKS
-        answer = guard_out(
-            recipe,
-            received,
-            hidden,
-            journal,
-            services.apart,
-            streamed=request.stream,
-            chat=chat,
-            translated=translated,
-            limit=limit,
-        )
+        chat, translated = spoken == CHAT or not received.native, spoken != dialect.name
+        answer = guard_out(received, course, hidden, delivery, chat=chat, translated=translated)
         await judge_apart(answer, streamed=request.stream)
         if others is not None:
             answer = await others.after(answer, chat=chat)
             if masks:
-                answer = restored(answer, masks, journal, services.apart, streamed=request.stream, limit=limit)
+                answer = restored(answer, masks, delivery)
                 await judge_apart(answer, streamed=request.stream)
         lap(clock())
-        await respond(answer, request, conversation, permit, dialect, journal, reply, services)
+        await respond(answer, request, conversation, delivery)
         if request.stream:
             await answer.drain()
     except BlockedError as refusal:
-        if reply.started:
+        if delivery.reply.started:
             raise
         refused, answer = answer, None
         judged = structs.replace(course, conversation=conversation, masks=masks)
-        return await rescue(refusal, refused, judged, permit, dialect, journal, reply, services)
+        return await rescue(refusal, refused, judged, delivery)
     finally:
         if answer is not None:
             answer.close()

@@ -13,8 +13,9 @@ from gateway.core.events import Event
 from gateway.core.journal import Journal
 from gateway.core.requests import Inbound
 from gateway.guards.plan import compile_guards
+from gateway.pipeline.apart import Apart
 from gateway.pipeline.attempt import Answer
-from gateway.pipeline.guard_out import Guarded
+from gateway.pipeline.guard_out import Guarded, gate_of
 from gateway.providers.openai import OpenAITranslator
 from gateway.routing.health import Health, Rules
 from gateway.wire import openai as wire
@@ -59,7 +60,9 @@ async def seen(pieces: list[bytes]) -> tuple[list[bytes], str]:
     while not first and pieces:
         first = decoder.feed(pieces.pop(0))
     answer = Answer(first, Pieces(pieces), decoder, journal, Health("a/b", Rules()), lambda: 0.0, native=False)
-    guard = Guarded(answer, PLAN, journal, streamed=True)
+    gate = gate_of(PLAN, {}, journal, streamed=True, chat=False, limit=0)
+    assert gate is not None
+    guard = Guarded(answer, gate, Apart())
     shown: list[bytes] = []
     try:
         while events := await guard.next():

@@ -1,5 +1,6 @@
 """The hold-back: events keep their bytes and their order, a violation is never shown, and cutting changes nothing."""
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -11,8 +12,11 @@ from gateway.core.errors import GatewayError
 from gateway.core.events import Event
 from gateway.core.journal import Journal
 from gateway.core.requests import Inbound
-from gateway.guards.plan import compile_guards
-from gateway.pipeline.guard_out import Guarded
+from gateway.guards.plan import LONG_LISTED, OutputGuard, compile_guards
+from gateway.pipeline.apart import Apart, T
+from gateway.pipeline.gates import OPEN
+from gateway.pipeline.guard_out import Guarded, gate_of
+from tests.unit.pipeline.conftest import DONE, World, chat, delta, stream, usage
 
 
 class Batches:
@@ -22,6 +26,7 @@ class Batches:
         self.batches = list(batches)
         self.texts: list[str] = []
         self.log: list[str] = []
+        self.native = True
 
     def whole(self) -> Event:
         (event,) = self.batches.pop(0)
@@ -37,6 +42,13 @@ class Batches:
         self.log.append("close")
 
 
+class NoThreads(Apart):
+    """Fails where something is judged in a thread."""
+
+    async def do(self, work: Callable[[], T]) -> T:
+        raise AssertionError("short texts, and lists in a stream, are judged where they are")
+
+
 def journal() -> Journal:
     return Journal(Inbound("chat", {}, b"", "id", "id", 0, 0.0, 1.0))
 
@@ -45,11 +57,18 @@ def events(*texts: str, choice: int = 0) -> list[Event]:
     return [Event(f"{choice}:{i}:{text}".encode(), ((choice, text),) if text else ()) for i, text in enumerate(texts)]
 
 
+def behind(guard: OutputGuard | None, answer: Batches, made: Journal, *, streamed: bool = True) -> Guarded:
+    """The answer behind the gate of a guard that has something to judge."""
+    gate = gate_of(guard, {}, made, streamed=streamed, chat=False, limit=1 << 20)
+    assert gate is not None
+    return Guarded(answer, gate, NoThreads())
+
+
 def guarded(
     batches: list[list[Event]], say: Any, *, streamed: bool = True, **terms: list[str]
 ) -> tuple[Guarded, Journal, Batches]:
     made, answer = journal(), Batches(batches)
-    return Guarded(answer, compile_guards(say.guardrails(**terms)).post, made, streamed=streamed), made, answer  # type: ignore[arg-type]
+    return behind(compile_guards(say.guardrails(**terms)).post, answer, made, streamed=streamed), made, answer
 
 
 async def all_of(guard: Guarded) -> list[Event]:
@@ -59,9 +78,18 @@ async def all_of(guard: Guarded) -> list[Event]:
     return shown
 
 
-async def test_without_guards_batches_pass_as_they_are(say: Any) -> None:
+@pytest.mark.parametrize("streamed", [False, True])
+def test_without_guards_nothing_stands_before_an_answer(say: Any, streamed: bool) -> None:
+    for guard in (None, compile_guards(say.guardrails()).post):
+        assert gate_of(guard, {}, journal(), streamed=streamed, chat=False, limit=1) is None
+
+
+async def test_what_is_only_translated_passes_as_it_is() -> None:
     batch = events("a", "b")
-    guard, _, answer = guarded([batch], say)
+    answer = Batches([batch])
+    guard = Guarded(answer, OPEN, NoThreads(), translated=True)
+    assert not guard.native
+    assert Guarded(answer, OPEN, NoThreads()).native
     assert await guard.next() is batch
     assert await guard.next() == []
     await guard.drain()
@@ -69,6 +97,16 @@ async def test_without_guards_batches_pass_as_they_are(say: Any) -> None:
     assert answer.log == ["drain", "close"]
     answer.texts.append("x")
     assert guard.texts == ["x"]
+    whole = Guarded(Batches([batch[:1]]), OPEN, NoThreads(), translated=True)
+    await whole.judge()
+    assert whole.whole() is batch[0]
+
+
+async def test_lists_judge_a_stream_where_it_is_however_much_comes_at_once(say: Any) -> None:
+    batch = events("word " * (LONG_LISTED // 4))
+    guard, _, _ = guarded([batch, events("fine.")], say, post=["secret"])
+    assert await guard.next() == batch
+    assert [event.texts for event in await all_of(guard)] == [((0, "fine."),)]
 
 
 async def test_a_clean_stream_keeps_bytes_and_order_and_the_end_is_let_go(say: Any) -> None:
@@ -138,8 +176,6 @@ def test_a_whole_answer_is_judged_at_once(say: Any) -> None:
     assert made.guard == "post:prohibited_terms"
     guard, _, _ = guarded([events("clean")], say, streamed=False, post=["secret"])
     assert guard.whole().texts == ((0, "clean"),)
-    guard, _, _ = guarded([whole], say, streamed=False)
-    assert guard.whole() is whole[0]
 
 
 async def test_a_stream_is_ended_as_soon_as_it_is_too_long() -> None:
@@ -148,7 +184,7 @@ async def test_a_stream_is_ended_as_soon_as_it_is_too_long() -> None:
     plan = compile_guards(Guardrails(post_validation=PostValidation(validators=[length])))
     given = events("one ", "two ", "three ", "", "fo", "ur", " five")
     answer, made = Batches([[event] for event in given]), journal()
-    guard = Guarded(answer, plan.post, made, streamed=True)  # type: ignore[arg-type]
+    guard = behind(plan.post, answer, made)
     assert [await guard.next() for _ in range(4)] == [[event] for event in given[:4]]
     with pytest.raises(GatewayError, match="too_long: words"):
         await guard.next()
@@ -165,7 +201,7 @@ async def test_a_stream_that_may_be_too_short_waits_and_is_still_ended_when_it_i
         (["a ", "b ", "c ", "d", "e"], "too_long: words"),
     ):
         answer = Batches([[event] for event in events(*texts)])
-        guard = Guarded(answer, plan.post, journal(), streamed=True)  # type: ignore[arg-type]
+        guard = behind(plan.post, answer, journal())
         if found is None:
             assert [event.data for event in await guard.next()] == [event.data for event in events(*texts)]
             continue
@@ -189,7 +225,7 @@ async def test_what_a_model_thinks_is_judged_too_and_apart_from_what_it_says(say
         rails = Guardrails(
             rails.pre_validation, structs.replace(post, validators=validators, required_elements=[] if beside else ["ok"])
         )
-        return Guarded(Batches(batches), compile_guards(rails).post, journal(), streamed=streamed)  # type: ignore[arg-type]
+        return behind(compile_guards(rails).post, Batches(batches), journal(), streamed=streamed)
 
     mixed = [*thought("it is sec"), *events("ret is ok"), *thought("ond nature")]
     assert await all_of(judged([[event] for event in mixed])) == mixed
@@ -204,3 +240,16 @@ async def test_what_a_model_thinks_is_judged_too_and_apart_from_what_it_says(say
     with pytest.raises(GatewayError, match="prohibited term 'secret'"):
         judged([[Event(whole, ((0, "ok"),))]], streamed=False).whole()
     assert judged([[Event(b"{}", ((0, "ok"),))]], streamed=False).whole().data == b"{}"
+
+
+async def test_a_stream_that_nobody_judges_is_passed_on_by_itself(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing stands in its way, so that none of its batches costs a step more."""
+
+    class Never(Guarded):
+        def __init__(self, *given: Any, **named: Any) -> None:
+            raise AssertionError("there is nothing to judge")
+
+    monkeypatch.setattr("gateway.pipeline.guard_out.Guarded", Never)
+    world.script(stream(delta("Hel"), delta("lo"), delta(finish="stop"), usage(1, 2), DONE))
+    caller = await world.call(chat(stream=True))
+    assert caller.frames[-1] == "[DONE]"
