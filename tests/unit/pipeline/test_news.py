@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -11,6 +11,7 @@ import pytest
 from gateway.core.documents import Change, MessageTemplate, VersionContent
 from gateway.core.errors import STORE_UNAVAILABLE, GatewayError
 from gateway.pipeline.news import Follower
+from tests.conftest import until
 
 
 class Registry:
@@ -38,12 +39,6 @@ async def following(follower: Follower) -> AsyncIterator[None]:
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.001)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from gateway.core.ports import Ledger
 from gateway.storage.ledger.spool import SpoolLimits
 from gateway.storage.ledger.worker import WorkerLedger
 from gateway.storage.memory.ledger import MemoryCallWriter, MemoryLedger
+from tests.conftest import until
 
 SMALL = SpoolLimits(max_bytes=8 << 20, segment_bytes=1 << 20)
 
@@ -20,12 +21,6 @@ SMALL = SpoolLimits(max_bytes=8 << 20, segment_bytes=1 << 20)
 class Away(MemoryCallWriter):
     async def write(self, rows):
         raise ConnectionError("away")
-
-
-async def until(condition) -> None:
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 async def test_calls_are_written_down_and_shipped(tmp_path: Path, intent_of, final_of, row_of):
