@@ -20,6 +20,11 @@ _EXPECT = click.option(
 )
 
 
+def waiting(wait: bool, timeout: float) -> dict[str, Any]:
+    """What a move says about WAIT and TIMEOUT."""
+    return {"wait": wait, "wait_timeout_ms": round(timeout * 1000)}
+
+
 @click.command("publish")
 @click.argument("name")
 @click.argument("version")
@@ -33,13 +38,7 @@ def publish(  # noqa: PLR0917 - click fills them by name
     session: Session, name: str, version: str, alias: str, message: str, wait: bool, timeout: float, expect: int | None
 ) -> None:
     """Publish VERSION of a prompt and point an alias at it."""
-    body = {
-        "alias": alias,
-        "expected_version": expect,
-        "message": message,
-        "wait": wait,
-        "wait_timeout_ms": round(timeout * 1000),
-    }
+    body = {"alias": alias, "expected_version": expect, "message": message, **waiting(wait, timeout)}
     moved(session, session.api.post(f"{version_path(name, version)}/publish", body))
 
 
@@ -52,7 +51,7 @@ def publish(  # noqa: PLR0917 - click fills them by name
 @verb
 def rollback(session: Session, name: str, alias: str, message: str, wait: bool, timeout: float) -> None:
     """Point an alias back at what it had before: a version or a split."""
-    body = {"message": message, "wait": wait, "wait_timeout_ms": round(timeout * 1000)}
+    body = {"message": message, **waiting(wait, timeout)}
     moved(session, session.api.post(f"/prompts/{in_path(name)}/aliases/{alias}/rollback", body))
 
 

@@ -8,7 +8,7 @@ import click
 from admin_cli import screen
 from admin_cli.api import in_path
 from admin_cli.documents import read_document
-from admin_cli.publishing import ALIAS, MESSAGE, TIMEOUT, WAIT, moved
+from admin_cli.publishing import ALIAS, MESSAGE, TIMEOUT, WAIT, moved, waiting
 from admin_cli.running import value_of
 from admin_cli.session import Session, verb
 
@@ -89,8 +89,7 @@ def split(  # noqa: PLR0917 - click fills them by name
         "salt": salt,
         "expected_version": expect,
         "message": message,
-        "wait": wait,
-        "wait_timeout_ms": round(timeout * 1000),
+        **waiting(wait, timeout),
     }
     moved(session, session.api.put(f"{_path(name, alias)}/split", body))
 
@@ -133,7 +132,7 @@ def show(session: Session, name: str, alias: str) -> None:
 @verb
 def promote(session: Session, name: str, variant: str, alias: str, message: str, wait: bool, timeout: float) -> None:
     """End a split: serve VARIANT to all. What it has of its own becomes a new version first."""
-    body = {"variant": variant, "message": message, "wait": wait, "wait_timeout_ms": round(timeout * 1000)}
+    body = {"variant": variant, "message": message, **waiting(wait, timeout)}
     moved(session, session.api.post(f"{_path(name, alias)}/promote", body))
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import TypeVar
 
 from msgspec import Struct
 
@@ -18,6 +18,8 @@ from gateway.storage.postgres.prices import Prices
 from gateway.storage.postgres.registry import Registry
 from gateway.storage.postgres.rows import Written
 from gateway.storage.vault import Vault
+
+T = TypeVar("T")
 
 
 class ControlServices(Struct, frozen=True):
@@ -47,7 +49,8 @@ class ControlServices(Struct, frozen=True):
     peppers: Peppers = PLAIN
     """What digests of new keys are made with."""
 
-    async def announce(self, written: Written[Any]) -> None:
-        """Tell every worker what a committed write moved. Never raises: workers also poll, a second later."""
+    async def announce(self, written: Written[T]) -> T:
+        """Tell every worker what a committed write moved; gives what was written. Never raises: workers also poll, a second later."""
         if written.changes:
             await self.cache.announce(written.changes)
+        return written.value

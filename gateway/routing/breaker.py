@@ -47,6 +47,7 @@ class Breaker:
         "heard",
         "is_closed",
         "opened",
+        "told",
         "tripped",
     )
 
@@ -65,6 +66,8 @@ class Breaker:
         """Times it opened by what this worker saw, after probes that failed too."""
         self.tripped = 0
         """Times it opened after having been closed: what other workers should hear."""
+        self.told = False
+        """Whether they know of this opening. Whoever tells them sets it."""
         self.heard = False
         """Whether it is open on another worker's word."""
 
@@ -146,7 +149,7 @@ class Breaker:
         self._until = None
         self.is_closed = True
         self._row = self._good = self._bad = self._good_before = self._bad_before = 0
-        self.heard = False
+        self.heard = self.told = False
 
     def _roll(self, now: float) -> None:
         half = self._rules.window / 2

@@ -7,10 +7,7 @@ from gateway.core import keys
 from gateway.core.documents import Guardrails, KeyDocument, PostValidation, PreValidation
 from gateway.storage.postgres.catalog import PostgresCatalog
 from gateway.storage.postgres.pool import open_pool
-from tests.integration import test_control as base
-
-control, app = base.control, base.app
-"""The fixtures."""
+from tests.integration.conftest import Control
 
 GUARDS = {
     "pre_validation": {"prohibited_terms": ["acme"]},
@@ -18,7 +15,7 @@ GUARDS = {
 }
 
 
-def known(control: base.Control, key: str) -> KeyDocument | None:
+def known(control: Control, key: str) -> KeyDocument | None:
     """What the data plane reads of a key."""
 
     async def read() -> KeyDocument | None:
@@ -32,7 +29,7 @@ def known(control: base.Control, key: str) -> KeyDocument | None:
     return asyncio.run(read())
 
 
-def test_they_are_written_read_propagated_and_taken_away(control: base.Control, app: str):
+def test_they_are_written_read_propagated_and_taken_away(control: Control, app: str):
     path = f"/applications/{app}/guardrails"
     key = control.ask("POST", f"/applications/{app}/keys", {}, 201)["api_key"]
     assert control.ask("GET", path) == {}
@@ -54,7 +51,7 @@ def test_they_are_written_read_propagated_and_taken_away(control: base.Control, 
     assert document.guardrails is None
 
 
-def test_what_does_not_compile_is_refused_and_changes_nothing(control: base.Control, app: str):
+def test_what_does_not_compile_is_refused_and_changes_nothing(control: Control, app: str):
     path = f"/applications/{app}/guardrails"
     control.ask("PUT", path, GUARDS, 200)
     for body, param in [
@@ -69,7 +66,7 @@ def test_what_does_not_compile_is_refused_and_changes_nothing(control: base.Cont
     assert control.refused("PUT", "/applications/nobody/guardrails", GUARDS)[:2] == (404, "not_found")
 
 
-def test_the_command_line_shows_and_replaces_them(control: base.Control, app: str, tmp_path: Path):
+def test_the_command_line_shows_and_replaces_them(control: Control, app: str, tmp_path: Path):
     file = tmp_path / "guards.yaml"
     file.write_text("pre_validation:\n  prohibited_terms: [acme]\n")
     control.cli("app", "guardrails", app, str(file))

@@ -5,15 +5,12 @@ from typing import Any
 
 import pytest
 
-from tests.integration import test_control as base
-
-control, app, prompt = base.control, base.app, base.prompt
-"""The fixtures."""
+from tests.integration.conftest import NASTY, Control, escaped_json
 
 SPLIT = {"variants": [{"name": "control", "version": 1, "weight": 5000}, {"name": "own", "version": "latest", "weight": 5000}]}
 
 
-def test_an_alias_is_split_read_and_ended(control: base.Control, app: str, prompt: str):
+def test_an_alias_is_split_read_and_ended(control: Control, app: str, prompt: str):
     aliases = "/prompts/team~greet/aliases"
     control.workers.announced.clear()
     own = {"name": "own", "version": "draft", "weight": 5000, "model": "gpt-x", "params": {"seed": 1}, "guardrails": {}}
@@ -66,13 +63,13 @@ def test_an_alias_is_split_read_and_ended(control: base.Control, app: str, promp
     ],
 )  # fmt: skip
 def test_what_is_no_split_is_refused_by_name(
-    control: base.Control, app: str, prompt: str, path: str, body: Any, status: int, param: str
+    control: Control, app: str, prompt: str, path: str, body: Any, status: int, param: str
 ):
     found = control.refused("PUT", f"/prompts/team~greet/aliases/{path}?application={app}", body)
     assert (found[0], found[2]) == (status, param), found
 
 
-def test_what_is_not_split_cannot_be_ended(control: base.Control, app: str, prompt: str):
+def test_what_is_not_split_cannot_be_ended(control: Control, app: str, prompt: str):
     where = f"/prompts/team~greet/aliases/production/promote?application={app}"
     assert control.refused("POST", where, {"variant": "own"})[:3] == (404, "not_found", "alias")
     control.ask("PUT", "/prompts/team~greet/aliases/production/split", SPLIT, 200, application=app)
@@ -91,25 +88,23 @@ def test_what_is_not_split_cannot_be_ended(control: base.Control, app: str, prom
     ],
 )
 def test_no_value_is_our_fault(
-    control: base.Control, app: str, prompt: str, method: str, path: str, good: dict[str, Any], fields: list[str]
+    control: Control, app: str, prompt: str, method: str, path: str, good: dict[str, Any], fields: list[str]
 ):
     control.ask("PUT", "/prompts/team~greet/aliases/production/split", SPLIT, 200, application=app)
-    bodies = [{**good, field: value} for field in fields for value in base.NASTY]
+    bodies = [{**good, field: value} for field in fields for value in NASTY]
     if path == "a/split":
         parts = ("name", "version", "weight", "model", "params", "guardrails")
         bodies += [
-            {"variants": [{**SPLIT["variants"][0], part: value}, SPLIT["variants"][1]]}
-            for part in parts
-            for value in base.NASTY
+            {"variants": [{**SPLIT["variants"][0], part: value}, SPLIT["variants"][1]]} for part in parts for value in NASTY
         ]
     for body in bodies:
         where = f"/prompts/team~greet/aliases/{path}"
-        answer = control.http.request(method, where, content=base.escaped_json(body), params={"application": app})
+        answer = control.http.request(method, where, content=escaped_json(body), params={"application": app})
         assert answer.status_code < 500, (body, answer.text)
         assert answer.status_code < 300 or set(answer.json()["error"]) == {"message", "type", "code", "param"}
 
 
-def test_an_experiment_on_the_command_line(control: base.Control, app: str, tmp_path: Path):
+def test_an_experiment_on_the_command_line(control: Control, app: str, tmp_path: Path):
     control.cli("create", "faq", "--text", "one", app=app)
     control.cli("update", "faq", "--text", "two", app=app)
     control.cli("publish", "faq", "1", app=app)

@@ -5,17 +5,14 @@ from typing import Any
 import pytest
 
 from gateway.core.credentials import INSTALLATION
-from tests.integration import test_control as base
+from tests.integration.conftest import Control
 from tests.integration.installed import VAULT
 from tests.integration.test_application_guardrails import known
-
-control, app = base.control, base.app
-"""The fixtures."""
 
 SECRET = "sk-canary-0123456789"
 
 
-def test_they_are_kept_shown_replaced_and_deleted(control: base.Control, app: str):
+def test_they_are_kept_shown_replaced_and_deleted(control: Control, app: str):
     key = control.ask("POST", f"/applications/{app}/keys", {}, 201)["api_key"]
     control.workers.announced.clear()
     made = control.ask("POST", "/credentials", {"provider": "openai", "secret": SECRET, "application": app}, 201)
@@ -47,7 +44,7 @@ def test_they_are_kept_shown_replaced_and_deleted(control: base.Control, app: st
     assert control.ask("GET", "/credentials", application=app)["items"] == []
 
 
-def test_those_of_the_installation_are_announced_by_themselves(control: base.Control, app: str):
+def test_those_of_the_installation_are_announced_by_themselves(control: Control, app: str):
     control.workers.announced.clear()
     made = control.ask("POST", "/credentials", {"provider": "openai", "secret": SECRET, "name": app}, 201)
     assert [(change.kind, change.application_id) for change in control.workers.announced] == [("application", INSTALLATION)]
@@ -72,7 +69,7 @@ def test_those_of_the_installation_are_announced_by_themselves(control: base.Con
     ],
 )
 def test_what_cannot_be_kept_is_refused_by_name_and_not_repeated(
-    control: base.Control, body: dict[str, Any], status: int, param: str, words: str
+    control: Control, body: dict[str, Any], status: int, param: str, words: str
 ):
     got = control.refused("POST", "/credentials", body)
     assert (got[0], got[2]) == (status, param)
@@ -80,7 +77,7 @@ def test_what_cannot_be_kept_is_refused_by_name_and_not_repeated(
     assert SECRET not in got[3]
 
 
-def test_what_is_not_there_is_a_404(control: base.Control):
+def test_what_is_not_there_is_a_404(control: Control):
     for name in ("nothing", "0190a0a0-0000-7000-8000-000000000000"):
         assert control.refused("PUT", f"/credentials/{name}", {"secret": SECRET})[:3] == (404, "not_found", "id")
         assert control.ask("DELETE", f"/credentials/{name}", None, 404)["error"]["param"] == "id"
@@ -91,7 +88,7 @@ ROUTES = [
 ]
 
 
-def test_routes_are_written_read_propagated_and_taken_away(control: base.Control, app: str):
+def test_routes_are_written_read_propagated_and_taken_away(control: Control, app: str):
     path = f"/applications/{app}/routes"
     key = control.ask("POST", f"/applications/{app}/keys", {}, 201)["api_key"]
     assert control.ask("GET", path) == {"routes": []}
@@ -126,7 +123,7 @@ def test_routes_are_written_read_propagated_and_taken_away(control: base.Control
         ([{"models": ["m"] * 101, "targets": [{"provider": "openai"}]}], "at most 100 models"),
     ],
 )  # fmt: skip
-def test_routes_that_do_not_fit_are_refused_with_their_place(control: base.Control, app: str, routes: Any, words: str):
+def test_routes_that_do_not_fit_are_refused_with_their_place(control: Control, app: str, routes: Any, words: str):
     for method, path in (("PUT", f"/applications/{app}/routes"), ("POST", f"/applications/{app}/routes/check")):
         status, _, param, message = control.refused(method, path, {"routes": routes})
         assert (status, param) == (400, "routes")
@@ -134,11 +131,11 @@ def test_routes_that_do_not_fit_are_refused_with_their_place(control: base.Contr
     assert control.ask("GET", f"/applications/{app}/routes") == {"routes": []}
 
 
-def test_more_routes_than_there_may_be_are_refused(control: base.Control, app: str):
+def test_more_routes_than_there_may_be_are_refused(control: Control, app: str):
     assert control.refused("PUT", f"/applications/{app}/routes", {"routes": ROUTES * 101})[0] == 400
 
 
-def test_targets_are_listed_with_the_routes_that_lead_to_them(control: base.Control, app: str):
+def test_targets_are_listed_with_the_routes_that_lead_to_them(control: Control, app: str):
     everybody = control.ask("GET", "/targets")["items"]
     assert [(t["provider"], t["model"], t["routes"]) for t in everybody] == [("openai", None, ["*"])]
     control.ask("PUT", f"/applications/{app}/routes", {"routes": ROUTES}, 200)

@@ -30,7 +30,7 @@ from gateway.storage.postgres.calls import CallFilter, CallReader, PostgresCallW
 from gateway.storage.postgres.migrate import migrate
 from gateway.storage.postgres.partitions import add_partitions, day_partition, drop_partitions
 from gateway.storage.postgres.pool import open_pool
-from tests.conftest import new_postgres
+from tests.conftest import new_postgres, until
 
 APP = "01900000-0000-7000-8000-00000000000a"
 OTHER_APP = "01900000-0000-7000-8000-0000000000aa"
@@ -371,12 +371,6 @@ async def test_calls_go_on_while_postgres_is_stopped_and_land_when_it_is_back(
         await connection.close()
     finally:
         server.stop()
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(60):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 CHILD = """

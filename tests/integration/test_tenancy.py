@@ -8,10 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from gateway.control.routes import PATH
 from gateway.storage.postgres.calls import PostgresCallWriter
-from tests.integration.test_control import PATH, Control, control, row, text
-
-__all__ = ["control"]
+from tests.integration.conftest import Control, row, text
 
 SPLIT = {"variants": [{"name": "a", "version": 1, "weight": 5000}, {"name": "b", "version": 2, "weight": 5000}]}
 BODIES: dict[tuple[str, str], Any] = {

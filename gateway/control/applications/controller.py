@@ -60,20 +60,17 @@ class ApplicationController(Controller):
         if isinstance(data.requests_per_minute, int):
             _check_limit(data.requests_per_minute)
         written = await services.registry.update_application(application_slug, data, actor=actor)
-        await services.announce(written)
-        return written.value
+        return await services.announce(written)
 
     @delete("/{application_slug:str}", status_code=200, summary="Archive an application")
     async def archive(self, services: Services, application_slug: FromPath[str], actor: Actor) -> Application:
         written = await services.registry.archive_application(application_slug, actor=actor)
-        await services.announce(written)
-        return written.value
+        return await services.announce(written)
 
     @post("/{application_slug:str}/restore", status_code=200, summary="Bring an archived application back")
     async def restore(self, services: Services, application_slug: FromPath[str], actor: Actor) -> Application:
         written = await services.registry.restore_application(application_slug, actor=actor)
-        await services.announce(written)
-        return written.value
+        return await services.announce(written)
 
     @post("/{application_slug:str}/regenerate-key", summary="A new key in place of all others")
     async def regenerate_key(
@@ -90,8 +87,7 @@ class ApplicationController(Controller):
             grace_s=data.grace_seconds,
             actor=actor,
         )
-        await services.announce(written)
-        return CreatedKey.of(written.value, key.text)
+        return CreatedKey.of(await services.announce(written), key.text)
 
 
 def _check_limit(requests_per_minute: int | None) -> None:

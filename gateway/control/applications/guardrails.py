@@ -24,5 +24,4 @@ class GuardrailsController(Controller):
     ) -> Guardrails:
         await check_guardrails(services, data)
         written = await services.registry.set_guardrails(application_slug, data, actor=actor)
-        await services.announce(written)
-        return written.value
+        return await services.announce(written)

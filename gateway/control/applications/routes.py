@@ -56,8 +56,7 @@ class RoutesController(Controller):
 
 async def _write(services: ControlServices, application: str, routes: list[dict[str, Any]], actor: str) -> RoutesBody:
     written = await services.registry.set_routes(application, routes, actor=actor)
-    await services.announce(written)
-    return RoutesBody(written.value)
+    return RoutesBody(await services.announce(written))
 
 
 def _check(body: RoutesBody, services: ControlServices) -> None:

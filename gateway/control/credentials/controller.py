@@ -44,8 +44,7 @@ class CredentialController(Controller):
             lambda name, owner: services.vault.seal(name, owner, data.provider, data.secret),
             actor=actor,
         )
-        await services.announce(written)
-        return _view(written.value, services.vault)
+        return _view(await services.announce(written), services.vault)
 
     @put("/{credential_id:str}", summary="Replace a key of a provider account")
     async def replace(
@@ -58,22 +57,19 @@ class CredentialController(Controller):
             lambda old: services.vault.seal(old.id, old.owner, old.provider, data.secret),
             actor=actor,
         )
-        await services.announce(written)
-        return _view(written.value, services.vault)
+        return _view(await services.announce(written), services.vault)
 
     @delete("/{credential_id:str}", status_code=200, summary="Delete a key of a provider account")
     async def remove(self, services: Services, credential_id: FromPath[str], actor: Actor) -> CredentialView:
         written = await services.registry.delete_credential(credential_id, actor=actor)
-        await services.announce(written)
-        return _view(written.value, services.vault)
+        return _view(await services.announce(written), services.vault)
 
     @post("/rotate-key", status_code=200, summary="Encrypt all of them with the newest key of the configuration")
     async def rotate_key(self, services: Services, actor: Actor) -> Rewrapped:
         """Only the keys of the envelopes are encrypted anew. Those that do not open stay as they are, and are named."""
         _check_key(services.vault)
         written = await services.registry.rewrap_credentials(services.vault.rewrap, services.vault.key_id, actor=actor)
-        await services.announce(written)
-        return written.value
+        return await services.announce(written)
 
 
 def _check_key(vault: Vault) -> None:

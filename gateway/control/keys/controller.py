@@ -46,8 +46,7 @@ class KeyController(Controller):
             models=data.models,
             actor=actor,
         )
-        await services.announce(written)
-        return CreatedKey.of(written.value, key.text)
+        return CreatedKey.of(await services.announce(written), key.text)
 
     @get(summary="List API keys")
     async def index(
@@ -70,8 +69,7 @@ class KeyController(Controller):
     ) -> Key:
         _check(data)
         written = await services.registry.update_key(application_slug, public_id, data, actor=actor)
-        await services.announce(written)
-        return written.value
+        return await services.announce(written)
 
     @post("/{public_id:str}/rotate", summary="A new API key with the rights of this one, which ends")
     async def rotate(
@@ -93,14 +91,12 @@ class KeyController(Controller):
             grace_s=data.grace_seconds,
             actor=actor,
         )
-        await services.announce(written)
-        return CreatedKey.of(written.value, key.text)
+        return CreatedKey.of(await services.announce(written), key.text)
 
     @delete("/{public_id:str}", status_code=200, summary="Revoke an API key, at once and on every worker")
     async def revoke(self, services: Services, application_slug: FromPath[str], public_id: FromPath[str], actor: Actor) -> Key:
         written = await services.registry.revoke_key(application_slug, public_id, actor=actor)
-        await services.announce(written)
-        return written.value
+        return await services.announce(written)
 
 
 def check_grace(data: Regenerate) -> None:

@@ -39,14 +39,12 @@ class LimitController(Controller):
                 MALFORMED, f"name: {name[:80]!r} is no name of a limit (a-z, 0-9, ., _ and -, at most 63)", param="name"
             )
         written = await services.registry.put_limit(application_slug, data.rule(name), actor=actor)
-        await services.announce(written)
-        return LimitView.of(written.value)
+        return LimitView.of(await services.announce(written))
 
     @delete("/{name:str}", status_code=200, summary="Delete a limit")
     async def remove(self, services: Services, application_slug: FromPath[str], name: FromPath[str], actor: Actor) -> LimitView:
         written = await services.registry.delete_limit(application_slug, name, actor=actor)
-        await services.announce(written)
-        return LimitView.of(written.value)
+        return LimitView.of(await services.announce(written))
 
     @get("/{name:str}", summary="Read one limit")
     async def read(self, services: Services, application_slug: FromPath[str], name: FromPath[str]) -> LimitView:

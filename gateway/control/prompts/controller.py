@@ -40,8 +40,7 @@ class PromptController(Controller):
             semver=data.semver,
             actor=actor,
         )
-        await services.announce(written)
-        return written.value
+        return await services.announce(written)
 
     @get(summary="List prompts")
     async def index(
@@ -78,17 +77,14 @@ class PromptController(Controller):
         self, services: Services, tenant: Tenant, prompt_slug: PromptSlug, data: JSONBody[PromptPatch], actor: Actor
     ) -> Prompt:
         written = await services.registry.update_prompt(tenant, prompt_slug, data, actor=actor)
-        await services.announce(written)
-        return written.value
+        return await services.announce(written)
 
     @delete("/{slug:str}", status_code=200, summary="Archive a prompt")
     async def archive(self, services: Services, tenant: Tenant, prompt_slug: PromptSlug, actor: Actor) -> Prompt:
         written = await services.registry.archive_prompt(tenant, prompt_slug, actor=actor)
-        await services.announce(written)
-        return written.value
+        return await services.announce(written)
 
     @post("/{slug:str}/restore", status_code=200, summary="Bring an archived prompt back")
     async def restore(self, services: Services, tenant: Tenant, prompt_slug: PromptSlug, actor: Actor) -> Prompt:
         written = await services.registry.restore_prompt(tenant, prompt_slug, actor=actor)
-        await services.announce(written)
-        return written.value
+        return await services.announce(written)

@@ -3,17 +3,17 @@
 from gateway.core.errors import CONFLICT, GatewayError
 from gateway.core.references import PRODUCTION
 from gateway.storage.postgres.applications import find_application
-from gateway.storage.postgres.moves import Place, open_move
+from gateway.storage.postgres.moves import Moves, Place
 from gateway.storage.postgres.pool import connected
 from gateway.storage.postgres.rows import Alias, AliasMove, Page, Written
 from gateway.storage.postgres.versions import find_prompt, find_version
-from gateway.storage.postgres.writing import Store, before, clamp, page, struct
+from gateway.storage.postgres.writing import before, clamp, page, struct
 from gateway.storage.sql.statements import load
 
 _SQL = load("aliases.sql")
 
 
-class Aliases(Store):
+class Aliases(Moves):
     """The part of the registry that is about aliases.
 
     ``expected_version`` makes any move a compare-and-set: the version that the alias must point at now, 0 for "it must not
@@ -32,10 +32,8 @@ class Aliases(Store):
         actor: str,
     ) -> Written[AliasMove]:
         """Make a version servable and point ``alias`` at it."""
-        async with self._write(actor) as write:
-            move = await open_move(write, self._ids(), application, prompt, alias)
-            move.expect(expected_version, None)
-            target = await find_version(write.connection, move.prompt, version)
+        async with self._move(actor, application, prompt, alias, expected_version) as move:
+            target = await find_version(move.write.connection, move.prompt, version)
             await move.publish(target)
             return await move.to("publish", Place(target.id, version), message)
 
@@ -51,10 +49,8 @@ class Aliases(Store):
         actor: str,
     ) -> Written[AliasMove]:
         """Point ``alias`` at a version that is published already; one that is not is a ``conflict``."""
-        async with self._write(actor) as write:
-            move = await open_move(write, self._ids(), application, prompt, alias)
-            move.expect(expected_version, None)
-            target = await find_version(write.connection, move.prompt, version)
+        async with self._move(actor, application, prompt, alias, expected_version) as move:
+            target = await find_version(move.write.connection, move.prompt, version)
             if target.published_at is None:
                 raise GatewayError(CONFLICT, f"{target.slug}:{version} is not published", param="version")
             return await move.to("set", Place(target.id, version), message)
@@ -70,9 +66,7 @@ class Aliases(Store):
         actor: str,
     ) -> Written[AliasMove]:
         """Take a name away; its history stays. Raises ``not_found``."""
-        async with self._write(actor) as write:
-            move = await open_move(write, self._ids(), application, prompt, alias)
-            move.expect(expected_version, None)
+        async with self._move(actor, application, prompt, alias, expected_version) as move:
             return await move.away(message)
 
     async def rollback(
@@ -89,9 +83,7 @@ class Aliases(Store):
 
         Raises ``conflict`` when there is nothing before, ``not_found`` when there is no such alias.
         """
-        async with self._write(actor) as write:
-            move = await open_move(write, self._ids(), application, prompt, alias)
-            move.expect(expected_version, None)
+        async with self._move(actor, application, prompt, alias, expected_version) as move:
             return await move.back(message)
 
     async def list_aliases(self, application: str, prompt: str) -> list[Alias]:

@@ -1,5 +1,8 @@
 """One move of one alias: what is the same for publishing, splitting, going back and taking away."""
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
 from msgspec import Struct
 
 from gateway.core.errors import CONFLICT, MALFORMED, NOT_FOUND, GatewayError
@@ -8,7 +11,7 @@ from gateway.storage.postgres.applications import writable_application
 from gateway.storage.postgres.pool import Connection, Record
 from gateway.storage.postgres.rows import Action, AliasMove, Application, Prompt, Split, Version, Written
 from gateway.storage.postgres.versions import writable_prompt
-from gateway.storage.postgres.writing import Write, struct
+from gateway.storage.postgres.writing import Store, Write, struct
 from gateway.storage.sql.statements import load
 
 _SQL = load("aliases.sql")
@@ -43,7 +46,8 @@ class Move:
         self.now = now
         """Where it points before the move."""
         self.name = f"{prompt.slug}@{alias}"
-        self._write = write
+        self.write = write
+        """What it is part of."""
         self._new = new
         self._alias = alias
         self._last = last
@@ -58,14 +62,14 @@ class Move:
     async def to(self, action: Action, place: Place, message: str) -> Written[AliasMove]:
         """Point it at ``place``; nothing is written if it points there already."""
         if self.now.id == place.id:
-            return self._write.outcome(self._entry(action, place, message), created=False)
+            return self.write.outcome(self._entry(action, place, message), created=False)
         return await self._store(action, place, self._undo(place), message)
 
     async def away(self, message: str) -> Written[AliasMove]:
         """Remove it. Raises ``not_found``."""
         if self.now.id is None or self._last is None:
             raise self.missing()
-        await self._write.connection.execute(_SQL["delete_alias"], self.prompt.id, self._alias)
+        await self.write.connection.execute(_SQL["delete_alias"], self.prompt.id, self._alias)
         return await self._store("delete", Place(), str(self._last["id"]), message)
 
     async def back(self, message: str) -> Written[AliasMove]:
@@ -78,7 +82,7 @@ class Move:
             raise GatewayError(CONFLICT, f"{self.name} has never pointed at anything before {before}", param="alias")
         undo = None if last["undo_undo"] is None else str(last["undo_undo"])
         place = await place_of(
-            self._write.connection, self.prompt, last["undo_version_id"], last["undo_version"], last["undo_split_id"]
+            self.write.connection, self.prompt, last["undo_version_id"], last["undo_version"], last["undo_split_id"]
         )
         return await self._store("rollback", place, undo, message)
 
@@ -88,7 +92,7 @@ class Move:
 
     async def publish(self, version: Version) -> None:
         """Make a version of this prompt servable, if it is not."""
-        await self._write.connection.execute(_MARK_PUBLISHED, version.id, self._write.now, self._write.actor)
+        await self.write.connection.execute(_MARK_PUBLISHED, version.id, self.write.now, self.write.actor)
 
     def _surprise(self, param: str, expected: object) -> GatewayError:
         now = "does not exist" if self.now.id is None else self.now
@@ -106,7 +110,7 @@ class Move:
         return None if chosen is None else str(chosen)
 
     async def _store(self, action: Action, place: Place, undo: str | None, message: str) -> Written[AliasMove]:
-        write, now = self._write, self.now
+        write, now = self.write, self.now
         ids = (place.version_id, place.split.id if place.split else None)
         generation = write.next_generation
         if place.id is not None:
@@ -145,7 +149,7 @@ class Move:
         return write.outcome(self._entry(action, place, message))
 
     def _entry(self, action: Action, place: Place, message: str) -> AliasMove:
-        write, now = self._write, self.now
+        write, now = self.write, self.now
         generation = write.outcome(None).generation
         return AliasMove(
             self.prompt.slug,
@@ -162,18 +166,27 @@ class Move:
         )
 
 
-async def open_move(write: Write, new: str, application: str, prompt: str, alias: str) -> Move:
-    """Find everything that a move needs; ``new`` is the id of its entry in the history. Raises ``malformed`` for the alias."""
-    if parse_alias(alias, "alias") in RESERVED_ALIASES:
-        raise GatewayError(MALFORMED, f"alias {alias!r} is reserved and follows the versions by itself", param="alias")
-    owner = await writable_application(write.connection, application)
-    found = await writable_prompt(write.connection, owner, prompt)
-    current = await write.connection.fetchrow(_SQL["alias"], found.id, alias)
-    last = await write.connection.fetchrow(_SQL["last_move"], found.id, alias)
-    now = Place()
-    if current is not None:
-        now = await place_of(write.connection, found, current["version_id"], current["version"], current["split_id"])
-    return Move(write, new, owner, found, alias, now, last)
+class Moves(Store):
+    """What the parts of the registry that move aliases stand on."""
+
+    @asynccontextmanager
+    async def _move(
+        self, actor: str, application: str, prompt: str, alias: str, version: int | None = None, split: str | None = None
+    ) -> AsyncGenerator[Move]:
+        """One move and its write. Raises ``malformed`` for the alias, and as :meth:`Move.expect` for ``version`` and ``split``."""
+        async with self._write(actor) as write:
+            if parse_alias(alias, "alias") in RESERVED_ALIASES:
+                raise GatewayError(MALFORMED, f"alias {alias!r} is reserved and follows the versions by itself", param="alias")
+            owner = await writable_application(write.connection, application)
+            found = await writable_prompt(write.connection, owner, prompt)
+            current = await write.connection.fetchrow(_SQL["alias"], found.id, alias)
+            last = await write.connection.fetchrow(_SQL["last_move"], found.id, alias)
+            now = Place()
+            if current is not None:
+                now = await place_of(write.connection, found, current["version_id"], current["version"], current["split_id"])
+            move = Move(write, self._ids(), owner, found, alias, now, last)
+            move.expect(version, split)
+            yield move
 
 
 async def place_of(connection: Connection, prompt: Prompt, version_id: object, version: int | None, split_id: object) -> Place:

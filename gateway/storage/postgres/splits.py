@@ -6,11 +6,11 @@ from gateway.core.documents import VariantSpec, VersionContent
 from gateway.core.errors import MALFORMED, NOT_FOUND, GatewayError
 from gateway.experiments.allocation import Share, allocate
 from gateway.storage.postgres.applications import find_application
-from gateway.storage.postgres.moves import Move, Place, find_split, open_move
+from gateway.storage.postgres.moves import Move, Moves, Place, find_split
 from gateway.storage.postgres.pool import connected
 from gateway.storage.postgres.rows import AliasMove, NewSplit, Split, Version, Written
 from gateway.storage.postgres.versions import add_version, content_hash, find_prompt, find_version
-from gateway.storage.postgres.writing import Store, Write, is_id
+from gateway.storage.postgres.writing import Write, is_id
 from gateway.storage.sql.statements import load
 
 _SQL = load("splits.sql")
@@ -18,7 +18,7 @@ _SALT = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 """At most what BLAKE2b takes for a key."""
 
 
-class Splits(Store):
+class Splits(Moves):
     """The part of the registry that is about splits."""
 
     async def split(
@@ -36,12 +36,10 @@ class Splits(Store):
         Where the alias is split already, the salt stays unless another one is given, and only as many units move as the weights
         ask for; the very same variants change nothing. Raises ``malformed`` for variants that are no split.
         """
-        async with self._write(actor) as write:
-            move = await open_move(write, self._ids(), application, prompt, alias)
-            move.expect(asked.expected_version, asked.expected_split)
+        async with self._move(actor, application, prompt, alias, asked.expected_version, asked.expected_split) as move:
             if asked.salt is not None and _SALT.fullmatch(asked.salt) is None:
                 raise GatewayError(MALFORMED, "salt: 1 to 64 letters, digits, '.', '_', ':' or '-'", param="salt")
-            now, salt, variants = move.now.split, asked.salt, asked.variants
+            write, now, salt, variants = move.write, move.now.split, asked.salt, asked.variants
             if now is not None and salt in {None, now.salt} and now.variants == variants:
                 return await move.to("split", move.now, message)
             follows = now if now is not None and salt in {None, now.salt} else None
@@ -83,12 +81,10 @@ class Splits(Store):
         actor: str,
     ) -> Written[AliasMove]:
         """Point ``alias`` at a split that was made before, by its id. Raises ``not_found``."""
-        async with self._write(actor) as write:
-            move = await open_move(write, self._ids(), application, prompt, alias)
-            move.expect(expected_version, None)
+        async with self._move(actor, application, prompt, alias, expected_version) as move:
             if not is_id(split):
                 raise GatewayError(MALFORMED, f"split: {split[:80]!r} is not the id of a split", param="split")
-            return await move.to("set", Place(split=await find_split(write.connection, move.prompt, split)), message)
+            return await move.to("set", Place(split=await find_split(move.write.connection, move.prompt, split)), message)
 
     async def promote(  # noqa: PLR0913 - what to promote, of what, and who says so
         self,
@@ -107,13 +103,11 @@ class Splits(Store):
         ``content`` is what the variant serves, where that is more than its version: it becomes a version of its own, so that
         the callers of the variant go on getting what they got. Raises ``not_found`` for a variant or split that is not there.
         """
-        async with self._write(actor) as write:
-            move = await open_move(write, self._ids(), application, prompt, alias)
-            move.expect(None, expected_split)
+        async with self._move(actor, application, prompt, alias, split=expected_split) as move:
             chosen = variant_of(_split_of(move), variant, move.name)
-            version = await find_version(write.connection, move.prompt, chosen.version)
+            version = await find_version(move.write.connection, move.prompt, chosen.version)
             if content is not None:
-                version = await self._own_version(write, move, version, content, variant)
+                version = await self._own_version(move, version, content, variant)
                 await move.publish(version)
             return await move.to("promote", Place(version.id, version.number), message)
 
@@ -126,12 +120,12 @@ class Splits(Store):
                 raise GatewayError(NOT_FOUND, f"{found.slug}@{alias[:80]} is not split", param="alias")
             return await find_split(connection, found, str(split_id))
 
-    async def _own_version(self, write: Write, move: Move, version: Version, content: VersionContent, variant: str) -> Version:
-        newest = await find_version(write.connection, move.prompt, move.prompt.latest_version)
+    async def _own_version(self, move: Move, version: Version, content: VersionContent, variant: str) -> Version:
+        newest = await find_version(move.write.connection, move.prompt, move.prompt.latest_version)
         if newest.content_hash == content_hash(content):
             return newest
         number = await add_version(
-            write,
+            move.write,
             self._ids(),
             move.prompt.id,
             content,
@@ -139,7 +133,7 @@ class Splits(Store):
             message=f"Variant {variant} of {move.name}",
             semver=None,
         )
-        return await find_version(write.connection, move.prompt, number)
+        return await find_version(move.write.connection, move.prompt, number)
 
 
 def variant_of(split: Split, name: str, alias: str) -> VariantSpec:

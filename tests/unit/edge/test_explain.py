@@ -1,6 +1,5 @@
 """What would become of a call: the same decisions as the call's own, and none of its effects."""
 
-import asyncio
 from typing import Any
 
 import msgspec
@@ -13,6 +12,7 @@ from gateway.edge import doors
 from gateway.pipeline.explain import PER_MINUTE
 from gateway.pipeline.serve import serve
 from gateway.routing.table import Route, RouteTable
+from tests.unit.pipeline.workers import settled
 
 
 async def explained(world: Any, body: object, status: int = 200, **headers: str) -> Any:
@@ -138,8 +138,7 @@ async def test_a_kept_answer_is_told(world: Any, say: Any) -> None:
     assert (await explained(world, body))["recall"]["state"] == "miss"
     world.script(say.completion())
     await world.call(body)
-    while world.memory._tasks:
-        await asyncio.sleep(0)
+    await settled(world.memory)
     told = (await explained(world, body))["recall"]
     assert (told["state"], told["cache"]) == ("hit", {"ttl_seconds": 60, "coalesce": True})
     assert len(told["name"]) == 64
@@ -204,7 +203,7 @@ async def test_every_rule_is_told_with_its_standing_and_nothing_is_taken(shop: A
     assert rules["places", ""]["reset_seconds"] is None
     shop.script(say.completion())
     await shop.call(asked, x_tags="a,b")
-    await asyncio.sleep(0.01)
+    await shop.limits.after.close()
     after = {(e["name"], e["whose"]): e for e in (await explained(shop, asked, x_tags="a,b"))["limits"]["rules"]}
     assert [after["calls", tag]["used"] for tag in "ab"] == [1, 1]
     assert (after["places", ""]["used"], after["words", "ann"]["used"]) == (0, 12)

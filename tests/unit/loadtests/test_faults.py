@@ -9,6 +9,7 @@ import pytest
 
 from loadtests.fault_models import BEHAVIOURS, UNICODE
 from loadtests.faults import FaultServer
+from tests.conftest import until
 
 
 @pytest.fixture
@@ -114,8 +115,8 @@ async def test_characters_are_split_between_chunks_and_whole_when_joined(upstrea
 
 async def test_the_book_says_when_the_client_left(upstream: FaultServer) -> None:
     raw, _ = await _raw(upstream, _body("mock-drip-20"), seconds=0.2)
-    await asyncio.sleep(0.1)
     (record,) = upstream.calls["u1"]
+    await until(lambda: record.aborted)
     assert record.aborted
     assert not record.completed
     assert record.client_closed_after is not None

@@ -75,10 +75,11 @@ async def test_the_other_workers_callers_get_events_as_they_come(
 
 
 async def test_nothing_is_written_down_while_nobody_listens(world: Any, here: Worker, gates: list[asyncio.Event]) -> None:
-    first = here.call(body=STREAM)
-    await asked(world)
-    for gate in gates:
-        await asyncio.sleep(0.01)
+    caller = world.caller()
+    first = here.call(caller, STREAM)
+    for gate, text in zip(gates, ("Be", "Because"), strict=True):
+        await until(caller, text)
+        await here.naps.more()
         gate.set()
     await first
     await here.settled()
@@ -159,7 +160,7 @@ async def test_a_failure_before_anybody_listened_lets_the_others_ask(world: Any,
     first = here.call(body=STREAM)
     await asked(world)
     second = there.call(body=STREAM)
-    await asyncio.sleep(0.01)
+    await there.naps.more()
     gate.set()
     with pytest.raises(GatewayError, match="broken"):
         await first
@@ -219,8 +220,9 @@ async def test_who_comes_when_the_beginning_is_gone_waits_for_the_whole(
     ((place, (row, ends)),) = world.answers._rows.items()
     world.answers._rows[place] = ({2: row[1]}, ends)
     late = world.caller()
-    third = Worker(world).call(late, STREAM)
-    await asyncio.sleep(0.01)
+    latecomers = Worker(world)
+    third = latecomers.call(late, STREAM)
+    await latecomers.naps.more()
     assert not late.started
     world.answers._rows[place] = (row, ends)
     for gate in gates:
@@ -282,12 +284,12 @@ async def test_a_store_that_is_away_for_a_moment_costs_a_listener_nothing(
     await until(caller, "Be")
     world.answers.available = False
     gates[0].set()
-    await asyncio.sleep(0.02)
+    await there.naps.more()
     assert not second.done()
     world.answers.available = True
     await until(caller, "Because")
     world.answers.available = False
-    await asyncio.sleep(0.02)
+    await there.naps.more()
     world.clock.now += claims.LEASE_S
     with pytest.raises(GatewayError, match="ended before it was complete"):
         await second

@@ -1,6 +1,5 @@
 """Guards through the whole sentence: what goes to the provider, what comes back, and what is written down."""
 
-import asyncio
 from typing import Any
 
 import msgspec
@@ -10,6 +9,7 @@ from gateway.core.documents import AnswerCache, Guardrails, PostValidation, PreV
 from gateway.core.verdicts import Note
 from gateway.dialects.responses.dialect import RESPONSES_DIALECT
 from gateway.pipeline.guard_in import BlockedError
+from tests.unit.pipeline.workers import settled
 
 EMAIL = r"\b[a-z]+@[a-z]+\.example\b"
 
@@ -306,8 +306,7 @@ async def test_a_kept_answer_is_restored_for_each_caller(world: Any, say: Any) -
     guarded(world, pre=[validator()], cache=AnswerCache(ttl_seconds=60))
     world.script(say.completion("Hi <EMAIL_1>"))
     first = await world.call(ask("a@b.example"))
-    while world.memory._tasks:
-        await asyncio.sleep(0)
+    await settled(world.memory)
     second = await world.call(ask("c@d.example"))
     assert second.head["x-cache"] == "hit"
     said = [caller.json["choices"][0]["message"]["content"] for caller in (first, second)]

@@ -9,15 +9,16 @@ from msgspec import structs
 from gateway.core.errors import UPSTREAM_ERROR, GatewayError
 from gateway.edge.openai import chat as door
 from gateway.pipeline import claims, idempotency
-from gateway.pipeline.memory import MAX_OUTLIVING, Memory
+from gateway.pipeline.memory import MAX_OUTLIVING
+from tests.unit.pipeline.workers import Worker, asked, renewed, settled
 
 KEY = "retry-1"
 
 
-async def through(world: Any, body: Any, caller: Any = None, memory: Memory | None = None, **headers: Any) -> Any:
-    """A call through the door, errors said to the caller; ``memory`` is that of another worker."""
+async def through(world: Any, body: Any, caller: Any = None, worker: Worker | None = None, **headers: Any) -> Any:
+    """A call through the door, of another worker if that is given, errors said to the caller."""
     caller = caller or world.caller()
-    services = world.services if memory is None else structs.replace(world.services, memory=memory)
+    services = world.services if worker is None else structs.replace(world.services, memory=worker.memory)
     inbound = world.inbound(body, **{"idempotency_key": KEY, **headers})
     world.ids = getattr(world, "ids", 0) + 1
     inbound.call_id = f"00000000-0000-7000-8000-{world.ids:012d}"
@@ -26,22 +27,16 @@ async def through(world: Any, body: Any, caller: Any = None, memory: Memory | No
 
 
 @pytest.fixture
-def neighbour(world: Any) -> Memory:
-    """The memory of another worker on the same store; it waits without the clock's moving on."""
-    return Memory(world.answers, max_bytes=1 << 20, keep_seconds=86_400, sleep=lambda _: asyncio.sleep(0.001))
-
-
-async def sent(world: Any) -> None:
-    """Until the provider was asked."""
-    while not world.transport.requests:
-        await asyncio.sleep(0)
+def neighbour(world: Any) -> Worker:
+    """Another worker on the same store."""
+    return Worker(world)
 
 
 def sources(world: Any) -> list[tuple[Any, ...]]:
     return [(r.outcome, r.usage_source, r.status, r.cost_nano == 0) for r in world.ledger.rows]
 
 
-async def test_a_retry_gets_the_same_answer_and_costs_nothing(world: Any, say: Any, neighbour: Memory) -> None:
+async def test_a_retry_gets_the_same_answer_and_costs_nothing(world: Any, say: Any, neighbour: Worker) -> None:
     world.script(say.completion("Because."))
     first = await through(world, say.chat())
     for memory in (None, neighbour):
@@ -107,13 +102,13 @@ async def test_without_a_valid_key_of_the_application_nothing_is_told(world: Any
     assert len(world.ledger.rows) == 1
 
 
-async def test_a_retry_waits_for_the_running_call_of_another_worker(world: Any, say: Any, neighbour: Memory) -> None:
+async def test_a_retry_waits_for_the_running_call_of_another_worker(world: Any, say: Any, neighbour: Worker) -> None:
     gate = asyncio.Event()
     world.script(gate, say.completion("Because."))
     first = asyncio.ensure_future(through(world, say.chat()))
-    await sent(world)
-    second = asyncio.ensure_future(through(world, say.chat(), memory=neighbour))
-    await asyncio.sleep(0.01)
+    await asked(world)
+    second = asyncio.ensure_future(through(world, say.chat(), worker=neighbour))
+    await neighbour.naps.more()
     assert not second.done()
     gate.set()
     assert (await second).body == (await first).body
@@ -124,7 +119,7 @@ async def test_a_retry_waits_for_the_running_call_of_another_worker(world: Any, 
 async def test_a_retry_waits_no_longer_than_its_own_deadline(world: Any, say: Any) -> None:
     world.script(asyncio.Event())
     first = asyncio.ensure_future(through(world, say.chat()))
-    await sent(world)
+    await asked(world)
     late = await through(world, say.chat(), x_request_timeout_ms="2000")
     assert late.status == 504
     assert "idempotency-key" in late.json["error"]["message"]
@@ -161,10 +156,12 @@ async def test_a_running_call_keeps_its_claim(world: Any, say: Any, monkeypatch:
     gate = asyncio.Event()
     world.script(gate, say.completion())
     first = asyncio.ensure_future(through(world, say.chat()))
+    await asked(world)
+    name = idempotency.once_name("app-1", "chat", KEY.encode())
     for _ in range(5):
         world.clock.now += claims.LEASE_S - 1
-        await asyncio.sleep(0.02)
-    assert await world.answers.get("app-1", idempotency.once_name("app-1", "chat", KEY.encode()))
+        await renewed(world, name)
+    assert await world.answers.get("app-1", name)
     gate.set()
     await first
     assert len(world.transport.requests) == 1
@@ -176,7 +173,7 @@ async def test_a_caller_who_leaves_finds_the_answer_when_it_comes_back(world: An
     leaver = world.caller()
     leaver.leave_at = "whole"
     first = asyncio.ensure_future(through(world, say.chat(), leaver))
-    await sent(world)
+    await asked(world)
     leaver.gone = True
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -186,8 +183,7 @@ async def test_a_caller_who_leaves_finds_the_answer_when_it_comes_back(world: An
     assert again.head["idempotent-replayed"] == "true"
     assert again.json["choices"][0]["message"]["content"] == "Because."
     assert sources(world) == [("ok", "upstream", 200, False), ("ok", "replayed", 200, True)]
-    while world.memory._tasks:
-        await asyncio.sleep(0)
+    await settled(world.memory)
     assert world.memory.outliving == 0
 
 
@@ -208,7 +204,7 @@ async def test_beyond_the_bound_a_call_ends_with_its_caller(world: Any, say: Any
     world.script(asyncio.Event())
     leaver = world.caller()
     first = asyncio.ensure_future(through(world, say.chat(), leaver))
-    await sent(world)
+    await asked(world)
     leaver.gone = True
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -218,20 +214,20 @@ async def test_beyond_the_bound_a_call_ends_with_its_caller(world: Any, say: Any
     assert (await through(world, say.chat())).status == 200
 
 
-async def test_who_waits_and_leaves_has_a_row_too(world: Any, say: Any, neighbour: Memory) -> None:
+async def test_who_waits_and_leaves_has_a_row_too(world: Any, say: Any, neighbour: Worker) -> None:
     world.script(asyncio.Event())
     first = asyncio.ensure_future(through(world, say.chat()))
-    await sent(world)
+    await asked(world)
     leaver = world.caller()
     second = asyncio.ensure_future(through(world, say.chat(), leaver, neighbour))
-    await asyncio.sleep(0.01)
+    await neighbour.naps.more()
     leaver.gone = True
     second.cancel()
     with pytest.raises(asyncio.CancelledError):
         await second
     assert sources(world)[0][:3] == ("client_gone", None, 499)
-    third = asyncio.ensure_future(through(world, say.chat(), memory=neighbour))
-    await asyncio.sleep(0.01)
+    third = asyncio.ensure_future(through(world, say.chat(), worker=neighbour))
+    await neighbour.naps.more()
     third.cancel()
     assert (await third).status == 503
     first.cancel()
@@ -309,8 +305,7 @@ async def test_a_claim_granted_to_who_has_left_is_given_back(world: Any, say: An
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
         await first
-    while world.memory._tasks:
-        await asyncio.sleep(0)
+    await settled(world.memory)
     assert world.answers._kept == {}
 
 

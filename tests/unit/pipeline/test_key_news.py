@@ -3,7 +3,7 @@
 from gateway.core.upstream import Target
 from gateway.pipeline.accounts import Accounts
 from gateway.pipeline.key_news import KeyNews
-from gateway.pipeline.outages import MOST_OF_ONE
+from gateway.pipeline.rounds import MOST_OF_ONE
 from gateway.routing.keys import FIRST_OUT, LONGEST_COOLING, KeyRing
 from gateway.routing.policy import Candidate
 from gateway.routing.table import Route, RouteTable

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -11,6 +11,7 @@ import pytest
 from gateway.core.documents import Change, MessageTemplate, VersionContent
 from gateway.core.errors import STORE_UNAVAILABLE, GatewayError
 from gateway.pipeline.news import Follower
+from tests.conftest import until
 
 
 class Registry:
@@ -38,12 +39,6 @@ async def following(follower: Follower) -> AsyncIterator[None]:
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.001)
 
 
 @pytest.fixture
@@ -102,10 +97,13 @@ async def test_an_unreachable_registry_is_said_once_and_so_is_its_return(
 ) -> None:
     caplog.set_level(logging.INFO, "gateway.registry")
     world.catalog.available = False
+    polls: list[Any] = []
+    catch_up = world.releases.catch_up
+    world.releases.catch_up = lambda: (polls.append(None), catch_up())[1]
     async with following(follower(world, registry, poll=0.002)):
         await until(lambda: bool(caplog.records))
         assert world.releases.degraded
-        await asyncio.sleep(0.02)
+        await until(lambda: len(polls) > 3)
         world.clock.now += 5
         world.catalog.available = True
         await until(lambda: bool(registry.reported))

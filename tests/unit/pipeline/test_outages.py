@@ -1,13 +1,15 @@
 """Two workers and one store: what one finds broken, the other leaves alone."""
 
 import secrets
+from collections.abc import Mapping
 
 from gateway.core.credentials import INSTALLATION
 from gateway.core.documents import KeyDocument
 from gateway.core.errors import UPSTREAM_ERROR, GatewayError
 from gateway.core.upstream import Target
 from gateway.pipeline.accounts import Accounts
-from gateway.pipeline.outages import MOST_OF_ONE, OutageNews
+from gateway.pipeline.outages import OutageNews
+from gateway.pipeline.rounds import MOST_OF_ONE
 from gateway.routing.breaker import BreakerRules
 from gateway.routing.failures import judge
 from gateway.routing.health import Health, Rules
@@ -186,4 +188,44 @@ async def test_every_opening_is_told_however_short_the_one_before() -> None:
         assert await outages.exchange({}) == {}
     one.health.failed(FAILED, clock.now)
     await one.news.round()
+    assert set(await outages.exchange({}) or ()) == {"a/m"}
+
+
+async def test_what_was_heard_of_is_told_by_whoever_then_meets_it_too() -> None:
+    one, other, outages, clock = two()
+    one.health.failed(FAILED, clock.now)
+    await one.news.round()
+    await other.news.round()
+    clock.now += 2.5
+    assert await outages.exchange({}) == {}
+    for told in ({"a/m"}, set()):
+        assert other.health.enter(clock.now)
+        other.health.failed(FAILED, clock.now)
+        await other.news.round()
+        assert set(await outages.exchange({}) or ()) == told
+        clock.now += 4.5
+
+
+async def test_what_opens_again_while_the_store_is_told_is_told_too() -> None:
+    clock = Clock()
+
+    class Slow(MemoryOutages):
+        meanwhile = True
+
+        async def exchange(self, opened: Mapping[str, float]) -> dict[str, float] | None:
+            heard = await super().exchange(opened)
+            if opened and self.meanwhile:
+                self.meanwhile = False
+                clock.now += 2.1
+                assert worker.health.enter(clock.now)
+                worker.health.succeeded(0.1, clock.now)
+                open_all(worker.routes, clock.now, "m")
+            return heard
+
+    outages = Slow(clock)
+    worker = Worker(outages, clock)
+    open_all(worker.routes, clock.now, "m")
+    await worker.news.round()
+    assert await outages.exchange({}) == {}
+    await worker.news.round()
     assert set(await outages.exchange({}) or ()) == {"a/m"}

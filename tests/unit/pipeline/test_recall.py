@@ -7,6 +7,7 @@ import pytest
 
 from gateway.core.documents import AnswerCache
 from gateway.core.errors import CLIENT_GONE, DEADLINE, UPSTREAM_ERROR, GatewayError
+from tests.unit.pipeline.workers import aboard, asked, settled
 
 KEPT = AnswerCache(ttl_seconds=60)
 SHARED = AnswerCache(coalesce=True)
@@ -29,12 +30,6 @@ def faq(world: Any) -> Any:
     return publish
 
 
-async def settled(world: Any) -> None:
-    """Until nothing runs in the background."""
-    while world.memory._tasks:
-        await asyncio.sleep(0)
-
-
 def markers(world: Any) -> list[tuple[Any, ...]]:
     return [(r.outcome, r.usage_source, r.provider, r.attempt, r.cost_nano, r.input_tokens) for r in world.ledger.rows]
 
@@ -47,7 +42,7 @@ async def test_an_equal_request_is_answered_from_the_store_and_costs_nothing(wor
     faq(KEPT)
     world.script(say.completion("Because."))
     first = await world.call(ask())
-    await settled(world)
+    await settled(world.memory)
     world.clock.now += 7
     second = await world.call(ask(user="somebody else"))
     assert (first.head["x-cache"], second.head["x-cache"]) == ("miss", "hit")
@@ -70,7 +65,7 @@ async def test_the_age_of_a_hit_is_told_in_whole_seconds(world: Any, say: Any, f
     world.script(say.completion())
     world.receiver._wall_ms = lambda: 1_760_000_000_000
     await world.call(ask())
-    await settled(world)
+    await settled(world.memory)
     world.receiver._wall_ms = lambda: 1_760_000_042_900
     assert (await world.call(ask())).head["age"] == "42"
 
@@ -79,7 +74,7 @@ async def test_nothing_is_kept_beyond_its_time(world: Any, say: Any, faq: Any) -
     faq(KEPT)
     world.script(say.completion("old"), say.completion("new"))
     await world.call(ask())
-    await settled(world)
+    await settled(world.memory)
     world.clock.now += 61
     again = await world.call(ask())
     assert (again.head["x-cache"], again.json["choices"][0]["message"]["content"]) == ("miss", "new")
@@ -103,7 +98,7 @@ async def test_whatever_may_change_the_answer_is_part_of_its_name(
     faq(KEPT, params={"seed": 1})
     world.script(say.completion("a"), say.completion("b"))
     await world.call(ask(model="faq:1"))
-    await settled(world)
+    await settled(world.memory)
     assert (await world.call(ask(**{"model": "faq:1", **other}))).head["x-cache"] == "miss"
 
 
@@ -119,7 +114,7 @@ async def test_a_stream_fills_the_store_for_who_wants_the_whole(world: Any, say:
     faq(KEPT)
     world.script(say.stream(say.delta("Be"), say.delta("cause."), say.delta(finish="stop"), say.usage(10, 2), say.DONE))
     streamed = await world.call(ask(stream=True))
-    await settled(world)
+    await settled(world.memory)
     whole = await world.call(ask())
     assert streamed.frames[-1] == "[DONE]"
     assert whole.head["x-cache"] == "hit"
@@ -132,7 +127,7 @@ async def test_a_whole_answer_is_streamed_to_who_wants_a_stream(world: Any, say:
     faq(KEPT)
     world.script(say.completion("Because."))
     await world.call(ask())
-    await settled(world)
+    await settled(world.memory)
     streamed = await world.call(ask(stream=True, stream_options={"include_usage": True}))
     assert streamed.head["x-cache"] == "hit"
     assert streamed.frames[-1] == "[DONE]"
@@ -149,9 +144,9 @@ async def test_a_caller_may_ask_for_a_new_answer(world: Any, say: Any, faq: Any,
     faq(BOTH)
     world.script(say.completion("old"), say.completion("new"))
     await world.call(ask())
-    await settled(world)
+    await settled(world.memory)
     again = await world.call(ask(), cache_control=wish)
-    await settled(world)
+    await settled(world.memory)
     assert again.json["choices"][0]["message"]["content"] == "new"
     assert again.head["x-cache"] == ("bypass" if wish == "no-store" else "miss")
     last = await world.call(ask())
@@ -168,7 +163,7 @@ async def test_failures_cut_streams_and_blocked_answers_are_not_kept(world: Any,
     await world.fail("upstream_incomplete", ask(stream=True))
     await world.fail("blocked", ask())
     await world.fail("blocked", ask(stream=True))
-    await settled(world)
+    await settled(world.memory)
     assert (await world.call(ask())).head["x-cache"] == "miss"
     assert len(world.transport.requests) == 5
 
@@ -177,12 +172,12 @@ async def test_kept_answers_are_judged_again(world: Any, say: Any, faq: Any) -> 
     faq(KEPT)
     world.script(say.completion("a secret"))
     await world.call(ask())
-    await settled(world)
+    await settled(world.memory)
     world.publish("strict", ("user", "{{ q }}"), cache=KEPT, guardrails=say.guardrails(post=["secret"]))
     ((place, (value, ends)),) = world.answers._kept.items()
     world.script(say.completion("fine"))
     await world.call(ask(model="strict"))
-    await settled(world)
+    await settled(world.memory)
     (other,) = world.answers._kept.keys() - {place}
     world.answers._kept[other] = (value, ends)
     await world.fail("blocked", ask(model="strict"))
@@ -193,7 +188,7 @@ async def test_an_answer_that_is_too_large_is_given_and_not_kept(world: Any, say
     world.memory.max_bytes = 100
     world.script(say.completion("x" * 100), say.completion())
     await world.call(ask())
-    await settled(world)
+    await settled(world.memory)
     assert (await world.call(ask())).head["x-cache"] == "miss"
 
 
@@ -203,7 +198,7 @@ async def test_without_the_store_every_call_is_made(world: Any, say: Any, faq: A
     world.script(say.completion(), say.completion())
     for _ in range(2):
         assert (await world.call(ask())).head["x-cache"] == "miss"
-        await settled(world)
+        await settled(world.memory)
 
 
 @pytest.mark.parametrize("rubbish", [b"", b"\xc1", b"\x94\x00\x00\xc4\x00\xc0"])
@@ -211,7 +206,7 @@ async def test_what_cannot_be_read_is_a_miss(world: Any, say: Any, faq: Any, rub
     faq(KEPT)
     world.script(say.completion(), say.completion())
     await world.call(ask())
-    await settled(world)
+    await settled(world.memory)
     (place,) = world.answers._kept
     world.answers._kept[place] = (rubbish, 1e9)
     assert (await world.call(ask())).head["x-cache"] == "miss"
@@ -222,17 +217,22 @@ async def together(world: Any, number: int, **fields: Any) -> list[Any]:
     return await asyncio.gather(*(world.call(ask(**fields)) for _ in range(number)))
 
 
+async def opened(gate: asyncio.Event, world: Any, number: int) -> None:
+    """Let the provider answer once so many wait for it."""
+    await aboard(world.memory, number)
+    gate.set()
+
+
 async def test_equal_calls_at_one_time_are_one_call(world: Any, say: Any, faq: Any) -> None:
     faq(SHARED)
     gate = asyncio.Event()
     world.script(gate, say.completion("Because."))
-    asyncio.get_running_loop().call_later(0.01, gate.set)
-    answers = await together(world, HERD)
+    answers, _ = await asyncio.gather(together(world, HERD), opened(gate, world, HERD))
     assert len(world.transport.requests) == 1
     assert sorted(a.head["x-cache"] for a in answers) == ["coalesced"] * (HERD - 1) + ["miss"]
     assert {a.body for a in answers} == {answers[0].body}
     assert sorted(map(str, markers(world)))[: HERD - 1] == [str(JOINED)] * (HERD - 1)
-    await settled(world)
+    await settled(world.memory)
     world.script(say.completion())
     assert (await world.call(ask())).head["x-cache"] == "miss"
 
@@ -262,8 +262,8 @@ async def test_a_call_in_the_other_form_waits_for_the_whole(world: Any, say: Any
     gate = asyncio.Event()
     stream = say.stream(say.delta("Be"), say.delta("cause."), say.delta(finish="stop"), say.usage(), say.DONE)
     world.script(gate, stream if streamed else say.completion("Because."))
-    asyncio.get_running_loop().call_later(0.01, gate.set)
-    first, second = await asyncio.gather(world.call(ask(stream=streamed)), world.call(ask(stream=not streamed)))
+    calls = [world.call(ask(stream=each)) for each in (streamed, not streamed)]
+    first, second, _ = await asyncio.gather(*calls, opened(gate, world, 2))
     whole, frames = (second, first) if streamed else (first, second)
     assert second.head["x-cache"] == "coalesced"
     assert whole.json["choices"][0]["message"]["content"] == "Because."
@@ -275,10 +275,9 @@ async def test_a_failure_is_told_to_everybody_who_waited_and_to_nobody_else(worl
     faq(BOTH)
     gate = asyncio.Event()
     world.script(gate, GatewayError(UPSTREAM_ERROR, "broken"))
-    asyncio.get_running_loop().call_later(0.01, gate.set)
-    ends = await asyncio.gather(*(world.call(ask()) for _ in range(3)), return_exceptions=True)
+    *ends, _ = await asyncio.gather(*(world.call(ask()) for _ in range(3)), opened(gate, world, 3), return_exceptions=True)
     assert [isinstance(e, GatewayError) and e.kind is UPSTREAM_ERROR for e in ends] == [True] * 3
-    await settled(world)
+    await settled(world.memory)
     world.script(say.completion())
     assert (await world.call(ask())).head["x-cache"] == "miss"
 
@@ -289,8 +288,7 @@ async def test_when_the_first_caller_runs_out_of_time_the_next_one_asks(world: A
     world.script(gate, GatewayError(DEADLINE, "too late"), say.completion("Because."))
     first = asyncio.ensure_future(world.fail("deadline", ask()))
     second = asyncio.ensure_future(world.call(ask()))
-    await asyncio.sleep(0.01)
-    gate.set()
+    await opened(gate, world, 2)
     await first
     assert (await second).json["choices"][0]["message"]["content"] == "Because."
     assert second.result().head["x-cache"] == "miss"
@@ -314,12 +312,12 @@ async def test_a_caller_who_leaves_does_not_end_the_call_for_the_others_and_pays
     while not leaver.pieces:
         await asyncio.sleep(0)
     second = asyncio.ensure_future(world.call(ask(stream=True)))
-    await asyncio.sleep(0.01)
+    await aboard(world.memory, 2)
     await leave(first, leaver)
     assert world.ledger.rows == []
     gate.set()
     assert (await second).frames[-1] == "[DONE]"
-    await settled(world)
+    await settled(world.memory)
     rows = {row.usage_source: row for row in world.ledger.rows}
     assert (rows["upstream"].outcome, rows["upstream"].output_tokens) == (CLIENT_GONE.name, 2)
     assert rows["upstream"].cost_nano
@@ -338,7 +336,7 @@ async def test_the_last_caller_who_leaves_ends_the_call(world: Any, say: Any, fa
     assert exchange.closed == 0
     await leave(tasks[1], callers[1])
     assert exchange.closed == 1
-    await settled(world)
+    await settled(world.memory)
     rows = {row.usage_source: row for row in world.ledger.rows}
     assert (rows["estimated"].outcome, rows["estimated"].provider) == ("client_gone", "openai")
     assert (rows["coalesced"].outcome, rows["coalesced"].cost_nano) == ("client_gone", 0)
@@ -360,8 +358,7 @@ async def test_a_closing_worker_ends_what_is_on_its_way(world: Any, say: Any, fa
     faq(SHARED)
     world.script(asyncio.Event())
     call = asyncio.ensure_future(world.fail("draining", ask()))
-    while not world.transport.requests:
-        await asyncio.sleep(0)
+    await asked(world)
     await world.memory.close()
     await call
 
@@ -378,11 +375,9 @@ async def test_an_answer_without_another_form_is_asked_for_anew(world: Any, say:
     odd = say.stream(b'data: {"choices":[{"delta":{"content":"x"},"finish_reason":"stop"}]}\n\n', say.usage(), say.DONE)
     world.script(gate, odd, say.completion("Because."))
     first = asyncio.ensure_future(world.call(ask(stream=True)))
-    while not world.transport.requests:
-        await asyncio.sleep(0)
+    await asked(world)
     second = asyncio.ensure_future(world.call(ask()))
-    await asyncio.sleep(0.01)
-    gate.set()
+    await opened(gate, world, 2)
     assert (await first).frames[-1] == "[DONE]"
     assert (await second).head["x-cache"] == "miss"
     assert len(world.transport.requests) == 2
@@ -393,12 +388,11 @@ async def test_a_joiner_who_leaves_before_the_first_event_disturbs_nobody(world:
     gate = asyncio.Event()
     world.script(gate, say.completion("Because."))
     first = asyncio.ensure_future(world.call(ask()))
-    while not world.transport.requests:
-        await asyncio.sleep(0)
+    await asked(world)
     for stream in (False, True):
         leaver = world.caller()
         task = asyncio.ensure_future(world.call(ask(stream=stream), leaver))
-        await asyncio.sleep(0.01)
+        await aboard(world.memory, 2)
         await leave(task, leaver)
     gate.set()
     assert (await first).status == 200
@@ -409,7 +403,7 @@ async def test_a_bug_is_told_to_who_waits(world: Any, faq: Any) -> None:
     world.script(RuntimeError("bug"))
     error = await world.fail("internal", ask())
     assert "bug" not in error.detail
-    await settled(world)
+    await settled(world.memory)
 
 
 async def test_large_requests_and_answers_are_recalled_too(world: Any, say: Any, faq: Any) -> None:
@@ -418,8 +412,7 @@ async def test_large_requests_and_answers_are_recalled_too(world: Any, say: Any,
     pieces = [say.delta("y" * 7_000) for _ in range(12)]
     world.script(say.stream(*pieces, say.delta(finish="stop"), say.usage(), say.DONE))
     await world.call({**long, "stream": True})
-    while world.memory._tasks:
-        await asyncio.sleep(0.001)
+    await settled(world.memory)
     again = await world.call(long)
     assert again.head["x-cache"] == "hit"
     assert len(again.json["choices"][0]["message"]["content"]) == 84_000
@@ -429,7 +422,7 @@ async def test_tokens_are_counted_once_where_the_provider_tells_none(world: Any,
     faq(KEPT)
     world.script(say.completion("one two three", usage=None))
     await world.call(ask())
-    await settled(world)
+    await settled(world.memory)
     streamed = await world.call(ask(stream=True, stream_options={"include_usage": True}))
     assert streamed.chunks[-1]["usage"]["completion_tokens"] == 3
     assert [row.usage_source for row in world.ledger.rows] == ["estimated", "cache"]

@@ -12,6 +12,7 @@ from gateway.routing.breaker import BreakerRules
 from gateway.routing.health import Health, Rules
 from gateway.routing.policy import Candidate, Condition, Policy
 from gateway.routing.table import Route, RouteTable
+from tests.unit.pipeline.workers import asked
 
 A, B = Target("openai", "", "http://one", "sk-1"), Target("second", "", "http://two", "sk-2")
 ROLE = b'data: {"choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}\n\n'
@@ -288,7 +289,7 @@ async def test_a_caller_who_leaves_a_probe_does_not_keep_the_breaker_open(world:
     world.clock.now += 2
     world.script(asyncio.Event())
     probing = asyncio.ensure_future(world.call())
-    await asyncio.sleep(0.01)
+    await asked(world, 2)
     probing.cancel()
     await asyncio.gather(probing, return_exceptions=True)
     health = routes.plan("gpt-4o-mini").stops[0].health
@@ -304,8 +305,7 @@ async def hold(world: Any, say: Any) -> tuple[asyncio.Event, "asyncio.Task[Any]"
     release = asyncio.Event()
     world.script(say.stream(say.delta("a"), release, say.delta("b"), say.DONE))
     held = asyncio.ensure_future(world.call(say.chat(stream=True)))
-    while not world.transport.requests:
-        await asyncio.sleep(0)
+    await asked(world)
     return release, held
 
 
@@ -435,8 +435,7 @@ async def test_the_first_may_still_win(world: Any, say: Any) -> None:
     world.script(say.stream(go, say.delta("first"), say.DONE))
     world.script(asyncio.Event(), provider="second")
     running = asyncio.ensure_future(world.call(say.chat(stream=True)))
-    while len(world.transport.requests) < 2:
-        await asyncio.sleep(0.001)
+    await asked(world, 2)
     go.set()
     caller = await running
     assert (caller.head["x-provider"], caller.head["x-attempts"]) == ("openai", "2")
@@ -475,10 +474,10 @@ async def test_when_the_hedged_one_fails_the_other_goes_on(world: Any, say: Any)
     world.script(say.stream(go, away()))
     world.script(say.stream(second := asyncio.Event(), say.delta("b"), say.DONE), provider="second")
     running = asyncio.ensure_future(world.call(say.chat(stream=True)))
-    while len(world.transport.requests) < 2:
-        await asyncio.sleep(0.001)
+    await asked(world, 2)
     go.set()
-    await asyncio.sleep(0.001)
+    while not world.ledger.rows:
+        await asyncio.sleep(0)
     second.set()
     assert (await running).head["x-provider"] == "second"
     assert {row.attempt: (row.provider, row.outcome) for row in world.ledger.rows} == {
@@ -493,8 +492,7 @@ async def test_when_both_fail_the_last_failure_is_the_answer_and_each_has_its_ro
     world.script(say.stream(go, away()))
     world.script(say.stream(go, GatewayError(UPSTREAM_INCOMPLETE, "cut")), provider="second")
     running = asyncio.ensure_future(world.call(say.chat(stream=True)))
-    while len(world.transport.requests) < 2:
-        await asyncio.sleep(0.001)
+    await asked(world, 2)
     go.set()
     with pytest.raises(GatewayError):
         await running
@@ -511,8 +509,7 @@ async def test_a_caller_who_leaves_during_a_hedge_closes_both(world: Any, say: A
     world.script(two := say.stream(asyncio.Event()), provider="second")
     caller = world.caller()
     running = asyncio.ensure_future(world.call(say.chat(stream=True), caller))
-    while len(world.transport.requests) < 2:
-        await asyncio.sleep(0.001)
+    await asked(world, 2)
     caller.gone = True
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)

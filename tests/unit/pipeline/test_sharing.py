@@ -10,7 +10,7 @@ from gateway.core.errors import UPSTREAM_ERROR, GatewayError
 from gateway.core.ports import Swap
 from gateway.pipeline import claims
 from gateway.pipeline.sharing import LINGER_S, Sharing, is_awaited
-from tests.unit.pipeline.workers import ASK, Worker, asked, markers
+from tests.unit.pipeline.workers import ASK, Worker, aboard, asked, markers, renewed
 
 SHARED = AnswerCache(coalesce=True)
 BOTH = AnswerCache(ttl_seconds=60, coalesce=True)
@@ -41,7 +41,8 @@ async def test_of_two_workers_one_asks(world: Any, say: Any, here: Worker, there
     first = here.call(body={**ASK, "stream": streamed[0]})
     await asked(world)
     others = [there.call(body={**ASK, "stream": streamed[1]}) for _ in range(3)]
-    await asyncio.sleep(0.01)
+    await there.naps.more()
+    await aboard(there.memory, 3)
     assert not any(other.done() for other in others)
     gate.set()
     assert (await first).head["x-cache"] == "miss"
@@ -96,7 +97,7 @@ async def test_after_a_failure_the_others_ask(world: Any, say: Any, here: Worker
     first = here.call()
     await asked(world)
     second = there.call()
-    await asyncio.sleep(0.01)
+    await there.naps.more()
     gate.set()
     with pytest.raises(GatewayError, match="broken"):
         await first
@@ -113,7 +114,7 @@ async def test_nobody_waits_for_a_second_call_after_one_that_left_nothing(
     await asked(world)
     ((application_id, place),) = [place for place in world.answers._kept if place[1].startswith("flight:")]
     second = there.call()
-    await asyncio.sleep(0.01)
+    await there.naps.more()
     held = await world.answers.get(application_id, place)
     await world.answers.put(application_id, place, b"a third worker", 1e9)
     assert (await second).head["x-cache"] == "miss"  # it holds the place, and we go on without it
@@ -131,7 +132,7 @@ async def test_a_dead_workers_place_is_free_after_its_lease(world: Any, say: Any
     await asked(world)
     ((_, place),) = [place for place in world.answers._kept if place[1].startswith("flight:")]
     second = there.call()
-    await asyncio.sleep(0.01)
+    await there.naps.more()
     assert len(world.transport.requests) == 1
     world.clock.now += claims.LEASE_S
     assert (await second).head["x-cache"] == "miss"
@@ -150,10 +151,11 @@ async def test_a_running_call_keeps_its_place(
     world.script(gate, say.completion())
     first = here.call(x_request_timeout_ms="500000")
     await asked(world)
+    ((_, place),) = [place for place in world.answers._kept if place[1].startswith("flight:")]
     second = there.call(x_request_timeout_ms="500000")
     for _ in range(5):
         world.clock.now += claims.LEASE_S - 1
-        await asyncio.sleep(0.02)
+        await renewed(world, place)
     gate.set()
     assert ((await first).head["x-cache"], (await second).head["x-cache"]) == ("miss", "coalesced")
 
@@ -165,7 +167,7 @@ async def test_nobody_waits_beyond_the_own_deadline(world: Any, say: Any, here: 
     first = here.call()
     await asked(world)
     impatient = there.call(x_request_timeout_ms="1000")
-    await asyncio.sleep(0.01)
+    await there.naps.more()
     world.clock.now += 2
     with pytest.raises(GatewayError) as caught:
         await impatient
@@ -182,7 +184,7 @@ async def test_who_leaves_while_it_waits_leaves_no_claim(world: Any, say: Any, h
     await asked(world)
     caller = world.caller()
     leaver = there.call(caller)
-    await asyncio.sleep(0.01)
+    await there.naps.more()
     caller.gone = True
     leaver.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -203,9 +205,9 @@ async def test_who_leaves_while_others_wait_with_it_has_a_row(world: Any, say: A
     await asked(world)
     caller = world.caller()
     leaver = there.call(caller)
-    await asyncio.sleep(0.01)
+    await there.naps.more()
     stays = there.call()
-    await asyncio.sleep(0.01)
+    await aboard(there.memory, 2)
     caller.gone = True
     leaver.cancel()
     await asyncio.gather(leaver, return_exceptions=True)
@@ -239,7 +241,7 @@ async def test_when_the_store_goes_away_waiting_ends(world: Any, say: Any, here:
     first = here.call()
     await asked(world)
     second = there.call()
-    await asyncio.sleep(0.01)
+    await there.naps.more()
     world.answers.available = False
     assert (await second).head["x-cache"] == "miss"
     gate.set()
@@ -256,7 +258,7 @@ async def test_an_answer_that_is_too_large_or_unreadable_is_asked_for_anew(
     first = here.call()
     await asked(world)
     second = there.call()
-    await asyncio.sleep(0.01)
+    await there.naps.more()
     gate.set()
     await first
     assert (await second).head["x-cache"] == "miss"

@@ -11,6 +11,7 @@ import uvloop
 
 from gateway.server import accept
 from gateway.server.accept import Acceptor
+from tests.conftest import until
 
 BURST = 16
 
@@ -39,9 +40,13 @@ class Greeter(asyncio.Protocol):
         self.made = made
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self.transport = transport
         self.made.append(transport)
         transport.write(b"hi")
         self.acceptor.look(partial(Greeter, self.acceptor, self.made))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.made.remove(self.transport)
 
 
 async def turns_until_all_are_made(acceptor: Acceptor, made: list[asyncio.Transport]) -> int:
@@ -54,9 +59,9 @@ async def turns_until_all_are_made(acceptor: Acceptor, made: list[asyncio.Transp
 
 
 async def close(made: list[asyncio.Transport]) -> None:
-    for transport in made:
+    for transport in list(made):
         transport.abort()
-    await asyncio.sleep(0.01)
+    await until(lambda: not made)
 
 
 def test_a_burst_takes_fewer_turns_than_it_has_connections(listener: socket.socket) -> None:

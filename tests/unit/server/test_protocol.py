@@ -24,6 +24,7 @@ from gateway.server import reply as reply_module
 from gateway.server.accept import Acceptor
 from gateway.server.protocol import FrontDoor, GatewayProtocol, Limits
 from gateway.server.reply import FEW
+from tests.conftest import until
 
 HEAD = b"content-type: text/plain\r\n"
 LIMITS = Limits(
@@ -57,6 +58,8 @@ class Bench:
         self.state = ServerState()
         self.state.default_headers = [(b"date", b"today")]
         self.port = 0
+        self.received = 0
+        """Bytes that have come from all callers."""
 
         async def noted(inbound: Inbound, services: Any, reply: Reply) -> None:
             self.seen.append(inbound)
@@ -78,14 +81,23 @@ class Bench:
         assert isinstance(found, GatewayProtocol)
         return found
 
+    async def got(self, *sent: bytes) -> None:
+        """Until all that was ever sent has come."""
+        await until(lambda: self.received == sum(map(len, sent)))
+
     def answer(self, status: int = 200) -> bytes:
         return b"HTTP/1.1 %d " % status
 
 
 @asynccontextmanager
 async def serving(bench: Bench) -> AsyncIterator[Bench]:
+    class Counting(GatewayProtocol):
+        def data_received(self, data: bytes) -> None:
+            bench.received += len(data)
+            super().data_received(data)
+
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: GatewayProtocol(bench.front, bench.config, bench.state, {}, loop), "127.0.0.1", 0)
+    server = await loop.create_server(lambda: Counting(bench.front, bench.config, bench.state, {}, loop), "127.0.0.1", 0)
     bench.port = server.sockets[0].getsockname()[1]
     try:
         yield bench
@@ -93,7 +105,7 @@ async def serving(bench: Bench) -> AsyncIterator[Bench]:
         server.close()
         for connection in list(bench.state.connections):
             connection.transport.abort()
-        await asyncio.sleep(0.01)
+        await until(lambda: not bench.state.connections)
         await asyncio.gather(*bench.state.tasks, return_exceptions=True)
 
 
@@ -222,13 +234,9 @@ async def test_a_caller_who_leaves_cancels_the_call_and_gives_its_place_back(clo
                 await asyncio.sleep(0.001)
             if close == "reset":
                 writer.transport.abort()
-        while not outcome:
-            await asyncio.sleep(0.001)
-        await asyncio.sleep(0.01)
+        await until(lambda: outcome and not bench.state.tasks and not bench.state.connections)
         assert outcome == [True]
         assert bench.front.admission.in_flight == 0
-        assert not bench.state.tasks
-        assert not bench.state.connections
 
 
 class Underway:
@@ -392,24 +400,21 @@ async def test_a_caller_who_stops_reading_is_gone_after_the_stall(monkeypatch: p
     async with serving(Bench(flood)) as bench, connected(bench) as (reader, writer):
         reader._transport.pause_reading()  # type: ignore[attr-defined]
         writer.write(post())
-        async with asyncio.timeout(5):
-            while not outcome:
-                await asyncio.sleep(0.005)
+        await until(lambda: outcome)
         assert (outcome[0].kind, outcome[0].detail) == (CLIENT_GONE, "the caller stopped reading")
-        await asyncio.sleep(0.01)
-        assert not bench.state.connections
+        await until(lambda: not bench.state.connections)
 
 
 async def test_the_sweep_ends_what_dribbles_or_idles_and_nothing_else() -> None:
     async with serving(Bench(echo)) as bench, connected(bench) as (reader, writer):
-        await asyncio.sleep(0.01)
+        await until(lambda: bench.state.connections)
         loop, connection = asyncio.get_running_loop(), bench.connection()
         connection.sweep(loop.time() + 0.5)
         writer.write(post(b"a"))
         assert (await read(reader))[0] == 200
         connection.sweep(loop.time() + 4)
         writer.write(post(b"b")[:-1])
-        await asyncio.sleep(0.02)
+        await bench.got(post(b"a"), post(b"b")[:-1])
         connection.sweep(loop.time() + 1.9)
         writer.write(b"b")
         assert (await read(reader))[2] == b"b "
@@ -422,7 +427,8 @@ async def test_the_sweep_ends_what_dribbles_or_idles_and_nothing_else() -> None:
 async def test_the_sweep_answers_408(sent: bytes, after: float) -> None:
     async with serving(Bench(echo)) as bench, connected(bench) as (reader, writer):
         writer.write(sent)
-        await asyncio.sleep(0.02)
+        await until(lambda: bench.state.connections)
+        await bench.got(sent)
         bench.connection().sweep(asyncio.get_running_loop().time() + after)
         status, headers, body = await read(reader)
         assert (status, headers["connection"]) == (408, "close")
@@ -483,9 +489,9 @@ async def test_heads_beyond_the_limits(data: bytes) -> None:
 async def test_a_large_head_in_two_reads_is_refused_as_in_one(cut: int) -> None:
     data = post(b"", b"x-a: " + b"y" * 5000)
     async with serving(Bench(echo)) as bench, connected(bench) as (reader, writer):
-        for piece in (data[:cut], data[cut:]):
-            writer.write(piece)
-            await asyncio.sleep(0.02)
+        writer.write(data[:cut])
+        await bench.got(data[:cut])
+        writer.write(data[cut:])
         status, _, body = await read(reader)
         assert status == 431
         assert msgspec.json.decode(body)["error"]["code"] == "headers_too_large"
@@ -526,7 +532,7 @@ async def test_what_cannot_be_parsed_behind_a_call_under_way_gets_no_second_answ
         while not bench.seen:
             await asyncio.sleep(0.001)
         writer.write(b"NONSENSE\r\n\r\n")
-        await asyncio.sleep(0.02)
+        await bench.got(post(), b"NONSENSE\r\n\r\n")
         gate.set()
         assert (await rest(reader)).count(b"HTTP/1.1 ") <= 1
 
@@ -660,7 +666,7 @@ async def test_a_body_is_asked_for_when_its_turn_has_come() -> None:
     async with serving(Bench(wait)) as bench, connected(bench) as (reader, writer):
         head, _, body = post(b"2", b"expect: 100-continue").partition(b"\r\n\r\n")
         writer.write(post(b"1") + head + b"\r\n\r\n")
-        await asyncio.sleep(0.02)
+        await bench.got(post(b"1"), head, b"\r\n\r\n")
         gate.set()
         assert (await read(reader))[2] == b"1"
         assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -674,7 +680,7 @@ async def test_a_body_that_never_comes_when_its_turn_has_come_is_a_408() -> None
     async with serving(Bench(echo)) as bench, connected(bench) as (reader, writer):
         writer.write(post(b"1") + post(b"22")[:-1])
         assert (await read(reader))[2] == b"1 "
-        await asyncio.sleep(0.01)
+        await bench.got(post(b"1"), post(b"22")[:-1])
         bench.connection().sweep(asyncio.get_running_loop().time() + 2.1)
         assert (await read(reader))[0] == 408
 

@@ -1,6 +1,5 @@
 """The way to the collector: batches, a bounded queue, and an end that waits for nobody."""
 
-import asyncio
 import threading
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -10,7 +9,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from gateway.telemetry.traces.outbox import MAX_BATCH, MAX_QUEUED, Outbox
-from tests.conftest import PATIENCE
+from tests.conftest import PATIENCE, until
 
 NEVER_S = 3600.0
 
@@ -53,12 +52,6 @@ async def outbox(exporter: Exporter) -> AsyncIterator[Outbox]:
 
 def some(count: int) -> list[ReadableSpan]:
     return [ReadableSpan("span")] * count
-
-
-async def until(found: Any) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not found():
-            await asyncio.sleep(0.005)
 
 
 async def test_a_full_batch_goes_at_once_and_the_rest_with_the_end(exporter: Exporter, outbox: Outbox) -> None:
