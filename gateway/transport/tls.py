@@ -13,6 +13,8 @@ def trust(ca_file: str | None = None) -> ssl.SSLContext:
     those of ``ca_file`` (PEM) besides. Raises ``OSError`` if ``ca_file`` cannot be read. Reads files: once per process.
     """
     context = ssl.create_default_context(cafile=None if _machine_has_authorities() else certifi.where())
+    # Distributions leave the versions to OpenSSL's configuration, which may be loose.
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
     if ca_file is not None:
         context.load_verify_locations(cafile=ca_file)
     context.set_alpn_protocols(["http/1.1"])

@@ -117,7 +117,8 @@ class Upstream:
         for server in self._servers:
             server.close()
         for writer in self._wires:
-            writer.transport.abort()
+            if not writer.transport.is_closing():  # CPython 3.11.2 cannot abort a TLS connection that is closed
+                writer.transport.abort()
         for task in list(self._playing):
             task.cancel()
         await asyncio.gather(*self._playing, return_exceptions=True)
