@@ -1,7 +1,7 @@
 """The sentence for a call that has nothing to wait for but its provider: said in two halves, without a task and without a coroutine.
 
 :func:`depart` speaks the verbs up to ``call`` when the request is read, :meth:`Departed.arrived` those from there on when the answer
-is. At each ``yield`` the other calls of the same turn come up to the same place (:mod:`gateway.pipeline.abreast`); nothing else happens
+is. At each ``yield`` the other calls of the same turn come up to the same verb (:mod:`gateway.pipeline.abreast`); nothing else happens
 meanwhile.
 
 Nearly every call of a busy worker is of this kind: its key, its prompt and a permit are in memory, its first target is in good
@@ -120,6 +120,7 @@ class Departed(Struct, eq=False):
             if event.usage is None:
                 self._hand_over()
                 return
+            yield
             if guard is not None and guard.busy:
                 judge_whole(guard, event, journal, chat=spoken == CHAT)
             judged = clock()
@@ -131,6 +132,7 @@ class Departed(Struct, eq=False):
             journal.usage = event.usage
             journal.usage_source = "upstream"
             journal.laps += (read, judged)
+            yield
             head = whole_head(journal, self._permit, dialect, services)
         except Exception:  # noqa: BLE001 - it comes up again, and is told, where the call is handed over to
             self._unsay()
@@ -142,6 +144,7 @@ class Departed(Struct, eq=False):
         stop.health.succeeded(now - self._began, now)
         stop.health.leave()
         sent.release()
+        yield
         yield from recording(journal, services)
         self._reply.send(200, head, body)
 
@@ -228,6 +231,7 @@ def _admitted(
         if len(inbound.body) > recipe.guards.long and recipe.guards.pre is not None:
             return None
         journal.prompt = recipe.release.facts if recipe.release else None
+        yield
         resolved = clock()
         conversation = render(recipe, request)
         journal.input_chars = sum([len(message.text) for message in conversation])
@@ -238,6 +242,7 @@ def _admitted(
             return None
     except Exception:  # noqa: BLE001 - it comes up again in serve, and is told there
         return None
+    yield
     journal.laps = [queued, authenticated, resolved, rendered, clock()]
     return Course(caller, request, recipe, conversation), permit, journal
 
@@ -263,10 +268,12 @@ def _departed(
             provider = services.providers[target.provider]
             upstream, native = spoken_to(provider, target, asked, request)
             transport = provider.transport
+            yield
             routed = clock()
             if transport.is_ready(target) and (place := first(plan, routed)) is not None:
                 target = stop.targets[place[1]]
                 http = provider.translator.request(target, upstream)
+                yield
                 sent = transport.prepare(target, http, journal.inbound.deadline)
                 if sent is not None:
                     yield

@@ -42,6 +42,7 @@ def recording(journal: Journal, services: Services) -> Steps:
         services.ledger.append(intent_at_end(journal), ending)
     yield
     services.observer.observe(journal, now)
+    yield
 
 
 def estimated_usage(journal: Journal, read: int, made: int) -> Usage:
