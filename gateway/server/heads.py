@@ -1,5 +1,7 @@
 """The head that a connection sends again and again, recognised without parsing it."""
 
+from weakref import WeakValueDictionary
+
 from msgspec import Struct
 
 from gateway.edge.openai import HotRoute
@@ -10,7 +12,7 @@ _LENGTH_DIGITS = 9
 """Of a repeated ``content-length``: more than any body that is let in."""
 
 
-class RepeatedHead(Struct, frozen=True):
+class RepeatedHead(Struct, frozen=True, weakref=True):
     """The head of a connection's last hot request, to recognise the next one by.
 
     A client sends the same head again and again, but for the length of the body. A head that is equal byte for byte, digits of the
@@ -35,6 +37,22 @@ class RepeatedHead(Struct, frozen=True):
             return None
         body = data[end + len(self.after) :]
         return body if data[start:end] == b"%d" % len(body) else None
+
+
+class Heads:
+    """The heads that connections of one worker repeat: one of each, as long as any of them does.
+
+    The connections of a client send the same head, which is then read once for all of them into the processor's caches.
+    """
+
+    __slots__ = ("_held",)
+
+    def __init__(self) -> None:
+        self._held: WeakValueDictionary[tuple[bytes, bytes], RepeatedHead] = WeakValueDictionary()
+
+    def shared(self, learnt: RepeatedHead | None) -> RepeatedHead | None:
+        """The one that is equal to it byte for byte, if there is one already."""
+        return None if learnt is None else self._held.setdefault((learnt.before, learnt.after), learnt)
 
 
 def learn(data: bytes, headers: list[tuple[bytes, bytes]], cycle: object) -> RepeatedHead | None:

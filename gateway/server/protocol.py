@@ -39,7 +39,7 @@ from gateway.pipeline.abreast import Abreast
 from gateway.pipeline.receive import KNOWN_HEADERS, Receiver
 from gateway.pipeline.services import Services
 from gateway.server.accept import Acceptor
-from gateway.server.heads import RepeatedHead, learn
+from gateway.server.heads import Heads, RepeatedHead, learn
 from gateway.server.reply import HotReply
 from gateway.transport.gathering import Gathered, Outbox
 
@@ -84,6 +84,8 @@ class FrontDoor(Struct):
     """What connections are sent in this turn of the event loop."""
     departures: Abreast = field(default_factory=Abreast)
     """The calls that were read in it."""
+    heads: Heads = field(default_factory=Heads)
+    """What their clients send again and again."""
     acceptor: Acceptor | None = None
     """Takes the connections that wait behind one just made; None leaves them to the event loop, one a turn."""
 
@@ -206,7 +208,7 @@ class GatewayProtocol(HttpToolsProtocol):
             self._refuse_head()
         elif between and self._between and self._unlike < UNLIKE_HEADS and self._one_message():
             self._unlike += 1
-            self._heads = learn(data, self.headers, self.cycle)
+            self._heads = self.front.heads.shared(learn(data, self.headers, self.cycle))
 
     def _one_message(self) -> bool:
         return self._begun == 1

@@ -1,10 +1,12 @@
 """Recognising a repeated head: only what is equal byte for byte, digits of the length apart."""
 
+import weakref
+
 import pytest
 
 from gateway.dialects.chat import CHAT_DIALECT
 from gateway.edge.openai import HotRoute
-from gateway.server.heads import RepeatedHead, learn
+from gateway.server.heads import Heads, RepeatedHead, learn
 from gateway.server.reply import HotReply
 
 
@@ -102,3 +104,16 @@ def test_what_client_libraries_say_of_the_connection_is_learnt(value: bytes) -> 
     for other in (b"close", b"keep-alive, upgrade", b"upgrade"):
         unlike = head.replace(value, other)
         assert learn(unlike + b"abc", parsed(unlike), cycle()) is None
+
+
+def test_connections_that_send_the_same_head_share_it_while_any_of_them_is_there() -> None:
+    heads = Heads()
+    first = heads.shared(learn(HEAD + b"abc", parsed(HEAD), cycle()))
+    assert heads.shared(learn(HEAD + b"abc", parsed(HEAD), cycle())) is first
+    other = HEAD.replace(b"host: ", b"host: other.")
+    assert heads.shared(learn(other + b"abc", parsed(other), cycle())) is not first
+    assert heads.shared(None) is None
+    assert first is not None
+    gone = weakref.ref(first)
+    del first
+    assert gone() is None
