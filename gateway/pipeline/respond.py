@@ -22,10 +22,12 @@ _SSE = "content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cach
 _NANO = 1_000_000_000
 _PAID = "x-cost-usd: %d.%09d\r\n"
 _TIMING = "server-timing: " + ", ".join([f"{phase};dur=%s" for phase in (*PHASES[:-1], "upstream", "gateway")]) + "\r\n"
-_LONG = 0.004
-"""Seconds. A phase of a busy worker takes less, unless somebody is waited for."""
-_BRIEF = tuple([f"{us / 1000:.3f}" for us in range(round(_LONG * 1e6))])
+_LONG = 0.001
+"""Seconds. Most phases take less; one that takes more has mostly waited for somebody."""
+_BRIEF = tuple([f"{us / 1000:.3f}" for us in range(1000)])
 """Spans up to there by microseconds, as they are written: every answer has a dozen, and formatting a float takes 2,000 instructions."""
+_FRACTIONS = tuple([f".{us:03d}" for us in range(1000)])
+"""What follows the whole milliseconds of the others."""
 
 
 async def respond(answer: Received, request: ChatRequest, conversation: Conversation, delivery: Delivery) -> None:
@@ -136,7 +138,12 @@ def server_timing(journal: Journal, now: float) -> str:
     """One entry per phase in ms, and the provider's share apart from ours (W3C Server Timing)."""
     started, upstream, laps = journal.inbound.started, journal.upstream, journal.laps
     spans = (*map(sub, laps, (started, *laps)), upstream, now - started - upstream)
-    return _TIMING % (*[_BRIEF[int(span * 1e6)] if 0 <= span < _LONG else f"{span * 1000:.3f}" for span in spans],)
+    return _TIMING % (*[_BRIEF[int(span * 1e6)] if 0 <= span < _LONG else _long(span) for span in spans],)
+
+
+def _long(span: float) -> str:
+    us = int(span * 1e6)
+    return f"{us // 1000}{_FRACTIONS[us % 1000]}" if us >= 0 else f"{us / 1000:.3f}"
 
 
 def header_value(text: str) -> str:

@@ -156,7 +156,7 @@ async def test_server_timing_is_in_milliseconds_and_tells_our_share_from_the_pro
     )
 
 
-@pytest.mark.parametrize("longest", [0.0005, 0.0039995, 0.004, 0.75, 61.0009])
+@pytest.mark.parametrize("longest", [0.0005, 0.0009995, 0.001, 0.004, 0.75, 61.0009])
 async def test_server_timing_names_every_phase_however_long_it_was(world: Any, say: Any, longest: float) -> None:
     names = ["queue", "authenticate", "resolve", "render", "admit", "guard_in", "route", "call", "guard_out"]
     for slow in names:
