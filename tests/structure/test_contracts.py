@@ -107,7 +107,7 @@ HOMES = {
     "re2": ("gateway/guards/", "gateway/routing/table.py"),
     "fasttext": ("gateway/guards/language/model.py",),
     "cryptography": ("gateway/storage/vault.py",),
-    "ahocorasick": ("gateway/guards/",),
+    "hyperscan": ("gateway/guards/terms.py",),
     "uvicorn": ("gateway/server/",),
     "uvloop": ("gateway/server/",),
     "httpx": ("gateway/transport/",),

@@ -1,10 +1,24 @@
 """Prohibited terms: what counts as an occurrence."""
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
 import pytest
 
 from gateway.core.errors import MALFORMED, GatewayError
-from gateway.guards.fold import fold
+from gateway.guards.fold import fold, is_word
 from gateway.guards.terms import MAX_CHARACTERS, MAX_TERM, MAX_TERMS, TermSet
+
+
+def occurrences(term: str, folded: str) -> list[int]:
+    """By definition, slowly: starts of the term at word edges."""
+
+    def is_part(place: int, char: str) -> bool:
+        return 0 <= place < len(folded) and is_word(folded[place]) and is_word(char)
+
+    starts = range(len(folded) - len(term) + 1)
+    found = [start for start in starts if folded.startswith(term, start)]
+    return [start for start in found if not is_part(start - 1, term[0]) and not is_part(start + len(term), term[-1])]
 
 
 def found(terms: list[str], text: str) -> str | None:
@@ -75,6 +89,64 @@ def test_ten_thousand_terms_are_one_pass():
     terms = [f"term{i}x" for i in range(MAX_TERMS)]
     assert found(terms, "nothing of that, but term7777x") == "term7777x"
     assert found(terms, "term7777 term7777xx") is None
+
+
+@pytest.mark.parametrize(
+    ("term", "within", "alone"),
+    [
+        ("ass", "class assume ", "an ass."),
+        ("naïve", "naïveté ", "—Naïve—"),
+        (".net", "x.nets ", "asp.net!"),
+        ("c++", "objectivec++ ", "c++"),
+        ("aa", "aaa", " aa"),
+        ("(a|b)*", "x(a|b)* y(a|b)*, (a|b)*", ""),
+    ],
+)
+def test_a_term_is_found_behind_however_many_words_that_hold_it(term: str, within: str, alone: str):
+    assert found([term], within * 1000 + alone) == term
+    compiled = TermSet([term], "p")
+    folded = fold(within * 1000 + alone + within * 1000)
+    places = [*compiled.places(0, folded, "")]
+    assert places == occurrences(compiled.folded[0], folded)
+    assert found([term], (within * 1000).rstrip()) == (term if term == "(a|b)*" else None)
+
+
+def test_a_text_of_nothing_but_words_that_hold_a_term_is_judged_from_where_it_goes_on():
+    compiled = TermSet(["ass"], "p")
+    assert [*compiled.places(0, "ass" + "class" * 100, "p")] == []
+    assert [*compiled.places(0, "ass " + "class " * 100, "p")] == []
+    assert [*compiled.places(0, "ass " + "class " * 100, " ")] == [0]
+
+
+def test_threads_search_at_the_same_time():
+    compiled, threads = TermSet(["alpha", "beta"], "p"), 4
+    together = Barrier(threads)
+
+    def search(number: int) -> set[tuple[int, ...]]:
+        together.wait()
+        text = ("x" * 100_000) + ("alpha", "beta", "gamma", "beta alpha")[number]
+        return {tuple(compiled.match(text)) for _ in range(50)}
+
+    with ThreadPoolExecutor(threads) as pool:
+        assert [*pool.map(search, range(threads))] == [{(0,)}, {(1,)}, {()}, {(1, 0)}]
+
+
+def test_a_search_that_fails_leaves_nothing_behind():
+    compiled = TermSet(["alpha"], "p")
+    with pytest.raises(UnicodeEncodeError):
+        compiled.match("alpha \ud800")
+    assert compiled.match("beta") == []
+    assert compiled.match("alpha alpha") == [0]
+
+
+def test_every_byte_of_a_term_is_meant_as_it_stands():
+    characters = [chr(code) for code in [*range(1, 128), 0xE9, 0x3BB, 0x65E5, 0x1F600]]
+    for char in characters:
+        term = f"{char}q{char}"
+        assert TermSet([term], "p", whole_words=False).match(fold(f"..{term}..")) == [0], repr(char)
+        assert TermSet([term], "p", whole_words=False).match(fold(f"..{char}Q.{char}..")) == ([0] if char == "." else []), repr(
+            char
+        )
 
 
 @pytest.mark.parametrize(
