@@ -1,8 +1,8 @@
 """Long texts are judged in threads, so that the loop goes on meanwhile: what other calls wait for is a switch of threads, 5 ms.
 
-RE2 lets the loop's thread run while it searches, and guards that are Python cut a long text into pieces, for a thread is not
-switched within a call of Python's own (a search of ``re``, a translation of a string). Short texts are judged where they are:
-a thread takes 0.1 ms.
+RE2 and Hyperscan let the loop's thread run while they search, and guards that are Python cut a long text into pieces, for a thread
+is not switched within a call of Python's own (a search of ``re``, a translation of a string). Short texts are judged where they
+are: a thread takes 0.1 ms.
 """
 
 import asyncio
