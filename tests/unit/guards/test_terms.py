@@ -6,19 +6,9 @@ from threading import Barrier
 import pytest
 
 from gateway.core.errors import MALFORMED, GatewayError
-from gateway.guards.fold import fold, is_word
+from gateway.guards.fold import fold
 from gateway.guards.terms import MAX_CHARACTERS, MAX_TERM, MAX_TERMS, TermSet
-
-
-def occurrences(term: str, folded: str) -> list[int]:
-    """By definition, slowly: starts of the term at word edges."""
-
-    def is_part(place: int, char: str) -> bool:
-        return 0 <= place < len(folded) and is_word(folded[place]) and is_word(char)
-
-    starts = range(len(folded) - len(term) + 1)
-    found = [start for start in starts if folded.startswith(term, start)]
-    return [start for start in found if not is_part(start - 1, term[0]) and not is_part(start + len(term), term[-1])]
+from tests.property.test_guards import occurrences
 
 
 def found(terms: list[str], text: str) -> str | None:
